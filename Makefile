@@ -1,0 +1,48 @@
+# Everything a developer does, and CI and the git hooks do the same. `make help` lists the targets.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHONDONTWRITEBYTECODE :=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo test test-all check format lock hooks bench-taxi clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:  ## build both environments from their locks (seconds when nothing changed)
+	@$(PYTHON) tools/setup_envs.py main tfx
+
+setup-dev:  ## the same, with what tests and checks need
+	@$(PYTHON) tools/setup_envs.py --dev main tfx
+
+demo: setup  ## StreamFlow's churn: make the data, run the pipeline, serve the model, ask it for a prediction
+	@$(BIN)/python examples/churn/demo.py
+
+test: setup-dev  ## the tests (under ten minutes on two cores)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-all: setup-dev  ## all tests, the slow ones too
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: setup-dev  ## formatter, linter and type checker: what the git hooks and CI call
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: setup-dev  ## put the code into shape
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock: setup  ## resolve requirements/*.in anew into the hashed locks
+	@$(BIN)/python tools/lock.py
+
+hooks:  ## have git run `make check` before each commit
+	@git config core.hooksPath tools/hooks && echo "git runs tools/hooks from now on"
+
+bench-taxi: setup  ## Chicago taxi, CSV to pushed model, beside TFX's LocalDagRunner
+	@$(BIN)/python benchmarks/taxi/run.py
+
+clean:  ## remove the environments, caches and the demo's data and runs
+	@rm -rf .venv .venv-tfx .venv-uv .venv.lock .headrace demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf examples/churn/data examples/churn/.headrace

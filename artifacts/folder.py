@@ -1,0 +1,158 @@
+"""What all artifacts share: a folder that is sealed by a manifest, and appears at once or not at all.
+
+    <artifact>/
+        manifest.json    format, format_version, digest, created, files {name: sha256, bytes}, details
+        ...              the files that the manifest lists
+
+The digest covers the format, the names and contents of the files and the details, but not the time of
+creation: the same content has the same digest on every machine, and the digest is the artifact's version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from headrace.artifacts.errors import ArtifactError
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A sealed folder's own description."""
+
+    format: str  # "headrace/<kind>"
+    format_version: int
+    digest: str  # "sha256:<hex>"
+    created: str  # ISO 8601, UTC
+    files: dict[str, dict[str, Any]]  # relative name -> {"sha256": hex, "bytes": int}
+    details: dict[str, Any]  # what this kind of artifact says of itself
+
+
+@contextmanager
+def write_folder(path: Path, format: str, format_version: int, details: dict[str, Any]) -> Iterator[Path]:
+    """Yields an empty folder to fill; on leaving it is sealed and moved to `path` in one step.
+
+    `details` may be filled while the folder is being written. When the block raises, nothing is left at `path`.
+    An empty folder that is already there (KFP makes output folders beforehand) is replaced; a filled one is refused.
+    """
+    path = Path(path)
+    if path.is_dir() and any(path.iterdir()):
+        raise ArtifactError(f"{path}: expected a place that is still free to write a {format} to. Received: a filled folder")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        partial.chmod(0o755)
+        yield partial
+        seal(partial, format, format_version, details)
+        partial.replace(path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def seal(folder: Path, format: str, format_version: int, details: dict[str, Any]) -> Manifest:
+    """Hashes every file below `folder` and writes the manifest, last and durably."""
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
+    files = {name: {"sha256": file_digest(folder / name), "bytes": (folder / name).stat().st_size} for name in names}
+    manifest = Manifest(
+        format=format,
+        format_version=format_version,
+        digest=_digest(format, format_version, files, details),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        files=files,
+        details=details,
+    )
+    write_text(folder / MANIFEST, json.dumps(manifest.__dict__, indent=2, ensure_ascii=False) + "\n")
+    return manifest
+
+
+def read_manifest(path: Path, format: str, newest_version: int, *, verify: bool = True) -> Manifest:
+    """Reads the manifest of a sealed folder; with `verify`, also hashes every file it lists.
+
+    Raises:
+        ArtifactError: not a sealed folder, another format, a newer format version, a missing or changed file.
+    """
+    path = Path(path)
+    file = path / MANIFEST
+    try:
+        manifest = Manifest(**json.loads(file.read_text()))
+    except FileNotFoundError:
+        raise ArtifactError(f"{path}: expected a {format} folder with a {MANIFEST}. Received: none there") from None
+    except (ValueError, TypeError) as error:
+        raise ArtifactError(f"{file}: expected a JSON manifest of a {format}. Received: a damaged file ({error})") from None
+    if manifest.format != format:
+        raise ArtifactError(f"{path}: expected a {format}. Received: a {manifest.format}")
+    if manifest.format_version > newest_version:
+        raise ArtifactError(
+            f"{path}: expected {format} of format version {newest_version} or older. "
+            f"Received: version {manifest.format_version}. Upgrade headrace to read it."
+        )
+    if manifest.digest != _digest(manifest.format, manifest.format_version, manifest.files, manifest.details):
+        raise ArtifactError(f"{file}: expected the digest to cover the manifest. Received: {manifest.digest}, which does not")
+    if verify:
+        for name, entry in manifest.files.items():
+            _verify(path / name, entry["sha256"])
+    return manifest
+
+
+def _verify(file: Path, expected: str) -> None:
+    if not file.is_file():
+        raise ArtifactError(f"{file}: expected the file that the manifest lists. Received: no such file")
+    if file_digest(file) != expected:
+        raise ArtifactError(f"{file}: expected content with sha256 {expected[:12]}... Received: changed content")
+
+
+def _digest(format: str, format_version: int, files: dict[str, Any], details: dict[str, Any]) -> str:
+    covered = json.dumps([format, format_version, files, details], sort_keys=True, ensure_ascii=False)
+    return "sha256:" + hashlib.sha256(covered.encode()).hexdigest()
+
+
+def file_digest(file: Path) -> str:
+    """The hexadecimal SHA-256 of a file's content, read in blocks."""
+    with Path(file).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_text(file: Path, text: str) -> None:
+    """Writes a file so that a reader sees the old content or the new, never half of it; durable on return."""
+    file = Path(file)
+    partial = file.with_name(f".{file.name}.partial-{os.getpid()}")
+    try:
+        with partial.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(file)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write_json(file: Path, value: Any) -> None:
+    """Writes a value as indented JSON, atomically. NaN is refused: JSON has none."""
+    write_text(file, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(file: Path) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        ArtifactError: the file is missing or not JSON.
+    """
+    try:
+        return json.loads(Path(file).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(f"{file}: expected a JSON file. Received: no such file") from None
+    except ValueError as error:
+        raise ArtifactError(f"{file}: expected JSON. Received: a damaged file ({error})") from None

@@ -1,0 +1,10 @@
+"""The images that the steps run in. Fixed when a pipeline is compiled: `HEADRACE_IMAGE_MAIN=...@sha256:... headrace compile`."""
+
+from __future__ import annotations
+
+import os
+
+from headrace import __version__
+
+MAIN = os.environ.get("HEADRACE_IMAGE_MAIN", f"headrace/components:{__version__}")
+TFX = os.environ.get("HEADRACE_IMAGE_TFX", f"headrace/tfx:{__version__}")

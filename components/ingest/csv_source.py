@@ -1,0 +1,109 @@
+"""Reads a CSV file as text, strictly: what is ragged, mis-encoded or not CSV at all is refused with its place."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from headrace.artifacts.errors import HeadraceError
+
+_MAGIC = {
+    b"\x1f\x8b": "gzip data",
+    b"PK\x03\x04": "a zip archive (or a spreadsheet)",
+    b"PAR1": "Parquet data",
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
+    b"\x28\xb5\x2f\xfd": "zstd data",
+    b"BZh": "bzip2 data",
+}
+
+
+def read_csv(file: Path, null_values: list[str]) -> pa.Table:
+    """Reads a UTF-8 CSV (or, by its suffix, TSV) file with a header; every column comes as string, null where missing.
+
+    Raises:
+        HeadraceError: empty, only a header, not UTF-8, ragged, duplicate column names, or not a CSV file.
+    """
+    names = read_header(file)
+    ragged: list[Any] = []
+    try:
+        table = pacsv.read_csv(
+            file,
+            # One thread, because only then does a malformed row come with its number.
+            read_options=pacsv.ReadOptions(use_threads=False, column_names=names, skip_rows_after_names=1),
+            parse_options=pacsv.ParseOptions(
+                delimiter=_delimiter(file),
+                newlines_in_values=True,
+                invalid_row_handler=lambda row: ragged.append(row) or "skip",
+            ),
+            convert_options=pacsv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                null_values=null_values,
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=True,
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        if "UTF8" in str(error) or "UTF-8" in str(error):
+            raise HeadraceError(_encoding_message(file)) from None
+        raise HeadraceError(f"{file}: expected CSV rows of {len(names)} fields. Received: {error}") from None
+    if ragged:
+        row = ragged[0]
+        more = f" ({len(ragged):,} such rows)" if len(ragged) > 1 else ""
+        raise HeadraceError(
+            f"{file}, row {row.number}: expected {row.expected_columns} fields, as in the header. "
+            f"Received: {row.actual_columns}{more}: {row.text[:80]!r}. Quote fields that contain the separator."
+        )
+    if table.num_rows == 0:
+        raise HeadraceError(f"{file}: expected rows below the header. Received: only a header of {len(names)} columns")
+    return table
+
+
+def read_header(file: Path) -> list[str]:
+    """The column names of a CSV file; an unnamed column becomes `unnamed_<position>`.
+
+    Raises:
+        HeadraceError: the file is empty, not text, not UTF-8, or names a column twice.
+    """
+    with file.open("rb") as stream:
+        start = stream.read(4)
+    if not start.strip():
+        raise HeadraceError(f"{file}: expected CSV text with a header. Received: an empty file")
+    for magic, what in _MAGIC.items():
+        if start.startswith(magic):
+            raise HeadraceError(f"{file}: expected UTF-8 CSV text. Received: {what}. Convert it to plain CSV or Parquet first.")
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            names = next(csv.reader(stream, delimiter=_delimiter(file)), [])
+    except UnicodeDecodeError:
+        raise HeadraceError(_encoding_message(file)) from None
+    except csv.Error as error:
+        raise HeadraceError(f"{file}, line 1: expected a CSV header. Received: {error}") from None
+    names = [name.strip() or f"unnamed_{position}" for position, name in enumerate(names, start=1)]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise HeadraceError(f"{file}, line 1: expected each column name once. Received: {', '.join(map(repr, twice))} more than once")
+    return names
+
+
+def _delimiter(file: Path) -> str:
+    return "\t" if file.suffix.lower() == ".tsv" else ","
+
+
+def _encoding_message(file: Path) -> str:
+    """Names the first line that is not UTF-8."""
+    with file.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                return (
+                    f"{file}, line {number}, byte {error.start + 1}: expected UTF-8 text. Received: byte "
+                    f"0x{line[error.start]:02x}. Convert it first, e.g. `iconv -f latin1 -t utf-8`."
+                )
+    return f"{file}: expected UTF-8 text. Received: bytes that are not"

@@ -1,0 +1,7 @@
+"""Headrace: from a table and a short YAML file to a governed, served, monitored model.
+
+The folders of this package are relative symbolic links to the folders at the top of the repository
+(see docs/decisions/0001-one-package-of-links.md).
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,5 @@
+"""What Dataflow workers and Vertex custom jobs install; the metadata lives in pyproject.toml."""
+
+from setuptools import setup
+
+setup()
