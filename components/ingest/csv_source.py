@@ -29,18 +29,33 @@ def read_csv(file: Path, null_values: list[str]) -> pa.Table:
     Raises:
         HeadraceError: empty, only a header, not UTF-8, ragged, duplicate column names, or not a CSV file.
     """
+    return _read(file, file, null_values)
+
+
+def read_head(file: Path, null_values: list[str], size: int = 1 << 20) -> pa.Table:
+    """Reads the rows within the first `size` bytes the same way: enough for a look at the columns."""
+    with file.open("rb") as stream:
+        start = stream.read(size)
+        whole = not stream.read(1)
+    if not whole and start.count(b"\n") > 2:
+        start = start[: start.rindex(b"\n") + 1]  # a row that was cut is none
+    return _read(file, pa.BufferReader(start), null_values)
+
+
+def _read(file: Path, content: Any, null_values: list[str]) -> pa.Table:
     names = read_header(file)
     ragged: list[Any] = []
+
+    def note(row: Any) -> str:
+        ragged.append(row)
+        return "skip"
+
     try:
         table = pacsv.read_csv(
-            file,
+            content,
             # One thread, because only then does a malformed row come with its number.
-            read_options=pacsv.ReadOptions(use_threads=False, column_names=names, skip_rows_after_names=1),
-            parse_options=pacsv.ParseOptions(
-                delimiter=_delimiter(file),
-                newlines_in_values=True,
-                invalid_row_handler=lambda row: ragged.append(row) or "skip",
-            ),
+            read_options=pacsv.ReadOptions(use_threads=False, column_names=names, skip_rows=1),
+            parse_options=pacsv.ParseOptions(delimiter=_delimiter(file), newlines_in_values=True, invalid_row_handler=note),
             convert_options=pacsv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()),
                 null_values=null_values,
@@ -53,15 +68,19 @@ def read_csv(file: Path, null_values: list[str]) -> pa.Table:
             raise HeadraceError(_encoding_message(file)) from None
         raise HeadraceError(f"{file}: expected CSV rows of {len(names)} fields. Received: {error}") from None
     if ragged:
-        row = ragged[0]
-        more = f" ({len(ragged):,} such rows)" if len(ragged) > 1 else ""
-        raise HeadraceError(
-            f"{file}, row {row.number}: expected {row.expected_columns} fields, as in the header. "
-            f"Received: {row.actual_columns}{more}: {row.text[:80]!r}. Quote fields that contain the separator."
-        )
+        raise HeadraceError(_ragged_message(file, ragged))
     if table.num_rows == 0:
         raise HeadraceError(f"{file}: expected rows below the header. Received: only a header of {len(names)} columns")
     return table
+
+
+def _ragged_message(file: Path, rows: list[Any]) -> str:
+    row = rows[0]
+    more = f" ({len(rows):,} such rows)" if len(rows) > 1 else ""
+    return (
+        f"{file}, row {row.number}: expected {row.expected_columns} fields, as in the header. "
+        f"Received: {row.actual_columns}{more}: {row.text[:80]!r}. Quote fields that contain the separator."
+    )
 
 
 def read_header(file: Path) -> list[str]:

@@ -25,6 +25,11 @@ def read_parquet(file: Path) -> pa.Table:
     twice = {name for name in table.column_names if table.column_names.count(name) > 1}
     if twice:
         raise HeadraceError(f"{file}: expected each column name once. Received: {', '.join(sorted(twice))} more than once")
+    return normalise_columns(table, file)
+
+
+def normalise_columns(table: pa.Table, file: Path) -> pa.Table:
+    """Casts every column to its type in a snapshot; the file is named in errors."""
     return pa.table({field.name: _normalise(table[field.name], field, file) for field in table.schema})
 
 

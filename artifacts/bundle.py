@@ -1,0 +1,144 @@
+"""The model bundle: a sealed folder with everything that serving, review and audit need of one model.
+
+    model.onnx       raw features -> outputs; one tensor [N, 1] per feature, named as the column
+    matrix.onnx      the same model behind the encoding: `matrix` float32 [N, F] -> the same outputs
+    signature.json   inputs with types, encodings and ranges; outputs (see signature.py)
+    samples.json     {"instances": [raw, ...], "predictions": [as the server answers, ...]}
+    schema.pbtxt, lineage.json, card.html, card.md
+
+Nothing in it is code or pickle. The manifest's details carry `name` and, once registered, `version`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headrace.artifacts.errors import ArtifactError
+from headrace.artifacts.folder import Manifest, read_json, read_manifest, write_folder
+from headrace.artifacts.signature import Signature
+
+FORMAT = "headrace/bundle"
+FORMAT_VERSION = 1
+
+MODEL = "model.onnx"
+MATRIX = "matrix.onnx"
+SIGNATURE = "signature.json"
+SAMPLES = "samples.json"
+SCHEMA = "schema.pbtxt"
+LINEAGE = "lineage.json"
+CARD_HTML = "card.html"
+CARD_MD = "card.md"
+
+_NEEDED = (MODEL, MATRIX, SIGNATURE, SAMPLES)  # without these a bundle cannot be served and checked
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk that was opened and checked."""
+
+    path: Path
+    manifest: Manifest
+    signature: Signature
+
+    @classmethod
+    def open(cls, path: Path | str, verify: bool = True) -> Bundle:
+        """Opens a bundle; with `verify` every file's content is compared with the manifest.
+
+        Raises:
+            ArtifactError: not a bundle, damaged, incomplete, or written by a newer version.
+        """
+        path = Path(path)
+        manifest = read_manifest(path, FORMAT, FORMAT_VERSION, verify=verify)
+        _require(path, manifest.files)
+        return cls(path=path, manifest=manifest, signature=Signature.read(path / SIGNATURE))
+
+    @property
+    def name(self) -> str:
+        """The model's name; the folder's where the manifest has none."""
+        return str(self.manifest.details.get("name") or self.path.resolve().name)
+
+    @property
+    def version(self) -> str | None:
+        """The registered version, if the bundle has one."""
+        version = self.manifest.details.get("version")
+        return None if version is None else str(version)
+
+    @property
+    def digest(self) -> str:
+        """The content's digest, `sha256:<hex>`: the identity of the model."""
+        return self.manifest.digest
+
+    @property
+    def model(self) -> Path:
+        """The graph from raw features to outputs."""
+        return self.path / MODEL
+
+    @property
+    def matrix(self) -> Path:
+        """The graph from the encoded matrix to outputs."""
+        return self.path / MATRIX
+
+    @property
+    def schema(self) -> Path:
+        """The TFMD schema the model was trained under."""
+        return self.path / SCHEMA
+
+    @property
+    def lineage(self) -> Path:
+        """Where the model comes from: data, spec, code, lock, seed, parameters, metrics."""
+        return self.path / LINEAGE
+
+    @property
+    def card_html(self) -> Path:
+        """The model card for people."""
+        return self.path / CARD_HTML
+
+    @property
+    def card_md(self) -> Path:
+        """The model card for repositories."""
+        return self.path / CARD_MD
+
+    def samples(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Raw instances and the predictions that the trained model gave for them: equally many, never none.
+
+        Raises:
+            ArtifactError: samples.json holds something else.
+        """
+        file = self.path / SAMPLES
+        value = read_json(file)
+        instances = value.get("instances") if isinstance(value, dict) else None
+        predictions = value.get("predictions") if isinstance(value, dict) else None
+        if isinstance(instances, list) and isinstance(predictions, list):
+            if len(instances) == len(predictions) > 0:
+                return instances, predictions
+            received = f"{len(instances)} instances, {len(predictions)} predictions"
+        else:
+            received = "another form"
+        raise ArtifactError(f"{file}: expected equally many instances and predictions. Received: {received}")
+
+
+@contextmanager
+def write_bundle(path: Path | str, details: dict[str, Any]) -> Iterator[Path]:
+    """Yields an empty folder to fill; on leaving it is checked, sealed and moved to `path` in one step.
+
+    `details` is the manifest's own description, {"name": ..., ...}; it may be filled inside the block.
+
+    Raises:
+        ArtifactError: a needed file was not written, the signature is not valid, or `path` is taken.
+    """
+    with write_folder(Path(path), FORMAT, FORMAT_VERSION, details) as folder:
+        yield folder
+        _require(folder, {file.name for file in folder.iterdir()})
+        Signature.read(folder / SIGNATURE)
+
+
+def _require(path: Path, names: Any) -> None:
+    missing = [name for name in _NEEDED if name not in names]
+    if missing:
+        raise ArtifactError(
+            f"{path}: expected {', '.join(_NEEDED)} in a bundle. Received: none named {', '.join(missing)}"
+        )

@@ -1,0 +1,71 @@
+"""A gate's decision: whether a model may be registered and served, and on what grounds.
+
+<decision>/
+    decision.json    passed, model_digest, decisions [{gate, passed, reason, evidence}]
+    manifest.json    details: passed, model_digest
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from headrace.artifacts.errors import ArtifactError
+from headrace.artifacts.folder import read_json, read_manifest, write_folder, write_json
+
+FORMAT = "headrace/decision"
+VERSION = 1
+FILE = "decision.json"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One gate: what it demands, whether it is passed, why, and what it looked at."""
+
+    gate: str
+    passed: bool
+    reason: str
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All gates of one model. `passed` is true only where there are decisions and all of them are passed."""
+
+    model_digest: str
+    decisions: tuple[Decision, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the model may go on."""
+        return bool(self.decisions) and all(decision.passed is True for decision in self.decisions)
+
+
+def write_verdict(path: Path | str, verdict: Verdict) -> None:
+    """Writes a verdict as a sealed folder."""
+    details = {"passed": verdict.passed, "model_digest": verdict.model_digest}
+    with write_folder(Path(path), FORMAT, VERSION, details) as folder:
+        write_json(folder / FILE, {**details, "decisions": [asdict(item) for item in verdict.decisions]})
+
+
+def read_verdict(path: Path | str) -> Verdict:
+    """Opens a verdict and checks it.
+
+    Raises:
+        ArtifactError: not a decision, damaged, of a newer format version, or at odds with itself.
+    """
+    path = Path(path)
+    read_manifest(path, FORMAT, VERSION)
+    value = read_json(path / FILE)
+    try:
+        decisions = tuple(Decision(**item) for item in value["decisions"])
+        verdict = Verdict(str(value["model_digest"]), decisions)
+        said = value["passed"]
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(f"{path / FILE}: expected a decision. Received: {error!r}") from None
+    if said is not verdict.passed:
+        raise ArtifactError(
+            f"{path / FILE}: expected passed to follow from the decisions. Received: passed={said!r}"
+        )
+    return verdict

@@ -1,0 +1,191 @@
+"""An evaluation: what a model is worth on one split of one dataset, as evidence for people and for gates.
+
+    <evaluation>/
+        evaluation.json    the fields of `Evaluation`
+        manifest.json      details: present, split, model_digest, dataset_digest
+
+What could not be measured is absent from `metrics`, with a reason in `undefined`; NaN is never written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from headrace.artifacts.errors import ArtifactError
+from headrace.artifacts.folder import read_json, read_manifest, write_folder, write_json
+from headrace.artifacts.metrics import kind_of
+
+FORMAT = "headrace/evaluation"
+VERSION = 1
+FILE = "evaluation.json"
+
+MISSING = "(missing)"  # the slice or group of the rows that have no value
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points of a curve, at most 200.
+
+    `kind` and what a point is: `roc` (false positive rate, true positive rate, threshold), `pr` (recall,
+    precision, threshold), `calibration` (mean predicted, observed share, rows), `scatter` (predicted,
+    actual), `residuals` (from, to, rows). `of` is the class, where there are classes.
+    """
+
+    kind: str
+    points: tuple[tuple[float, ...], ...]
+    of: str | None = None
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The rows where column `by` has one value (numbers: lies in one quartile)."""
+
+    by: str
+    value: str
+    rows: int
+    metrics: dict[str, float]
+    undefined: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Unjudged:
+    """The values of column `by` that no metrics were computed for."""
+
+    by: str
+    small: int  # values with too few rows
+    small_rows: int
+    least_rows: int  # how many would have been enough
+    left_out: int = 0  # values beyond the most that are looked at, though large enough
+
+
+@dataclass(frozen=True)
+class Group:
+    """One group of a fairness column; a rate is None where no row can have it."""
+
+    value: str
+    rows: int
+    selection_rate: float
+    tpr: float | None
+    fpr: float | None
+
+
+@dataclass(frozen=True)
+class Fairness:
+    """How equally the groups of column `by` are treated; groups that are too small are not compared."""
+
+    by: str
+    groups: tuple[Group, ...]
+    metrics: dict[str, float]
+    undefined: dict[str, str] = field(default_factory=dict)
+    small_groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Importance:
+    """How much worse the metric gets when one feature's values are shuffled among the rows."""
+
+    feature: str
+    metric: str
+    worse_by: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's evaluation. With `present` False there was no model, and nothing was measured."""
+
+    present: bool
+    task: str  # classification | regression
+    label: str
+    split: str
+    rows: int
+    dataset_digest: str
+    model_digest: str | None = None
+    classes: tuple[str, ...] = ()
+    positive: str | None = None
+    threshold: float | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    undefined: dict[str, str] = field(default_factory=dict)  # metric -> why it could not be measured
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)  # 95 %, bootstrapped
+    baseline: dict[str, float] = field(default_factory=dict)  # of a constant learned from the train split
+    confusion: tuple[tuple[int, ...], ...] = ()  # [actual][predicted], in the order of `classes`
+    curves: tuple[Curve, ...] = ()
+    slices: tuple[Slice, ...] = ()
+    unjudged: tuple[Unjudged, ...] = ()
+    fairness: tuple[Fairness, ...] = ()
+    importance: tuple[Importance, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """`binary`, `multiclass` or `regression`."""
+        return kind_of(self.task, len(self.classes))
+
+    def curve(self, kind: str, of: str | None = None) -> Curve | None:
+        """The curve of a kind (of a class), if there is one."""
+        return next((c for c in self.curves if c.kind == kind and of in (None, c.of)), None)
+
+
+def write_evaluation(path: Path | str, evaluation: Evaluation) -> None:
+    """Writes an evaluation as a sealed folder.
+
+    Raises:
+        ArtifactError: a number is not finite, or `path` is taken.
+    """
+    details = {
+        name: getattr(evaluation, name) for name in ("present", "split", "model_digest", "dataset_digest")
+    }
+    with write_folder(Path(path), FORMAT, VERSION, details) as folder:
+        try:
+            write_json(folder / FILE, asdict(evaluation))
+        except ValueError as error:
+            raise ArtifactError(
+                f"{path}: expected finite numbers in an evaluation. Received: {error}"
+            ) from None
+
+
+def read_evaluation(path: Path | str) -> Evaluation:
+    """Opens an evaluation and checks it.
+
+    Raises:
+        ArtifactError: not an evaluation, damaged, or of a newer format version.
+    """
+    path = Path(path)
+    read_manifest(path, FORMAT, VERSION)
+    value = read_json(path / FILE)
+    try:
+        return _from_dict(value)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ArtifactError(f"{path / FILE}: expected an evaluation. Received: {error!r}") from None
+
+
+def _from_dict(value: Any) -> Evaluation:
+    value = dict(value)
+    if not isinstance(value["present"], bool):
+        raise TypeError(f"present={value['present']!r}")
+    numbers = ("metrics", "baseline")
+    value.update({name: {key: float(n) for key, n in value[name].items()} for name in numbers})
+    value["intervals"] = {key: (float(low), float(high)) for key, (low, high) in value["intervals"].items()}
+    value["classes"] = tuple(value["classes"])
+    value["confusion"] = tuple(tuple(row) for row in value["confusion"])
+    value["curves"] = tuple(
+        Curve(**{**item, "points": tuple(tuple(point) for point in item["points"])})
+        for item in value["curves"]
+    )
+    value["slices"] = tuple(Slice(**item) for item in value["slices"])
+    value["unjudged"] = tuple(Unjudged(**item) for item in value["unjudged"])
+    value["fairness"] = tuple(
+        Fairness(
+            **{
+                **item,
+                "groups": tuple(Group(**group) for group in item["groups"]),
+                "small_groups": tuple(item["small_groups"]),
+            }
+        )
+        for item in value["fairness"]
+    )
+    value["importance"] = tuple(Importance(**item) for item in value["importance"])
+    missing = {item.name for item in fields(Evaluation)} - set(value)
+    if missing:
+        raise KeyError(*sorted(missing))
+    return Evaluation(**value)

@@ -1,0 +1,79 @@
+"""From a table of raw columns to the tensors that a model's raw-feature graph takes.
+
+The rules are the signature's: a missing value is NaN in a number's or boolean's tensor, and an empty string in
+a category's or date's. Numbers travel as float64, so that nothing is rounded before the graph has subtracted
+the offset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.artifacts.errors import HeadraceError
+from headrace.artifacts.signature import Input
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+BATCH_ROWS = 16_384  # keeps the strings of a batch, which ONNX Runtime copies, within a few MiB
+
+
+def raw_inputs(table: pa.Table | pa.RecordBatch, inputs: Sequence[Input]) -> dict[str, np.ndarray]:
+    """The tensors, each of shape (rows, 1), float64 or object, by the input's name.
+
+    Raises:
+        HeadraceError: the table lacks a column, or has one of a type that does not fit.
+    """
+    tensors = {}
+    for item in inputs:
+        if item.name not in table.schema.names:
+            raise HeadraceError(f"expected a column `{item.name}`. Received: columns {', '.join(table.schema.names)}")
+        column = table.column(item.name)
+        try:
+            values = _numbers(column) if item.type in ("number", "boolean") else _texts(column)
+        except pa.ArrowInvalid as error:
+            raise HeadraceError(f"column `{item.name}`: expected a {item.type}. Received: {column.type} ({error})") from None
+        tensors[item.name] = values.reshape(-1, 1)
+    return tensors
+
+
+def _numbers(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())
+    return np.asarray(column.cast(pa.float64()).fill_null(float("nan")).to_numpy(zero_copy_only=False))
+
+
+def _texts(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    texts = pc.fill_null(column.cast(pa.string()), "")
+    return np.asarray(texts.to_numpy(zero_copy_only=False), dtype=object)
+
+
+def open_graph(file: Path, threads: int = 0) -> onnxruntime.InferenceSession:
+    """An ONNX Runtime session of a graph on the CPU; `threads` 0 leaves the number to ONNX Runtime."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors; its warnings speak of its own shape inference
+    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+
+
+def run_graph(session: onnxruntime.InferenceSession, table: pa.Table, inputs: Sequence[Input]) -> np.ndarray:
+    """Runs a raw-feature graph over a table, batch by batch.
+
+    Returns:
+        the first output, float32 of shape (rows, width).
+    """
+    parts = [session.run(None, raw_inputs(batch, inputs))[0] for batch in _batches(table)]
+    return np.concatenate(parts) if parts else np.empty((0, session.get_outputs()[0].shape[1]), np.float32)
+
+
+def _batches(table: pa.Table) -> Iterator[pa.Table]:
+    for start in range(0, table.num_rows, BATCH_ROWS):
+        yield table.slice(start, BATCH_ROWS)

@@ -1,0 +1,75 @@
+"""Self-contained HTML reports: one file, no network, no script, light and dark, fit to print.
+
+    from headrace.artifacts import report
+
+    quality = report.section(
+        "Quality",
+        report.tiles([("AUC", 0.873, "baseline 0.500")]),
+        report.line_chart([report.Line("model", points)], "ROC", "False positive rate", "True positive rate"),
+    )
+    report.write(path, report.page("Evaluation", "churn on the test split", [quality]))
+
+Text is escaped wherever it enters; only what these functions return (`Html`) goes in as it is. Only the
+standard library is used, so that every environment can write the same reports.
+"""
+
+from headrace.artifacts.report.blocks import (
+    Cell,
+    Html,
+    badge,
+    bullets,
+    callout,
+    code,
+    details,
+    grid,
+    heat_table,
+    key_values,
+    markup,
+    meter,
+    paragraph,
+    table,
+    tiles,
+)
+from headrace.artifacts.report.charts import (
+    Bar,
+    Line,
+    bar_chart,
+    histogram,
+    line_chart,
+    mini_bars,
+    scatter_chart,
+)
+from headrace.artifacts.report.numbers import count, number, percent, size
+from headrace.artifacts.report.page import page, section, write
+
+__all__ = [
+    "Bar",
+    "Cell",
+    "Html",
+    "Line",
+    "badge",
+    "bar_chart",
+    "bullets",
+    "callout",
+    "code",
+    "count",
+    "details",
+    "grid",
+    "heat_table",
+    "histogram",
+    "key_values",
+    "line_chart",
+    "markup",
+    "meter",
+    "mini_bars",
+    "number",
+    "page",
+    "paragraph",
+    "percent",
+    "scatter_chart",
+    "section",
+    "size",
+    "table",
+    "tiles",
+    "write",
+]

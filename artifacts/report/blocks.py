@@ -1,0 +1,187 @@
+"""The blocks a report is made of: text, tables, tiles, badges. Each returns escaped HTML."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from headrace.artifacts.report.numbers import number, percent
+
+Kind = Literal["good", "bad", "warn", "info", "neutral"]
+_KINDS = ("good", "bad", "warn", "info", "neutral")
+
+
+class Html(str):
+    """Text that is HTML already. Everything else is escaped where it enters a report."""
+
+    __slots__ = ()
+
+
+Cell = str | int | float | bool | None
+
+
+def markup(value: Cell) -> Html:
+    """What stands in the page for a value: `Html` as it is, numbers for people, other text escaped."""
+    if isinstance(value, Html):
+        return value
+    if isinstance(value, bool):
+        return Html("yes" if value else "no")
+    if value is None or isinstance(value, int | float):
+        return Html(number(value))
+    return Html(html.escape(str(value)))
+
+
+def paragraph(text: str) -> Html:
+    """A paragraph of text."""
+    return Html(f"<p>{markup(text)}</p>")
+
+
+def bullets(items: Iterable[Cell]) -> Html:
+    """A list of points."""
+    return Html("<ul>" + "".join(f"<li>{markup(item)}</li>" for item in items) + "</ul>")
+
+
+def code(text: str) -> Html:
+    """Preformatted text: a command, a configuration."""
+    return Html(f"<pre><code>{markup(text)}</code></pre>")
+
+
+def badge(text: str, kind: Kind = "neutral") -> Html:
+    """A short coloured word: `badge("passed", "good")`. The word says it all; the colour only helps."""
+    return Html(f'<span class="badge {_kind(kind)}">{markup(text)}</span>')
+
+
+def callout(text: str, kind: Kind = "info", title: str | None = None) -> Html:
+    """A message that must not be overlooked."""
+    head = f"<strong>{markup(title)}</strong> " if title else ""
+    return Html(f'<div class="callout {_kind(kind)}">{head}{markup(text)}</div>')
+
+
+def details(summary: str, *blocks: Html, opened: bool = False) -> Html:
+    """Blocks that are folded away until asked for; printed unfolded."""
+    attribute = " open" if opened else ""
+    return Html(f"<details{attribute}><summary>{markup(summary)}</summary>{_join(blocks)}</details>")
+
+
+def grid(*blocks: Html) -> Html:
+    """Blocks side by side where the page is wide enough."""
+    return Html(f'<div class="grid">{_join(blocks)}</div>')
+
+
+def tiles(items: Iterable[tuple[str, Cell, Cell] | tuple[str, Cell]]) -> Html:
+    """The figures to see first: (label, value) or (label, value, note)."""
+    parts = []
+    for label, value, *rest in items:
+        note = f'<div class="note">{markup(rest[0])}</div>' if rest and rest[0] not in (None, "") else ""
+        parts.append(
+            f'<div class="tile"><dt>{markup(label)}</dt>'
+            f'<dd><div class="value">{markup(value)}</div>{note}</dd></div>'
+        )
+    return Html(f'<dl class="tiles">{"".join(parts)}</dl>')
+
+
+def key_values(items: Iterable[tuple[str, Cell]]) -> Html:
+    """Names and values, one pair per line: digests, paths, settings."""
+    rows = "".join(f"<div><dt>{markup(key)}</dt><dd>{markup(value)}</dd></div>" for key, value in items)
+    return Html(f'<dl class="pairs">{rows}</dl>')
+
+
+def meter(share: float, text: str | None = None, kind: Kind = "info") -> Html:
+    """A small bar for a share of one, with its text, for a table's cell."""
+    width = min(max(share, 0.0), 1.0) * 100
+    label = markup(percent(share) if text is None else text)
+    bar = f'<span class="bar"><i style="width:{width:.1f}%"></i></span>'
+    return Html(f'<span class="meter {_kind(kind)}">{bar}<span>{label}</span></span>')
+
+
+def table(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[Cell]],
+    align: str | None = None,
+    caption: str | None = None,
+    empty: str = "Nothing to show.",
+) -> Html:
+    """A table. `align` has one letter per column, `l`, `r` or `c`; without it columns of numbers go right.
+
+    Raises:
+        ValueError: a row, or `align`, has another length than the headers.
+    """
+    body = [list(row) for row in rows]
+    lengths = sorted({len(row) for row in body})
+    if lengths not in ([], [len(headers)]):
+        raise ValueError(f"expected {len(headers)} cells in each row. Received: {lengths}")
+    if align is None:
+        align = "".join(_alignment([row[i] for row in body]) for i in range(len(headers)))
+    if len(align) != len(headers) or set(align) - set("lrc"):
+        raise ValueError(f"expected {len(headers)} letters of l, r, c. Received: align={align!r}")
+    if not body:
+        return Html(f'<p class="muted">{markup(empty)}</p>')
+    head = "".join(
+        f'<th scope="col" class="{letter}">{markup(header)}</th>'
+        for header, letter in zip(headers, align, strict=True)
+    )
+    lines = "".join(f"<tr>{_cells(row, align)}</tr>" for row in body)
+    title = f"<caption>{markup(caption)}</caption>" if caption else ""
+    # Focusable, so that a table wider than the screen can be scrolled with the keyboard.
+    return Html(
+        f'<div class="scroll" tabindex="0"><table>{title}<thead><tr>{head}</tr></thead>'
+        f"<tbody>{lines}</tbody></table></div>"
+    )
+
+
+def heat_table(
+    row_labels: Sequence[str],
+    column_labels: Sequence[str],
+    values: Sequence[Sequence[float | int]],
+    title: str,
+    row_title: str = "Actual",
+    column_title: str = "Predicted",
+) -> Html:
+    """A matrix (rows, columns) coloured by each cell's share of its row, such as a confusion matrix."""
+    head = "".join(f'<th scope="col" class="c">{markup(label)}</th>' for label in column_labels)
+    lines = []
+    for label, row in zip(row_labels, values, strict=True):
+        total = sum(row)
+        cells = "".join(_heat_cell(value, value / total if total else 0.0) for value in row)
+        lines.append(f'<tr><th scope="row">{markup(label)}</th>{cells}</tr>')
+    corner = f'<th scope="colgroup" class="c" colspan="{len(column_labels)}">{markup(column_title)}</th>'
+    return Html(
+        f'<figure><figcaption>{markup(title)}</figcaption><div class="scroll" tabindex="0">'
+        f'<table class="heat"><thead><tr><td></td>{corner}</tr>'
+        f'<tr><th scope="col">{markup(row_title)}</th>{head}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table></div></figure>"
+    )
+
+
+def _cells(row: Sequence[Cell], align: str) -> str:
+    return "".join(
+        f'<td class="{letter}">{markup(cell)}</td>' for cell, letter in zip(row, align, strict=True)
+    )
+
+
+def _heat_cell(value: float | int, share: float) -> str:
+    deep = " deep" if share > 0.75 else ""
+    return (
+        f'<td class="c{deep}" style="--share:{share:.3f}">'
+        f"<span>{markup(value)}</span><small>{markup(percent(share))}</small></td>"
+    )
+
+
+def _alignment(cells: list[Cell]) -> str:
+    numeric = [cell for cell in cells if cell is not None]
+    plain = all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in numeric)
+    return "r" if numeric and plain else "l"
+
+
+def _kind(kind: str) -> str:
+    if kind not in _KINDS:
+        raise ValueError(f"expected one of {', '.join(_KINDS)}. Received: kind={kind!r}")
+    return kind
+
+
+def _join(blocks: Iterable[Html]) -> str:
+    for block in blocks:
+        if not isinstance(block, Html):
+            raise TypeError(f"expected a block made by the report's functions. Received: {block!r:.80}")
+    return "\n".join(blocks)

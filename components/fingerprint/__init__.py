@@ -1,0 +1,1 @@
+"""Fingerprint: what the source holds right now, as one digest."""

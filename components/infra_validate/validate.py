@@ -1,0 +1,120 @@
+"""From a bundle to a report on whether the real server, in a process of its own, serves it as it should."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from headrace.artifacts.bundle import Bundle
+from headrace.artifacts.errors import HeadraceError
+from headrace.artifacts.infra import Check, Infra, write_infra
+from headrace.serving.client import Client
+from headrace.serving.local import running_server
+from headrace.serving.verify import Verification, verify_samples
+
+TIMEOUT_SECONDS = 10.0  # of one request
+SHOWN = 3  # mismatches that a message repeats
+
+_NO_FIELD = "no field is named so"
+BAD_REQUESTS = {
+    "no JSON": "{",
+    "no instances": "{}",
+    "a field missing": '{"instances": [{}]}',
+    "an unknown field": json.dumps({"instances": [{_NO_FIELD: 1}]}),
+}
+
+
+def infra_validate(model: Path, output: Path) -> Infra:
+    """Serves a bundle, tries it, and writes the report to `output`.
+
+    A check that fails is a finding, in the report; only what leaves no model to report on is an error.
+
+    Raises:
+        ArtifactError: there is no bundle, or its manifest is damaged.
+    """
+    bundle = Bundle.open(model, verify=False)
+    infra = examine(bundle)
+    write_infra(output, infra)
+    for check in infra.checks:
+        print(f"{'passed' if check.passed else 'FAILED'}  {check.name}: {check.message}")
+    return infra
+
+
+def examine(bundle: Bundle) -> Infra:
+    """Serves a bundle and tries it: does it start, is it this model, are its answers and refusals right?"""
+    start = time.monotonic()
+    checks: list[Check] = []
+    latency: dict[str, float] = {}
+    try:
+        Bundle.open(bundle.path)
+        with running_server(bundle.path) as url:
+            checks.append(Check("starts", True, f"healthy after {time.monotonic() - start:.2f} s"))
+            checks.append(_check("model", lambda: _is_this_model(url, bundle)))
+            found: list[Verification] = []
+            checks.append(_check("answers", lambda: _answers(url, bundle, found)))
+            latency = {"p50": found[0].p50_ms, "p99": found[0].p99_ms} if found else {}
+            checks.append(_check("refuses", lambda: _refuses(url)))
+            checks.append(_check("healthy", lambda: _is_healthy(url)))
+    except HeadraceError as error:
+        checks.append(Check("serves", False, str(error)))
+    return Infra(bundle.digest, tuple(checks), latency)
+
+
+class _Failed(Exception):
+    """A check's finding."""
+
+
+def _check(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, look())
+    except (_Failed, HeadraceError, OSError, http.client.HTTPException) as error:
+        return Check(name, False, str(error) or type(error).__name__)
+
+
+def _is_this_model(url: str, bundle: Bundle) -> str:
+    with Client(url, TIMEOUT_SECONDS) as client:
+        digest = client.describe().get("digest")
+    if digest != bundle.digest:
+        raise _Failed(f"expected the server to name {bundle.digest}. Received: {digest}")
+    return f"the server names {bundle.digest[:19]}"
+
+
+def _answers(url: str, bundle: Bundle, found: list[Verification]) -> str:
+    result = verify_samples(url, bundle)
+    found.append(result)
+    if not result.passed:
+        shown = "; ".join(result.mismatches[:SHOWN])
+        more = len(result.mismatches) - SHOWN
+        raise _Failed(shown + (f"; and {more} more" if more > 0 else ""))
+    return f"{result.samples} samples, together and alone; largest difference {result.largest_difference:.1e}"
+
+
+def _refuses(url: str) -> str:
+    wrong = {}
+    for name, body in BAD_REQUESTS.items():
+        status, text = _post(url, body.encode())
+        if status != 400 or "Received" not in text:
+            wrong[name] = f"HTTP {status} for {name}"
+    if wrong:
+        raise _Failed(f"expected HTTP 400 with a reason. Received: {', '.join(wrong.values())}")
+    return f"HTTP 400 with a reason for {', '.join(BAD_REQUESTS)}"
+
+
+def _is_healthy(url: str) -> str:
+    with Client(url, TIMEOUT_SECONDS) as client:
+        client.request("GET", "/health")
+    return "healthy after all that"
+
+
+def _post(url: str, body: bytes) -> tuple[int, str]:
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=TIMEOUT_SECONDS)
+    try:
+        connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        return response.status, response.read().decode(errors="replace")
+    finally:
+        connection.close()

@@ -1,0 +1,1 @@
+"""Pushing: a registered version that is proven to serve goes behind an endpoint."""

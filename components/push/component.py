@@ -1,0 +1,40 @@
+"""The KFP interface of pushing."""
+
+from kfp import dsl
+from kfp.dsl import Artifact, Input
+
+from headrace.components import images
+
+
+@dsl.component(base_image=images.MAIN, install_kfp_package=False)
+def push(
+    model_name: str,
+    version: str,
+    decision: Input[Artifact],
+    infra: Input[Artifact],
+    platform: str,
+    endpoint: str,
+    deploy: dict,
+    run: str = "",
+) -> None:
+    """Puts a registered version behind an endpoint and makes it the champion.
+
+    Args:
+        model_name: The model's name in the registry.
+        version: The version to push.
+        decision: The gate's decision on this version's bundle (`headrace/decision`).
+        infra: The real server's answers with this version's bundle (`headrace/infra`).
+        platform: Where registry and endpoints are: `local`.
+        endpoint: The endpoint, unless `deploy` names one.
+        deploy: The `deploy` section of the spec (`headrace.components.push.spec.DeploySpec`).
+        run: The pipeline run, for the audit log.
+    """
+    from pathlib import Path
+
+    from headrace.components.push.push import Evidence, push
+    from headrace.components.push.spec import DeploySpec
+    from headrace.platforms.open import open_platform
+
+    section = DeploySpec(**deploy)
+    evidence = Evidence(decision=Path(decision.path), infra=Path(infra.path))
+    push(open_platform(platform), model_name, version, evidence, section.endpoint or endpoint, run=run)

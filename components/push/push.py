@@ -1,0 +1,54 @@
+"""From a registered version and the evidence on it to an endpoint that serves it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from headrace.components.register.blessing import require_decision, require_infra
+from headrace.platforms.interface import CHAMPION, Deployed, Platform
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What must speak for a version before it is pushed."""
+
+    decision: Path  # the gate's decision, headrace/decision
+    infra: Path  # the real server's answers, headrace/infra
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What pushing did."""
+
+    endpoint: str
+    version: str
+    changed: bool  # False: this version was there already
+    before: str | None  # "model/version" that served before, if any
+
+
+def push(
+    platform: Platform, name: str, version: str, evidence: Evidence, endpoint: str, *, run: str = ""
+) -> Pushed:
+    """Puts all of an endpoint's traffic on a version and makes it the model's champion.
+
+    Pushing the version that is there already changes nothing.
+
+    Raises:
+        NotBlessed: the decision or the server's report is about another bundle, or not passed.
+        HeadraceError: the version is not registered, the evidence is damaged, or the platform refuses.
+    """
+    registered = platform.registry.get(name, version)
+    require_decision(evidence.decision, registered.digest)
+    require_infra(evidence.infra, registered.digest)
+    current = platform.endpoints.get(endpoint)
+    before = None if current is None else f"{current.main.model}/{current.main.version}"
+    wanted = (Deployed(name, registered.version, 100),)
+    if current is not None and current.deployed == wanted and CHAMPION in registered.aliases:
+        print(f"endpoint {endpoint} serves {name} version {registered.version} already: nothing to push")
+        return Pushed(endpoint, registered.version, changed=False, before=before)
+    platform.endpoints.deploy(endpoint, name, registered.version, run=run)
+    print(
+        f"endpoint {endpoint} now serves {name} version {registered.version} (before: {before or 'nothing'})"
+    )
+    return Pushed(endpoint, registered.version, changed=True, before=before)

@@ -1,0 +1,1 @@
+"""Registration: a model that passed its gates becomes a numbered, immutable version."""

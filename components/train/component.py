@@ -1,0 +1,41 @@
+"""The KFP interface of training."""
+
+from kfp import dsl
+from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Model, Output
+
+from headrace.components import images
+
+
+@dsl.component(base_image=images.MAIN, install_kfp_package=False)
+def train(
+    dataset: Input[Dataset],
+    transform: Input[Artifact],
+    schema: Input[Artifact],
+    model_name: str,
+    train: dict,
+    model: Output[Model],
+    metrics: Output[Metrics],
+    report: Output[HTML],
+) -> None:
+    """Trains a model, exports it as one graph from raw features, and proves that graph equal to what was trained.
+
+    Args:
+        dataset: The snapshot; its test split is not read.
+        transform: The fitted encodings.
+        schema: The schema that the data was validated against.
+        model_name: The model's name.
+        train: The `train` section of the spec (`headrace.components.train.spec.TrainSpec`).
+        model: The bundle.
+        metrics: Rounds of boosting, and the training metric on the eval split.
+        report: The model card.
+    """
+    from pathlib import Path
+
+    from headrace.components.train.spec import TrainSpec
+    from headrace.components.train.train import train_model
+
+    logged = train_model(
+        Path(dataset.path), Path(transform.path), Path(schema.path), model_name, TrainSpec(**train), Path(model.path), Path(report.path)
+    )
+    for name, value in logged.items():
+        metrics.log_metric(name, value)

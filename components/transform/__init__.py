@@ -1,0 +1,1 @@
+"""Transform: the features' encodings are fitted on the train split, and built as one graph."""

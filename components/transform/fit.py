@@ -1,0 +1,144 @@
+"""Fits the encodings of the raw features on the train split, and writes them as one graph."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.artifacts.dataset import Dataset, DatasetInfo
+from headrace.artifacts.errors import HeadraceError
+from headrace.artifacts.signature import Input
+from headrace.artifacts.transform import Transform, write_transform
+from headrace.components.transform.spec import FeaturesSpec
+from headrace.trainer.construct_graph import construct_graph
+from headrace.trainer.encoder_graph import encoder_graph, merge
+
+MOST_VALUES = 1_000  # of a category; rarer ones count as unseen, so that a vocabulary stays a small table
+IDENTIFIER_SHARE = 0.5  # a text with more distinct values than this share of its rows names the row
+
+
+def fit(dataset: Path, features: FeaturesSpec, output: Path) -> Transform:
+    """Fits the transform on the train split and writes it to `output`.
+
+    Raises:
+        HeadraceError: the spec names columns that are not there, or no feature is left.
+    """
+    snapshot = Dataset.open(dataset)
+    transform = fit_transform(snapshot.table("train"), snapshot.info, features)
+    graph = merge(encoder_graph(transform.inputs), construct_graph(transform.inputs, transform.construct))
+    with write_transform(output, transform) as file:
+        onnx.save(graph, file)
+    return transform
+
+
+def fit_transform(train: pa.Table, info: DatasetInfo, features: FeaturesSpec) -> Transform:
+    """Chooses the features and fits their encodings on a train table of shape (rows, columns)."""
+    _check_names(train, info, features)
+    excluded: dict[str, str] = {}
+    inputs = []
+    for name in train.column_names:
+        reason = exclusion(name, train[name], info, features)
+        if reason is None:
+            inputs.append(fit_input(name, train[name]))
+        else:
+            excluded[name] = reason
+    if not inputs:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in excluded.items())
+        raise HeadraceError(f"features: expected at least one column to learn from. Received: none ({reasons})")
+    return Transform(tuple(inputs), dict(features.constructed), excluded)
+
+
+def exclusion(name: str, column: pa.ChunkedArray, info: DatasetInfo, features: FeaturesSpec) -> str | None:
+    """Why a column is no feature; None where it is one."""
+    if name == info.label:
+        return "the label"
+    if name == info.id:
+        return "the id"
+    if name in features.drop:
+        return "dropped by the spec"
+    if column.null_count == len(column):
+        return "no value in the train split"
+    if name in features.keep:
+        return None
+    if name in info.leaks:
+        return "the label is computed from it (features.keep overrules)"
+    distinct = pc.count_distinct(column).as_py()
+    if distinct == 1 and column.null_count == 0:
+        return "the same value in every row of the train split"
+    values = len(column) - column.null_count
+    if pa.types.is_string(column.type) and distinct > max(100, IDENTIFIER_SHARE * values):
+        return f"{distinct:,} different texts in {values:,} rows: it names the row rather than describes it (features.keep overrules)"
+    if name.startswith("unnamed_") and distinct == len(column):
+        return "an unnamed row number (features.keep overrules)"
+    return None
+
+
+def fit_input(name: str, column: pa.ChunkedArray) -> Input:
+    """The encoding of one raw column, by its type."""
+    type = column.type
+    if pa.types.is_boolean(type):
+        return Input(name, "boolean")
+    if pa.types.is_string(type):
+        return Input(name, "category", vocabulary=tuple(vocabulary(column)))
+    is_date = pa.types.is_date(type) or pa.types.is_timestamp(type)
+    values = numbers(column)
+    return Input(
+        name,
+        "date" if is_date else "number",
+        offset=offset(values),
+        min=float(values.min()),
+        max=float(values.max()),
+    )
+
+
+def vocabulary(column: pa.ChunkedArray) -> list[str]:
+    """The values of a category, rarest first, so that an unseen value lies beside the rare ones.
+
+    Values too rare to learn from are left out: then they are unseen in training too, and what the model does
+    with an unseen value was learned.
+    """
+    counts = pc.value_counts(column.drop_null()).to_pylist()
+    fewest = min(10, max(2, len(column) // 1_000))
+    common = [(entry["counts"], entry["values"]) for entry in counts if entry["counts"] >= fewest and entry["values"] != ""]
+    return [value for _, value in sorted(common, key=lambda entry: (-entry[0], entry[1]))[:MOST_VALUES]][::-1]
+
+
+def numbers(column: pa.ChunkedArray) -> np.ndarray:
+    """The finite values of a numeric or date column; float64, dates in days since 1970-01-01."""
+    if pa.types.is_date(column.type):
+        column = column.cast(pa.int32())
+    scale = 1.0
+    if pa.types.is_timestamp(column.type):
+        column, scale = column.cast(pa.int64()), 86_400_000_000.0
+    values = column.drop_null().to_numpy().astype(np.float64) / scale
+    return values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1)
+
+
+def offset(values: np.ndarray) -> float:
+    """What to subtract before float32, which models compute in: the minimum, where float32 alone merges values.
+
+    A time in epoch seconds is such a column: above 2^24 float32 cannot tell neighbouring seconds apart.
+    """
+    distinct = np.unique(values)
+    return float(distinct[0]) if len(np.unique(distinct.astype(np.float32))) < len(distinct) else 0.0
+
+
+def _check_names(train: pa.Table, info: DatasetInfo, features: FeaturesSpec) -> None:
+    for section, names in (("drop", features.drop), ("keep", features.keep)):
+        for name in names:
+            if name not in train.column_names:
+                near = difflib.get_close_matches(name, train.column_names, n=1)
+                hint = f"did you mean `{near[0]}`?" if near else f"the columns are {', '.join(train.column_names)}"
+                raise HeadraceError(f"features.{section}: expected a column of the data. Received: `{name}`; {hint}")
+    forbidden = {info.label: "the label", info.id: "the id"}
+    for name in features.keep:
+        if name in forbidden:
+            raise HeadraceError(f"features.keep: expected a column that may be learned from. Received: `{name}`, {forbidden[name]}")
+    for name in features.constructed:
+        if name in train.column_names:
+            raise HeadraceError(f"features.construct: expected a new name. Received: `{name}`, a column of the data")

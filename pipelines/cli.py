@@ -1,0 +1,99 @@
+"""The command `headrace`. Each subcommand lives in `commands/` and is imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from headrace import __version__
+from headrace.artifacts.errors import HeadraceError
+
+# name -> its one line in `headrace --help`; the module in commands/ has the same name
+COMMANDS = {
+    "init": "Write a spec for a CSV or Parquet file.",
+    "validate": "Check a spec and its source, in a second or two.",
+    "compile": "Compile a spec to Kubeflow Pipelines IR.",
+    "run": "Run a spec's pipeline on this machine.",
+    "runs": "List the runs.",
+    "show": "Show a run: its tasks, metrics and reports.",
+    "logs": "Print what a task of a run printed.",
+    "schema": "Take over the schema that a run inferred.",
+    "models": "List the registered models and their versions.",
+    "serve": "Serve a model or an endpoint.",
+    "predict": "Ask an endpoint for predictions.",
+}
+
+
+class Commands(click.Group):
+    """A group that knows its commands by name, and imports one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"headrace.pipelines.commands.{name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        import difflib
+
+        near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+        if args[0] not in COMMANDS and near and not args[0].startswith("-"):
+            ctx.fail(f"No such command {args[0]!r}; did you mean {near[0]!r}?")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="headrace")
+@click.option("--debug", is_flag=True, help="Show tracebacks of errors.")
+def cli(debug: bool) -> None:
+    """From a table and a short YAML file to a governed, served, monitored model."""
+    if debug:
+        os.environ["HEADRACE_DEBUG"] = "1"
+
+
+def main(arguments: Sequence[str] | None = None) -> Any:
+    """Runs the command line; an error that the user can put right is one message and an exit code."""
+    try:
+        return cli.main(args=arguments, prog_name="headrace", standalone_mode=False)
+    except click.exceptions.Abort:
+        return _end("interrupted", 130)
+    except KeyboardInterrupt:
+        return _end("interrupted", 130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except HeadraceError as error:
+        if os.environ.get("HEADRACE_DEBUG"):
+            raise
+        return _end(str(error), error.exit_code)
+    except BrokenPipeError:  # `headrace runs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        if os.environ.get("HEADRACE_DEBUG"):
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        return _end(f"{place}{error.strerror or error}", 1)
+
+
+def _end(message: str, code: int) -> Any:
+    for line in message.splitlines() or [""]:
+        click.echo(f"headrace: {line}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

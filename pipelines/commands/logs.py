@@ -1,0 +1,29 @@
+"""`headrace logs`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from headrace.artifacts.errors import HeadraceError
+from headrace.pipelines.commands.options import home_option
+
+
+@click.command("logs")
+@click.argument("run")
+@click.argument("task")
+@home_option
+def command(run: str, task: str, home: Path) -> None:
+    """Print what TASK printed in RUN (`latest` is the latest)."""
+    from headrace.pipelines.commands.show import latest
+    from headrace.pipelines.local.record import load_run
+
+    result = load_run(home, latest(home) if run == "latest" else run)
+    tasks = {found.path: found for found in result.tasks.values() if found.leaf}
+    found = tasks.get(task) or next((t for t in tasks.values() if t.name == task), None)
+    if found is None:
+        raise HeadraceError(f"expected one of the tasks {', '.join(tasks)}. Received: {task}")
+    if found.log is None or not found.log.exists():
+        raise HeadraceError(f"{task}: expected a log. Received: none; it was {'taken from the cache' if found.cached else found.state.lower()}")
+    click.echo(found.log.read_text(errors="replace"), nl=False)

@@ -1,0 +1,51 @@
+"""`headrace predict`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from headrace.artifacts.errors import HeadraceError
+from headrace.pipelines.commands.options import home_option
+
+
+@click.command("predict")
+@click.argument("endpoint")
+@click.option("--json", "text", help="An instance, or a list of them; `-` reads standard input, `@FILE` a file.")
+@click.option("--csv", "file", type=click.Path(path_type=Path), help="A CSV file; a prediction per row.")
+@home_option
+def command(endpoint: str, text: str | None, file: Path | None, home: Path) -> None:
+    """Ask ENDPOINT (its name, or a server's URL) for predictions; prints one JSON object per line."""
+    from headrace.pipelines.locate import find_address
+    from headrace.serving.client import predict, predict_csv
+
+    if (text is None) == (file is None):
+        raise click.UsageError("expected either --json or --csv")
+    url = endpoint if "://" in endpoint else find_address(endpoint, home)
+    answers = predict_csv(url, file) if file is not None else predict(url, instances(text or ""))
+    for answer in answers:
+        click.echo(json.dumps(answer))
+
+
+def instances(text: str) -> list[dict[str, object]]:
+    """The instances of a --json option.
+
+    Raises:
+        HeadraceError: not JSON, or neither an object nor a list of objects.
+    """
+    if text == "-":
+        text = sys.stdin.read()
+    elif text.startswith("@"):
+        text = Path(text[1:]).read_text()
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise HeadraceError(f"--json: expected JSON. Received: {text[:60]!r} ({error})") from None
+    value = value["instances"] if isinstance(value, dict) and isinstance(value.get("instances"), list) else value
+    value = [value] if isinstance(value, dict) else value
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise HeadraceError(f"--json: expected an object, or a list of objects. Received: {text[:60]}")
+    return value

@@ -1,0 +1,19 @@
+"""`headrace validate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from headrace.pipelines.commands.options import spec_argument
+
+
+@click.command("validate")
+@spec_argument
+def command(spec: Path) -> None:
+    """Check SPEC, that its source can be read, and that every column it names is there."""
+    from headrace.pipelines.check import check_spec
+
+    checked, head = check_spec(spec)
+    click.echo(f"{spec}: fine. {checked.task} of `{checked.data.label.name}` from {head.num_columns} columns of {checked.data.source}")

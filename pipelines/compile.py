@@ -1,0 +1,49 @@
+"""Compiles a spec to Kubeflow Pipelines IR: the same spec and code give the same bytes."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from headrace.artifacts.folder import write_text
+from headrace.pipelines.spec import Spec, load_spec
+
+
+def compile_spec(file: Path, output: Path) -> Spec:
+    """Compiles a spec's training pipeline to a YAML file, written atomically.
+
+    Raises:
+        HeadraceError: the spec or its schema has a mistake.
+    """
+    spec = load_spec(file)
+    write_text(output, training_ir(spec, schema_text(spec, file)))
+    return spec
+
+
+def training_ir(spec: Spec, schema: str) -> str:
+    """The IR of a spec's training pipeline as YAML text."""
+    from kfp import compiler
+
+    from headrace.pipelines.training import training_pipeline
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "pipeline.yaml")  # noqa: PTH118 (the compiler wants a str)
+        compiler.Compiler().compile(training_pipeline(spec, schema), path)
+        return Path(path).read_text(encoding="utf-8")
+
+
+def schema_text(spec: Spec, file: Path) -> str:
+    """The curated schema of a spec, checked; empty where it has none yet.
+
+    Raises:
+        ArtifactError: the schema file is damaged, or of a newer format.
+    """
+    path = file.parent / spec.validation.schema_file
+    if not path.exists():
+        return ""
+    text = path.read_text(encoding="utf-8")
+    from headrace.artifacts.schema import parse_schema
+
+    parse_schema(text, str(path))
+    return text

@@ -1,0 +1,104 @@
+"""The compiled pipeline of a spec, compiled anew only when the spec, its schema or our code changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headrace import __version__
+from headrace.artifacts.errors import HeadraceError
+from headrace.artifacts.folder import write_json
+from headrace.pipelines.yaml_lines import read_yaml
+
+_CODE = ("pipelines/*.py", "components/*.py", "components/*/component.py", "components/*/spec.py", "artifacts/metrics.py")
+_IMAGES = ("HEADRACE_IMAGE_MAIN", "HEADRACE_IMAGE_TFX")
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A pipeline that can be run.
+
+    Attributes:
+        name: the model's, or the pipeline's.
+        ir: the pipeline spec, as plain data.
+        parameters: what this machine adds: the source as a path that can be opened from anywhere.
+        schema: where the committed schema should be; None for a pipeline that was compiled elsewhere.
+        has_schema: whether it was there.
+    """
+
+    name: str
+    ir: dict[str, Any]
+    parameters: dict[str, Any]
+    schema: Path | None = None
+    has_schema: bool = False
+
+
+def compiled(file: Path, home: Path) -> Compiled:
+    """Loads a compiled pipeline, or compiles a spec.
+
+    Raises:
+        HeadraceError: the file is neither, or the spec has a mistake.
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise HeadraceError(f"{file}: expected a spec or a compiled pipeline. Received: {error.strerror}") from None
+    if b"deploymentSpec" in content:
+        ir = read_yaml(file).value
+        return Compiled(str(ir.get("pipelineInfo", {}).get("name", file.stem)), ir, {})
+    schema_folder = file.parent
+    cache = home / "compiled" / f"{_key(content, file)}.json"
+    if cache.exists():
+        entry = json.loads(cache.read_text())
+        schema = schema_folder / entry["schema"]
+        if _schema_digest(schema) == entry["schema_digest"]:
+            return _ready(entry, file, schema)
+    return _compile(file, cache)
+
+
+def _compile(file: Path, cache: Path) -> Compiled:
+    import yaml
+
+    from headrace.pipelines.compile import schema_text, training_ir
+    from headrace.pipelines.spec import load_spec
+
+    spec = load_spec(file)
+    schema = file.parent / spec.validation.schema_file
+    digest = _schema_digest(schema)
+    text = training_ir(spec, schema_text(spec, file))
+    entry = {
+        "name": spec.name,
+        "source": spec.data.source,
+        "schema": spec.validation.schema_file,
+        "schema_digest": digest,
+        "ir": yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)),
+    }
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    write_json(cache, entry)
+    return _ready(entry, file, schema)
+
+
+def _ready(entry: dict[str, Any], file: Path, schema: Path) -> Compiled:
+    source = entry["source"]
+    source = source if Path(source).is_absolute() else str(file.resolve().parent / source)
+    return Compiled(entry["name"], entry["ir"], {"source": source}, schema, schema.exists())
+
+
+def _key(content: bytes, file: Path) -> str:
+    """Digest of everything a compilation depends on, but for the schema, which only the spec can name."""
+    root = Path(__file__).resolve().parent.parent
+    code = hashlib.sha256(__version__.encode() + content)
+    for pattern in _CODE:
+        for path in sorted(root.glob(pattern)):
+            code.update(path.read_bytes())
+    for variable in _IMAGES:
+        code.update(os.environ.get(variable, "").encode() + b"\0")
+    return code.hexdigest()
+
+
+def _schema_digest(schema: Path) -> str:
+    return hashlib.sha256(schema.read_bytes()).hexdigest() if schema.is_file() else ""

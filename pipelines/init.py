@@ -1,0 +1,157 @@
+"""`headrace init`: a look at a file, and a spec for it in which every inference is explained."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.artifacts.dataset import DatasetInfo
+from headrace.artifacts.errors import HeadraceError
+from headrace.artifacts.folder import write_text
+from headrace.components.gate.spec import Gate, default_gates
+from headrace.components.ingest.ingest import read_source
+from headrace.components.ingest.label import make_label
+from headrace.components.ingest.spec import DataSpec
+from headrace.components.transform.fit import exclusion
+from headrace.components.transform.spec import FeaturesSpec
+
+FEW_CLASSES = 20  # a whole-number label with more values is taken for a quantity
+_PLAIN = re.compile(r"^[A-Za-z_][A-Za-z0-9_ ]*$")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the source shows."""
+
+    table: pa.Table
+    task: str
+    id: str | None
+    excluded: dict[str, str]
+    notes: list[str]
+
+
+def init(folder: Path, source: Path, label: str, task: str | None, id: str | None, *, force: bool) -> Path:
+    """Writes `spec.yaml` into a folder for a source.
+
+    Returns:
+        the file.
+
+    Raises:
+        HeadraceError: the source cannot be read or learned from, or there is a spec already.
+    """
+    file = folder / "spec.yaml"
+    if file.exists() and not force:
+        raise HeadraceError(f"{file}: expected no spec there yet. Received: one; give another folder, or --force to replace it")
+    look = inspect(source, label, task, id)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(file, spec_text(folder, source, label, look))
+    return file
+
+
+def inspect(source: Path, label: str, task: str | None, id: str | None) -> Look:
+    """Reads the source and infers the task, the id and what is no feature."""
+    data = DataSpec(source=str(source), label=label)  # type: ignore[arg-type]
+    table, notes = read_source(str(source), data)
+    if label not in table.column_names:
+        make_label(table, "classification", data, str(source))  # raises, with the nearest name
+    task = task or infer_task(table[label])
+    make_label(table, task, data, str(source))
+    if id is not None and id not in table.column_names:
+        raise HeadraceError(f"{source}: expected the id column `{id}`. Received: columns {', '.join(table.column_names)}")
+    id = id or infer_id(table, label)
+    info = DatasetInfo(task=task, columns=[], label=label, rows={}, id=id)
+    reasons = {name: exclusion(name, table[name], info, FeaturesSpec()) for name in table.column_names if name not in (label, id)}
+    return Look(table, task, id, {name: reason for name, reason in reasons.items() if reason}, notes)
+
+
+def infer_task(column: pa.ChunkedArray) -> str:
+    """Texts, truth values and few whole numbers are classes; everything else is a quantity."""
+    if pa.types.is_string(column.type) or pa.types.is_boolean(column.type):
+        return "classification"
+    whole = pa.types.is_integer(column.type) or pc.all(pc.equal(column, pc.floor(column))).as_py()
+    return "classification" if whole and pc.count_distinct(column).as_py() <= FEW_CLASSES else "regression"
+
+
+def infer_id(table: pa.Table, label: str) -> str | None:
+    """The first column that is named like an id and identifies every row."""
+    for name in table.column_names:
+        column = table[name]
+        named = re.search(r"(^|_|\b)(id|uuid|key)$", name, re.IGNORECASE) or name.endswith(("Id", "ID"))
+        if name != label and named and not column.null_count and pc.count_distinct(column).as_py() == len(column):
+            return name
+    return None
+
+
+def spec_text(folder: Path, source: Path, label: str, look: Look) -> str:
+    """The spec as YAML, with what was inferred, and why, in comments."""
+    table = look.table
+    inside = os.path.relpath(source.resolve(), folder.resolve())
+    path = inside if inside.count("..") <= 3 else str(source.resolve())
+    lines = [
+        f"# Written by `headrace init` from {source.name}: {table.num_rows:,} rows, {table.num_columns} columns.",
+        "# Check it with `headrace validate`, run it with `headrace run`.",
+        f"name: {_model_name(folder, source)}",
+        f"task: {look.task}  # {_label_words(table[label], look.task)}",
+        "data:",
+        f"  source: {_quoted(path)}",
+        f"  label: {_quoted(label)}",
+        *([f"  id: {_quoted(look.id)}  # a different value in every row"] if look.id else ["  # id: no column names the rows; the split goes by all of them"]),
+        "  split: {by: hash, eval: 0.15, test: 0.15}",
+        "features:",
+        f"  drop: [{', '.join(_quoted(name) for name in look.excluded)}]",
+        *[f"  #   {name}: {reason}" for name, reason in look.excluded.items()],
+        "  # What the model will see:",
+        *[f"  #   {name}: {_column_words(table[name])}" for name in table.column_names if name not in (label, look.id, *look.excluded)],
+        *[f"  # Note: {note}" for note in look.notes],
+        "train: {model: gbdt}",
+        "evaluate:",
+        "  gates:  # all must hold, or the model is not pushed",
+        *[f"    - {_gate(gate)}" for gate in default_gates(look.task)],
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _model_name(folder: Path, source: Path) -> str:
+    for candidate in (folder.resolve().name, source.stem):
+        name = re.sub(r"[^a-z0-9]+", "-", candidate.lower()).strip("-")[:63].strip("-")
+        if name and name[0].isalpha():
+            return name
+    return "model"
+
+
+def _label_words(column: pa.ChunkedArray, task: str) -> str:
+    if task == "regression":
+        low, high = pc.min_max(column).as_py().values()
+        return f"a quantity from {low:g} to {high:g}"
+    counts = sorted(pc.value_counts(column).to_pylist(), key=lambda entry: -entry["counts"])
+    shown = ", ".join(f"{entry['values']} ({entry['counts']:,})" for entry in counts[:5])
+    return f"{len(counts)} classes: {shown}{', ...' if len(counts) > 5 else ''}"
+
+
+def _column_words(column: pa.ChunkedArray) -> str:
+    missing = f", {column.null_count / len(column):.1%} missing" if column.null_count else ""
+    if pa.types.is_string(column.type):
+        return f"category, {pc.count_distinct(column).as_py():,} values{missing}"
+    if pa.types.is_boolean(column.type):
+        return f"boolean{missing}"
+    low, high = pc.min_max(column).as_py().values()
+    if pa.types.is_temporal(column.type):
+        return f"date, {low} to {high}{missing}"
+    return f"number, {low:g} to {high:g}{missing}"
+
+
+def _gate(gate: Gate) -> str:
+    fields = gate.model_dump(exclude_none=True)
+    return "{" + ", ".join(f"{name}: {value}" for name, value in fields.items()) + "}"
+
+
+def _quoted(text: str) -> str:
+    """A YAML scalar that is read back as this text."""
+    if _PLAIN.match(text) and text.lower() not in ("null", "true", "false", "yes", "no", "on", "off", "y", "n"):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,59 @@
+"""Recognizes how KFP starts its components, so that a warm worker can do it without a shell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_EXECUTOR = "kfp.dsl.executor_main"
+_INSTALLED = re.compile(r"pip install\s+(?:--[\w-]+(?:=\S+)?\s+)*(.*?)\s*(?:&&|$)", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to run: a Python component's source (or none, when the image holds it), or a program."""
+
+    python: bool
+    source: str | None  # of a lightweight component
+    words: tuple[str, ...]  # arguments of KFP's executor, or the program and its arguments
+    installs: tuple[str, ...] = ()  # packages that the command would have installed
+
+
+def recognize(command: Sequence[str], args: Sequence[str]) -> Command:
+    """Takes a container's command apart.
+
+    A pip install in front is dropped and named in `installs`: an environment is what its lock says.
+    """
+    words = list(command)
+    installs: list[str] = []
+    while len(words) > 3 and words[:2] == ["sh", "-c"] and words[2].rstrip().endswith('"$0" "$@"'):
+        if "pip install" not in words[2]:
+            break
+        installs += _packages(words[2])
+        words = words[3:]
+    if len(words) == 4 and words[0] in ("sh", "bash") and words[1].startswith("-") and _EXECUTOR in words[2]:
+        return Command(True, words[3], tuple(args), tuple(installs))
+    if (
+        len(words) >= 3
+        and re.fullmatch(r"(?:.*/)?python[\d.]*", words[0])
+        and words[1:3] == ["-m", _EXECUTOR]
+    ):
+        return Command(True, None, (*words[3:], *args), tuple(installs))
+    return Command(False, None, (*words, *args), tuple(installs))
+
+
+def _packages(script: str) -> list[str]:
+    """The requirements that a script would install, less KFP's own runtime."""
+    found = []
+    for match in _INSTALLED.finditer(script):
+        for word in match.group(1).split():
+            name = word.strip("'\"")
+            if (
+                name.startswith("-")
+                or "python_version" in name
+                or re.match(r"(kfp|typing-extensions)\b", name)
+            ):
+                continue
+            found.append(name)
+    return found

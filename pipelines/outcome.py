@@ -1,0 +1,94 @@
+"""What came of a run, in a reader's terms: the metrics, the gates, the version in service, the reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from headrace.artifacts.decision import Verdict, read_verdict
+from headrace.artifacts.errors import ArtifactError
+from headrace.artifacts.evaluation import Evaluation, read_evaluation
+from headrace.artifacts.metrics import METRICS
+from headrace.pipelines.local.results import SUCCEEDED, RunResult, TaskResult
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The parts that are there; a run that ended early has fewer."""
+
+    evaluation: Evaluation | None = None
+    verdict: Verdict | None = None
+    passed: bool | None = None
+    version: str | None = None
+    pushed: bool = False
+    reports: dict[str, Path] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        evaluation = self.evaluation
+        return {
+            "passed": self.passed,
+            "pushed": self.pushed,
+            "version": self.version,
+            "evaluation": None
+            if evaluation is None
+            else {
+                "split": evaluation.split,
+                "rows": evaluation.rows,
+                "metrics": evaluation.metrics,
+                "intervals": {name: list(interval) for name, interval in evaluation.intervals.items()},
+                "baseline": evaluation.baseline,
+            },
+            "gates": [{"gate": d.gate, "passed": d.passed, "reason": d.reason} for d in (self.verdict.decisions if self.verdict else ())],
+            "reports": {name: str(path) for name, path in self.reports.items()},
+        }
+
+
+def outcome(run: RunResult) -> Outcome:
+    """Reads a run's artifacts, as far as they are there."""
+    tasks = {task.name: task for task in run.tasks.values() if task.leaf}
+    gate, push = tasks.get("gate"), tasks.get("push")
+    register = tasks.get("register")
+    return Outcome(
+        evaluation=_read(tasks.get("evaluate"), "evaluation", read_evaluation),
+        verdict=_read(gate, "decision", read_verdict),
+        passed=None if gate is None or gate.state != SUCCEEDED else bool(gate.outputs.get("passed")),
+        version=None if register is None else register.outputs.get("version"),
+        pushed=push is not None and push.state == SUCCEEDED,
+        reports=run.reports(),
+    )
+
+
+def _read(task: TaskResult | None, artifact: str, read: Any) -> Any:
+    for record in (task.artifacts if task else {}).get(artifact, ()):
+        try:
+            return read(record.path)
+        except ArtifactError:
+            return None  # the store was emptied: then there is nothing left to show
+    return None
+
+
+def outcome_text(found: Outcome, name: str) -> str:
+    """The outcome in lines for a terminal."""
+    lines: list[str] = []
+    evaluation = found.evaluation
+    if evaluation is not None:
+        lines.append(f"On the {evaluation.split} split, {evaluation.rows:,} rows no step before has seen:")
+        for metric, value in evaluation.metrics.items():
+            title = METRICS[metric].title if metric in METRICS else metric
+            interval = evaluation.intervals.get(metric)
+            between = f"  95 %: {interval[0]:.4g} to {interval[1]:.4g}" if interval else ""
+            baseline = f"  a constant: {evaluation.baseline[metric]:.4g}" if metric in evaluation.baseline else ""
+            lines.append(f"  {title:<28} {value:>9.4g}{between}{baseline}")
+    if found.verdict is not None:
+        lines.append("Gates:")
+        lines += [f"  {'passed' if d.passed else 'FAILED'}  {d.gate}: {d.reason}" for d in found.verdict.decisions]
+    if found.pushed:
+        lines.append(f"Version {found.version} of {name} is in service.")
+    elif found.passed is False:
+        lines.append("Not every gate passed: nothing was registered, nothing was pushed.")
+    if found.reports:
+        lines.append("Reports:")
+        lines += [f"  {task:<28} {path}" for task, path in found.reports.items()]
+    return "\n".join(lines)

@@ -1,0 +1,129 @@
+"""The spec: the one file a user writes. Each section's model lives beside the component that consumes it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from headrace.artifacts.errors import HeadraceError
+from headrace.components.evaluate.spec import EvaluateSpec
+from headrace.components.ingest.spec import DataSpec
+from headrace.components.push.spec import DeploySpec
+from headrace.components.section import Section
+from headrace.components.train.spec import TrainSpec
+from headrace.components.transform.spec import FeaturesSpec
+from headrace.components.validate.spec import ValidateSpec
+from headrace.pipelines.yaml_lines import YamlFile, read_yaml
+
+_NAME = re.compile(r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")
+
+
+class SpecError(HeadraceError):
+    """The spec is not what it should be; the message names file, line and field."""
+
+
+class Spec(Section):
+    """A model's whole life: its data, features, training, judgement and deployment."""
+
+    name: str
+    """Names the model and its runs: lower-case letters, digits and hyphens, as clouds want it."""
+    task: Literal["classification", "regression"]
+    """What is predicted: a class, of two or many, or a number."""
+    data: DataSpec
+    """Where the rows come from, what is predicted, and how the rows are split."""
+    validation: ValidateSpec = Field(default=ValidateSpec(), alias="validate")
+    """What happens when the data is not as its schema says."""
+    features: FeaturesSpec = FeaturesSpec()
+    """Which columns a model sees, and what is computed from them."""
+    train: TrainSpec = TrainSpec()
+    """Which model is trained, and how."""
+    evaluate: EvaluateSpec = EvaluateSpec()
+    """How the model is judged, and what it must reach to be pushed."""
+    deploy: DeploySpec = DeploySpec()
+    """Where a model that passed its gates is served."""
+
+    @field_validator("name")
+    @classmethod
+    def _cloud_name(cls, value: str) -> str:
+        if not _NAME.match(value):
+            raise ValueError(f"expected lower-case letters, digits and hyphens, beginning with a letter. Received: {value!r}")
+        return value
+
+    @model_validator(mode="after")
+    def _metrics_fit_the_task(self) -> Spec:
+        misfits = self.evaluate.misfits(self.task)
+        if misfits:
+            raise ValueError("; ".join(misfits))
+        return self
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint's name: the spec's own unless it says otherwise."""
+        return self.deploy.endpoint or self.name
+
+
+def load_spec(file: Path | str) -> Spec:
+    """Reads and checks a spec.
+
+    Raises:
+        SpecError: every mistake in it, a line each: file, line, field, what was expected, what was received.
+    """
+    yaml = read_yaml(Path(file))
+    if not isinstance(yaml.value, dict):
+        raise SpecError(f"{file}: expected a mapping with name, task and data. Received: {type(yaml.value).__name__}")
+    try:
+        return Spec.model_validate(yaml.value)
+    except ValidationError as error:
+        raise SpecError("\n".join(_message(yaml, entry) for entry in error.errors(include_url=False))) from None
+
+
+def _message(yaml: YamlFile, error: Any) -> str:
+    """One mistake in the house's grammar, with the line where the field stands."""
+    place: tuple[str | int, ...] = error["loc"]
+    kind, context = error["type"], error.get("ctx", {})
+    field = ".".join(str(part) for part in place)
+    where = f"{yaml.file}:{yaml.line(place)}"
+    received = _short(error["input"])
+    if kind == "extra_forbidden":
+        return f"{where}: unknown field `{place[-1]}`{_nearest(place)}"
+    if kind == "missing":
+        return f"{where}: {field}: expected this field. Received: nothing"
+    if kind == "value_error":
+        return f"{where}: {field + ': ' if field else ''}{context['error']}"
+    if kind == "literal_error":
+        return f"{where}: {field}: expected {context['expected']}. Received: {received}"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return f"{where}: {field}: expected a mapping of fields. Received: {received}"
+    expectation = error["msg"].removeprefix("Input should be ").removeprefix("Value should ")
+    return f"{where}: {field}: expected {expectation}. Received: {received}"
+
+
+def _nearest(place: tuple[str | int, ...]) -> str:
+    """What an unknown field was probably meant to be."""
+    fields = _fields_at(Spec, place[:-1])
+    near = difflib.get_close_matches(str(place[-1]), fields, n=1)
+    if near:
+        return f"; did you mean `{near[0]}`?"
+    return f"; the fields here are {', '.join(fields)}" if fields else ""
+
+
+def _fields_at(annotation: object, place: tuple[str | int, ...]) -> list[str]:
+    """The fields known at a place: down through sections, lists and what may be None."""
+    while arguments := [a for a in get_args(annotation) if isinstance(a, type) or get_args(a)]:
+        annotation = arguments[0]
+    if not (isinstance(annotation, type) and issubclass(annotation, Section)):
+        return []
+    known = annotation.known_fields()
+    for position, part in enumerate(place):
+        if isinstance(part, str):
+            return _fields_at(known.get(part), tuple(p for p in place[position + 1 :] if isinstance(p, str)))
+    return list(known)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

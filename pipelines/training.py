@@ -1,0 +1,103 @@
+"""The training pipeline: from a source to a model in service, or to the reason why not."""
+
+from typing import Any
+
+from kfp import dsl
+
+from headrace.components.champion.component import champion
+from headrace.components.evaluate.component import evaluate
+from headrace.components.fingerprint.component import fingerprint
+from headrace.components.gate.component import gate
+from headrace.components.infra_validate.component import infra_validate
+from headrace.components.ingest.component import ingest
+from headrace.components.push.component import push
+from headrace.components.register.component import register
+from headrace.components.statistics.component import statistics
+from headrace.components.train.component import train
+from headrace.components.transform.component import transform
+from headrace.components.validate.component import validate
+from headrace.pipelines.spec import Spec
+
+
+def training_pipeline(spec: Spec, schema_text: str) -> Any:
+    """Builds the pipeline of a spec.
+
+    1. `fingerprint` the source, so that every cache follows the data's content, and `ingest` it into a snapshot.
+    2. Describe it (`statistics`) and `validate` it against the curated schema; bad data ends the run here.
+    3. `transform`: fit the features' encodings on the train split; `train`; `evaluate` on the test split.
+    4. Judge the `champion` on the same rows, and load the model in the real server (`infra_validate`).
+    5. `gate`: all evidence together. Only if it passed: `register` and `push`.
+
+    Args:
+        spec: what the user wrote.
+        schema_text: the curated schema in text; empty where there is none yet.
+    """
+    data, features, settings = _plain(spec.data), _plain(spec.features), _plain(spec.train)
+    judged, validation, deploy = _plain(spec.evaluate), _plain(spec.validation), _plain(spec.deploy)
+
+    @dsl.pipeline(name=spec.name, description=f"Trains, judges and deploys {spec.name}.", display_name=spec.name)
+    def training(source: str = spec.data.source, platform: str = "local") -> None:
+        version = _always(fingerprint(source=source))
+        snapshot = ingest(source=source, source_digest=version.outputs["digest"], task=spec.task, data=data)
+        dataset = snapshot.outputs["dataset"]
+        described = statistics(dataset=dataset)
+        validated = validate(
+            dataset=dataset, statistics=described.outputs["statistics"], schema_text=schema_text, validate=validation
+        )
+        fitted = transform(dataset=dataset, features=features)
+        trained = train(
+            dataset=dataset,
+            transform=fitted.outputs["transform"],
+            schema=validated.outputs["schema"],
+            model_name=spec.name,
+            train=settings,
+        )
+        model = trained.outputs["model"]
+        judgement = evaluate(model=model, dataset=dataset, evaluate=judged)
+        reigning = _always(champion(platform=platform, model_name=spec.name))
+        rival = evaluate(model=reigning.outputs["model"], dataset=dataset, evaluate=judged)
+        rival.set_display_name("evaluate-champion")
+        served = infra_validate(model=model)
+        verdict = gate(
+            model=model,
+            evaluation=judgement.outputs["evaluation"],
+            champion_evaluation=rival.outputs["evaluation"],
+            infra=served.outputs["infra"],
+            task=spec.task,
+            evaluate=judged,
+        )
+        with dsl.If(verdict.outputs["passed"] == True, name="passed"):  # noqa: E712 (KFP builds a condition of it)
+            registered = _always(
+                register(
+                    model=model,
+                    evaluation=judgement.outputs["evaluation"],
+                    decision=verdict.outputs["decision"],
+                    platform=platform,
+                    model_name=spec.name,
+                    run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
+                )
+            )
+            _always(
+                push(
+                    model_name=spec.name,
+                    version=registered.outputs["version"],
+                    decision=verdict.outputs["decision"],
+                    infra=served.outputs["infra"],
+                    platform=platform,
+                    endpoint=spec.endpoint,
+                    deploy=deploy,
+                )
+            )
+
+    return training
+
+
+def _always(task: dsl.PipelineTask) -> dsl.PipelineTask:
+    """Excludes a task from the cache: it asks about, or changes, something outside of the pipeline."""
+    return task.set_caching_options(False)
+
+
+def _plain(section: Any) -> dict[str, Any]:
+    """A section as the component's parameter: every default spelt out, so that the compiled pipeline says it all."""
+    plain: dict[str, Any] = section.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return plain

@@ -1,0 +1,73 @@
+"""Reads YAML and remembers on which line each field stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from headrace.artifacts.errors import HeadraceError
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+Place = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class YamlFile:
+    """A YAML document: its value, and the line of each field by its path from the root."""
+
+    file: Path
+    value: Any
+    lines: dict[Place, int]
+
+    def line(self, place: Place) -> int:
+        """The line of a field, or of the nearest field around it that is there."""
+        while place and place not in self.lines:
+            place = place[:-1]
+        return self.lines.get(place, 1)
+
+
+def read_yaml(file: Path) -> YamlFile:
+    """Reads a file of one YAML document, with plain data only.
+
+    Raises:
+        HeadraceError: no such file, not UTF-8, not YAML, or a key that appears twice; with the line.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise HeadraceError(f"{file}: expected a file. Received: no such file") from None
+    except IsADirectoryError:
+        raise HeadraceError(f"{file}: expected a file. Received: a folder") from None
+    except UnicodeDecodeError as error:
+        raise HeadraceError(f"{file}: expected UTF-8 text. Received: {error}") from None
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+        if node is None:
+            raise HeadraceError(f"{file}: expected YAML. Received: an empty file")
+        lines: dict[Place, int] = {}
+        _collect(node, (), lines, file)
+        return YamlFile(file, yaml.load(text, Loader=_Loader), lines)  # a safe loader: plain data only
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise HeadraceError(f"{file}:{line}: expected YAML. Received: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise HeadraceError(f"{file}: expected YAML. Received: {error}") from None
+
+
+def _collect(node: yaml.Node, place: Place, lines: dict[Place, int], file: Path) -> None:
+    lines.setdefault(place, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                raise HeadraceError(f"{file}:{line}: expected each field once. Received: `{key.value}` again, first on line {seen[key.value]}")
+            seen[key.value] = line
+            lines[(*place, key.value)] = line
+            _collect(value, (*place, key.value), lines, file)
+    elif isinstance(node, yaml.SequenceNode):
+        for position, value in enumerate(node.value):
+            _collect(value, (*place, position), lines, file)

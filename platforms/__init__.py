@@ -1,0 +1,1 @@
+"""Where models live and are served: one narrow interface, and one folder per platform behind it."""

@@ -1,0 +1,1 @@
+"""The local platform: models and endpoints in one folder, kept by SQLite."""

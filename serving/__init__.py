@@ -1,0 +1,1 @@
+"""The prediction server, its client, and in-process scoring of the same bundle."""

@@ -1,0 +1,181 @@
+"""A client of the prediction server, on the standard library alone."""
+
+from __future__ import annotations
+
+import csv
+import http.client
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from headrace.artifacts.errors import HeadraceError
+
+TIMEOUT_SECONDS = 60.0
+BATCH_ROWS = 1000  # rows of a file per request: far below the server's limit on a body
+
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+
+
+def predict(
+    url: str, instances: Sequence[dict[str, Any]], timeout: float = TIMEOUT_SECONDS
+) -> list[dict[str, Any]]:
+    """Asks a server for the predictions of some instances, in their order.
+
+    `url` is the server's (http://127.0.0.1:8080), or with a path the prediction route's.
+
+    Raises:
+        HeadraceError: nobody answers there, or the server refuses the request; the message is the server's.
+    """
+    with Client(url, timeout) as client:
+        return client.predict(instances)
+
+
+def predict_csv(url: str, file: Path | str, timeout: float = TIMEOUT_SECONDS) -> list[dict[str, Any]]:
+    """Asks for a prediction for each row of a CSV file with a header.
+
+    The model's own description says which columns are wanted and of what type; other columns are left out.
+
+    Raises:
+        HeadraceError: the file or a cell of it does not fit, or see `predict`.
+    """
+    answers: list[dict[str, Any]] = []
+    with Client(url, timeout) as client:
+        rows = read_csv(file, client.describe()["inputs"])
+        while batch := list(islice(rows, BATCH_ROWS)):
+            answers += client.predict(batch)
+    return answers
+
+
+class Client:
+    """One connection, kept open between requests."""
+
+    def __init__(self, url: str, timeout: float = TIMEOUT_SECONDS) -> None:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise HeadraceError(f"endpoint: expected an address like http://127.0.0.1:8080. Received: {url}")
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._server = f"{parts.scheme}://{parts.netloc}"
+        self._route = parts.path if parts.path not in ("", "/") else "/predict"
+        self._connection = kind(parts.hostname, parts.port, timeout=timeout)
+
+    def predict(self, instances: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The predictions, one per instance."""
+        try:
+            body = json.dumps({"instances": list(instances)}, allow_nan=False).encode()
+        except ValueError:
+            expected = "numbers that JSON has (null where a value is missing)"
+            raise HeadraceError(f"instances: expected {expected}. Received: NaN or infinity") from None
+        answer = self.request("POST", self._route, body)
+        predictions = answer.get("predictions") if isinstance(answer, dict) else None
+        if not isinstance(predictions, list) or len(predictions) != len(instances):
+            expected = f"{len(instances)} predictions"
+            raise HeadraceError(f"{self._server}: expected {expected}. Received: {str(answer)[:200]}")
+        return predictions
+
+    def describe(self) -> dict[str, Any]:
+        """The model, as `GET /` describes it: name, version, digest, inputs, outputs."""
+        answer = self.request("GET", "/")
+        if not isinstance(answer, dict) or not isinstance(answer.get("inputs"), list):
+            expected = "a model's description"
+            raise HeadraceError(f"{self._server}: expected {expected}. Received: {str(answer)[:200]}")
+        return answer
+
+    def request(self, method: str, route: str, body: bytes | None = None) -> Any:
+        """Sends one request and decodes the answer's JSON; see `predict` for the errors."""
+        try:
+            self._connection.request(method, route, body, {"Content-Type": "application/json"})
+            response = self._connection.getresponse()
+            text = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            raise HeadraceError(_unreachable(self._server, error)) from None
+        try:
+            answer = json.loads(text)
+        except ValueError:
+            message = f"expected JSON. Received: {text[:200].decode(errors='replace')}"
+            raise HeadraceError(f"{self._server}{route}: {message} (HTTP {response.status})") from None
+        if response.status != 200:
+            message = answer.get("error", answer) if isinstance(answer, dict) else answer
+            raise HeadraceError(f"{self._server}{route}: {message} (HTTP {response.status})")
+        return answer
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _unreachable(server: str, error: Exception) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        hint = "Start one with `headrace serve MODEL`"
+        return f"{server}: expected a running server. Received: connection refused. {hint}."
+    if isinstance(error, TimeoutError):
+        return f"{server}: expected an answer in time. Received: none"
+    return f"{server}: expected an answer. Received: {error or type(error).__name__}"
+
+
+def read_csv(file: Path | str, inputs: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Rows of a CSV file as instances of a model: empty cells are null, numbers and booleans are converted.
+
+    Raises:
+        HeadraceError: the file is missing or no CSV in UTF-8, lacks a column, or a cell does not fit its
+        type.
+    """
+    try:
+        with Path(file).open(newline="", encoding="utf-8-sig") as stream:
+            yield from _rows(csv.reader(stream, strict=True), inputs, str(file))
+    except OSError as error:
+        raise HeadraceError(f"{file}: expected a CSV file. Received: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise HeadraceError(f"{file}: expected text in UTF-8. Received: other bytes") from None
+    except csv.Error as error:
+        raise HeadraceError(f"{file}: expected CSV. Received: {error}") from None
+
+
+def _rows(
+    lines: Iterable[list[str]], inputs: Sequence[dict[str, Any]], file: str
+) -> Iterator[dict[str, Any]]:
+    lines = iter(lines)
+    header = next(lines, [])
+    missing = [item["name"] for item in inputs if item["name"] not in header]
+    if missing:
+        received = ", ".join(header) or "an empty file"
+        raise HeadraceError(f"{file}: expected the columns {', '.join(missing)}. Received: {received}")
+    places = [(item["name"], item["type"], header.index(item["name"])) for item in inputs]
+    for number, cells in enumerate(lines, start=1):
+        if not cells:
+            continue  # a blank line
+        if len(cells) != len(header):
+            raise HeadraceError(f"{file}: row {number}: expected {len(header)} cells. Received: {len(cells)}")
+        where = f"{file}: row {number}, "
+        yield {name: _cell(cells[place], kind, where + name) for name, kind, place in places}
+
+
+def _cell(text: str, kind: str, where: str) -> Any:
+    if text == "":
+        return None
+    if kind == "number":
+        try:
+            value = int(text) if text.lstrip("+-").isdigit() else float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise HeadraceError(f"{where}: expected a number or nothing. Received: {text!r}")
+        return value
+    if kind == "boolean":
+        if text.lower() not in _BOOLEANS:
+            raise HeadraceError(f"{where}: expected true, false, 1, 0 or nothing. Received: {text!r}")
+        return _BOOLEANS[text.lower()]
+    return text

@@ -1,0 +1,100 @@
+"""Raw values to the model's matrix, in Python: the rules of `artifacts/signature.py`, cell by cell.
+
+It equals the encoder graph bit for bit, and is faster for few rows: one dictionary look-up per category and
+one matrix into the graph, instead of one tensor per feature.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import date
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from headrace.artifacts.signature import DATE_PATTERN, Signature
+
+Cell = float | int | str | None
+
+_DATE = re.compile(DATE_PATTERN)
+_EPOCH = date(1970, 1, 1).toordinal()
+_MICROSECONDS_A_DAY = 86_400_000_000.0
+
+
+class Encoder:
+    """Turns rows of raw values, in the signature's order, into a float32 matrix."""
+
+    def __init__(self, signature: Signature) -> None:
+        nan = float("nan")
+        self._width = len(signature.inputs)
+        self._shifted: list[tuple[int, float]] = []
+        self._dates: list[tuple[int, float]] = []
+        self._categories: list[tuple[int, dict[Cell, float]]] = []
+        for place, item in enumerate(signature.inputs):
+            if item.type == "category":
+                codes: dict[Cell, float] = {None: nan, "": nan}
+                codes |= {value: 1.0 + index for index, value in enumerate(item.vocabulary)}
+                self._categories.append((place, codes))
+            elif item.type == "date":
+                self._dates.append((place, item.offset))
+            elif item.type == "number" and item.offset != 0:
+                self._shifted.append((place, item.offset))
+
+    def matrix(self, rows: Iterable[tuple[Cell, ...]]) -> tuple[npt.NDArray[np.float32], int]:
+        """Encodes rows; returns the matrix [N, F] and how many categories were unseen in training.
+
+        Numbers and booleans may be None (missing), strings None or "". NumPy warns of a number beyond
+        float32 unless told otherwise (`numpy.seterr`): `numpy.errstate` here would double the cost of a
+        row.
+
+        Raises:
+            ValueError: a date is not one; the message says what was expected.
+        """
+        unseen = 0
+        encoded = []
+        for row in rows:
+            cells = list(row)
+            for place, codes in self._categories:
+                code = codes.get(cells[place])
+                if code is None:
+                    unseen += 1
+                    code = 0.0
+                cells[place] = code
+            for place, offset in self._shifted:
+                value = cells[place]
+                if value is not None:
+                    cells[place] = float(value) - offset
+            for place, offset in self._dates:
+                text = cells[place]
+                cells[place] = days(text) - offset if text else None
+            encoded.append(cells)
+        if not encoded:
+            return np.empty((0, self._width), np.float32), 0
+        return np.array(encoded, np.float32), unseen  # beyond float32 is infinity, as in the graph's Cast
+
+
+@lru_cache(maxsize=8192)  # days repeat, and parsing costs as much as all else in a row
+def days(text: Cell) -> float:
+    """Days since 1970-01-01 UTC, with fraction, of a date or a date and time as in `DATE_PATTERN`.
+
+    Raises:
+        ValueError: it is none, or no such day exists.
+    """
+    match = _DATE.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError("expected a date such as 2024-03-01 or 2024-03-01T10:20:30Z")
+    year, month, day, hour, minute, second, sign, zone_hour, zone_minute = match.groups()
+    try:
+        whole = date(int(year), int(month), int(day)).toordinal() - _EPOCH
+    except ValueError:
+        raise ValueError("expected a day that exists, of the years 1 to 9999") from None
+    if hour is None:
+        return float(whole)
+    minutes = whole * 1440 + int(hour) * 60 + int(minute)
+    if sign is not None:
+        zone = int(zone_hour) * 60 + int(zone_minute)
+        minutes += -zone if sign == "+" else zone
+    microseconds = minutes * 60_000_000 + round(float(second or 0) * 1_000_000.0)
+    return microseconds / _MICROSECONDS_A_DAY

@@ -1,0 +1,109 @@
+"""Bytes in, bytes out: a prediction request's body to the answer's body. It knows nothing of HTTP.
+
+Per request: one decode to structs, one dictionary look-up per category, one float32 matrix, one call of ONNX
+Runtime on one thread, one encode. Neither pandas, scikit-learn nor `onnx` is imported.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from headrace.artifacts.bundle import Bundle
+from headrace.artifacts.errors import ArtifactError
+from headrace.serving.answer import predictions
+from headrace.serving.encode import Encoder
+from headrace.serving.request import BadRequest, explain, instance_decoder
+
+
+class Scored(NamedTuple):
+    """An answer, and what the metrics count."""
+
+    body: bytes
+    rows: int
+    unseen: int  # categories that training did not know
+
+
+class Scorer:
+    """One model, loaded. Safe to call from several threads."""
+
+    def __init__(self, bundle: Bundle, deployed_model_id: str | None = None) -> None:
+        """Loads `matrix.onnx`. What is given of name, version and deployment is repeated in every answer.
+
+        Raises:
+            ArtifactError: ONNX Runtime refuses the graph, or it is not of the signature's shape.
+        """
+        self.signature = bundle.signature
+        self._session = open_session(bundle.matrix)
+        self._output = check_graph(self._session, bundle)
+        self._instances = instance_decoder(bundle.signature)
+        self._encoder = Encoder(bundle.signature)
+        self._encode = msgspec.json.Encoder().encode
+        about = {
+            "deployedModelId": deployed_model_id,
+            "modelDisplayName": bundle.name,
+            "modelVersionId": bundle.version,
+        }
+        given = self._encode({key: value for key, value in about.items() if value is not None})
+        self._tail = b"," + given[1:]  # closes the object that {"predictions":[...] opened
+
+    def score(self, body: bytes) -> Scored:
+        """Scores one request.
+
+        Raises:
+            BadRequest: the body cannot be scored; the message is for the client.
+        """
+        instances = self._instances(body)
+        astuple = msgspec.structs.astuple
+        try:
+            matrix, unseen = self._encoder.matrix([astuple(instance) for instance in instances])
+        except ValueError as error:  # a date that is none
+            raise BadRequest(explain(body, self.signature, error)) from None
+        answers = predictions(self.signature, self.run(matrix)) if instances else []
+        return Scored(b'{"predictions":' + self._encode(answers) + self._tail, len(instances), unseen)
+
+    def run(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The model alone: encoded rows [N, F], N > 0, to its output [N, C] or [N, 1]."""
+        outputs: npt.NDArray[np.float32] = self._session.run(self._output, {"matrix": matrix})[0]
+        return outputs
+
+
+def open_session(file: Any) -> onnxruntime.InferenceSession:
+    """Loads a graph for one thread on the CPU.
+
+    Raises:
+        ArtifactError: ONNX Runtime refuses it.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what fails is raised; ONNX Runtime would also print it
+    try:
+        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001 (ONNX Runtime's exceptions have no common base but Exception)
+        raise ArtifactError(
+            f"{file}: expected a graph that ONNX Runtime can load. Received: {error}"
+        ) from None
+
+
+def check_graph(session: onnxruntime.InferenceSession, bundle: Bundle) -> list[str]:
+    """Compares matrix.onnx with the signature; returns the names of the outputs to ask for.
+
+    Raises:
+        ArtifactError: they do not belong together.
+    """
+    width = len(bundle.signature.inputs)
+    inputs = [(item.name, item.type, item.shape[1:]) for item in session.get_inputs()]
+    wanted = [("matrix", "tensor(float)", [width])]
+    if inputs != wanted:
+        raise ArtifactError(f"{bundle.matrix}: expected the inputs {wanted}. Received: {inputs}")
+    names = [item.name for item in session.get_outputs()]
+    if bundle.signature.output not in names:
+        raise ArtifactError(
+            f"{bundle.matrix}: expected the output {bundle.signature.output}. Received: {names}"
+        )
+    return [bundle.signature.output]

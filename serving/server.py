@@ -1,0 +1,138 @@
+"""One server process: opens the bundle, listens, says where, and stops without dropping a request."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from headrace.artifacts.bundle import Bundle
+from headrace.artifacts.errors import HeadraceError
+from headrace.serving.settings import Settings
+
+KEEP_ALIVE_SECONDS = 620  # longer than the 600 s for which Google's load balancers reuse a connection
+DRAIN_SECONDS = 25  # Kubernetes kills 30 s after its SIGTERM
+BACKLOG = 2048
+
+
+def serve(bundle_path: Path | str, settings: Settings | None = None) -> None:
+    """Serves a bundle until SIGTERM or SIGINT; then answers what is in flight, and returns.
+
+    Prints one line once it is ready: `headrace: serving <name> at <url>`.
+
+    Raises:
+        HeadraceError: the bundle is refused, or the address is taken.
+    """
+    settings = settings or Settings()
+    if settings.workers > 1:
+        from headrace.serving.workers import serve_many
+
+        serve_many(Path(bundle_path), settings)
+        return
+    listener = bind(settings.host, settings.port)
+    bundle = Bundle.open(bundle_path)
+    run(bundle, settings, listener, ready=lambda: announce(bundle, listener))
+
+
+def run(bundle: Bundle, settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:
+    """Loads the model and answers on `listener`; calls `ready` when the first request can be answered."""
+    import numpy as np
+    import uvicorn
+
+    from headrace.serving.app import App
+    from headrace.serving.scorer import Scorer
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            ready()
+
+    app = App(bundle, Scorer(bundle, settings.deployed_model_id), settings)
+    if settings.access_log:
+        logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        log_level="info" if settings.access_log else "warning",
+        access_log=settings.access_log,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    np.seterr(over="ignore")  # a number beyond float32 is infinity: the encoding's rule, nothing to warn of
+    server = Server(config)
+    for name in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn takes signals over when it runs, and raises them once more when it has stopped: that one
+        # must not kill the process, and one that comes before must not be lost.
+        signal.signal(name, server.handle_exit)
+    server.run(sockets=[listener])
+
+
+def bind(host: str, port: int, shared: bool = False) -> socket.socket:
+    """A TCP socket at host and port (0: a free one), not yet listening.
+
+    `shared` lets other processes of the same user bind it too (SO_REUSEPORT); the kernel deals out the
+    connections.
+
+    Raises:
+        HeadraceError: the address is taken, not this machine's, or not allowed.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise HeadraceError(
+            f"host: expected an address of this machine. Received: {host} ({error.strerror})"
+        ) from None
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        hint = " Give another with --port, or 0 for any." if port else ""
+        reason = error.strerror or str(error)
+        raise HeadraceError(f"{host}:{port}: expected a free port. Received: {reason}.{hint}") from None
+    listener.set_inheritable(False)
+    return listener
+
+
+def announce(bundle: Bundle, listener: socket.socket) -> None:
+    """The one line that a server prints."""
+    version = f" {bundle.version}" if bundle.version else ""
+    print(
+        f"headrace: serving {bundle.name}{version} ({bundle.digest[:19]}) at {url_of(listener)}", flush=True
+    )
+
+
+def url_of(listener: socket.socket) -> str:
+    """The address to reach a socket at; a socket on every address is reached on this machine's own."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def stop_with_parent() -> None:
+    """Makes this process end when the one that started it has died, however it died."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True, name="stop-with-parent").start()

@@ -1,0 +1,109 @@
+"""Does a server answer as the trained model did? And how fast?"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from headrace.artifacts.bundle import Bundle
+from headrace.serving.client import Client
+from headrace.serving.scorer import Scorer
+
+TOLERANCE = 1e-5  # absolute up to 1, relative above: float32 sums of some hundred leaves
+REQUESTS = 200
+
+Ask = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What came of asking for a bundle's own samples."""
+
+    samples: int
+    largest_difference: float  # of a number, relative above 1; infinite where one is missing or none
+    mismatches: tuple[str, ...]  # one line per sample that was answered otherwise
+    requests: int  # of one row each, timed
+    p50_ms: float
+    p99_ms: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether there were samples, and all were answered as they should be."""
+        return self.samples > 0 and not self.mismatches
+
+
+def verify_samples(
+    target: str | Scorer, bundle: Bundle, tolerance: float = TOLERANCE, requests: int = REQUESTS
+) -> Verification:
+    """Asks for every sample, all in one request and one by one, and compares the answers with the bundle's.
+
+    Args:
+        target: a server's url, or a scorer in this process.
+        bundle: whose samples are asked for.
+        tolerance: the largest difference of a number that is no mismatch.
+        requests: how many single rows are timed.
+
+    Raises:
+        HeadraceError: the server cannot be reached, or refuses a sample.
+    """
+    if isinstance(target, Scorer):
+        return _verify(_in_process(target), bundle, tolerance, requests)
+    with Client(target) as client:
+        return _verify(client.predict, bundle, tolerance, requests)
+
+
+def _in_process(scorer: Scorer) -> Ask:
+    def ask(instances: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        answer = json.loads(scorer.score(json.dumps({"instances": instances}).encode()).body)
+        predictions: list[dict[str, Any]] = answer["predictions"]
+        return predictions
+
+    return ask
+
+
+def _verify(ask: Ask, bundle: Bundle, tolerance: float, requests: int) -> Verification:
+    instances, expected = bundle.samples()
+    together = ask(instances)
+    seconds = []
+    alone: list[dict[str, Any]] = []
+    for number in range(max(requests, len(instances))):
+        start = time.perf_counter()
+        answer = ask([instances[number % len(instances)]])
+        seconds.append(time.perf_counter() - start)
+        alone += answer if number < len(instances) else []
+    mismatches, largest = [], 0.0
+    for answers, how in ((together, "together"), (alone, "alone")):
+        for place, (want, got) in enumerate(zip(expected, answers, strict=True)):
+            apart = difference(want, got)
+            largest = max(largest, apart)
+            if not apart <= tolerance:
+                texts = f"expected {json.dumps(want)}. Received: {json.dumps(got)}"
+                mismatches.append(f"samples[{place}], {how}: {texts}")
+    return Verification(
+        samples=len(instances),
+        largest_difference=largest,
+        mismatches=tuple(mismatches),
+        requests=len(seconds),
+        p50_ms=1000 * _quantile(seconds, 0.5),
+        p99_ms=1000 * _quantile(seconds, 0.99),
+    )
+
+
+def difference(want: Any, got: Any) -> float:
+    """The largest difference between two predictions' numbers; infinite where anything else differs."""
+    if isinstance(want, dict) and isinstance(got, dict):
+        if want.keys() != got.keys():
+            return float("inf")
+        return max((difference(want[key], got[key]) for key in want), default=0.0)
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (want, got))
+    if not numbers:
+        return 0.0 if want == got else float("inf")
+    apart = abs(want - got) / max(1.0, abs(want))
+    return float(apart) if apart == apart else float("inf")
+
+
+def _quantile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]

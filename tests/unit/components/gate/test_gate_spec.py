@@ -1,0 +1,139 @@
+"""A gate has exactly one form and one bound, of a metric that is known and has a direction."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from headrace.components.evaluate.spec import EvaluateSpec
+from headrace.components.gate.spec import Gate, default_gates
+
+
+@pytest.mark.parametrize(
+    ("given", "form", "text"),
+    [
+        ({"metric": "auc", "at_least": 0.75}, "absolute", "auc at least 0.75"),
+        ({"metric": "rmse", "at_most": 3, "slice": "region"}, "slice", "rmse at most 3 for each region"),
+        (
+            {"metric": "auc", "versus": "champion", "no_worse_than": 0.002},
+            "versus",
+            "auc versus champion: no worse than 0.002",
+        ),
+        (
+            {"metric": "log_loss", "versus": "baseline", "better_by": 0},
+            "versus",
+            "log_loss versus baseline: better by 0",
+        ),
+        (
+            {"fairness": "demographic_parity_ratio", "by": "gender", "at_least": 0.8},
+            "fairness",
+            "demographic_parity_ratio by gender: at least 0.8",
+        ),
+    ],
+)
+def test_forms(given, form, text):
+    gate = Gate(**given)
+    assert (gate.form, gate.text) == (form, text)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "expected either `metric` or `fairness` in a gate. Received: {}"),
+        ({"at_least": 1}, "expected either `metric` or `fairness` in a gate. Received: at_least: 1.0"),
+        (
+            {"metric": "auc", "fairness": "demographic_parity_ratio", "by": "g", "at_least": 1},
+            "expected either `metric` or `fairness`",
+        ),
+        ({"metric": "acuracy", "at_least": 1}, "Received: acuracy; did you mean `accuracy`?"),
+        (
+            {"metric": "auc"},
+            "expected exactly one of `at_least` or `at_most` in a gate. Received: metric: auc",
+        ),
+        ({"metric": "auc", "at_least": 0, "at_most": 1}, "expected exactly one of `at_least` or `at_most`"),
+        ({"metric": "auc", "versus": "champion"}, "expected exactly one of `no_worse_than` or `better_by`"),
+        (
+            {"metric": "auc", "versus": "champion", "no_worse_than": 0, "better_by": 0},
+            "expected exactly one of `no_worse_than` or `better_by`",
+        ),
+        (
+            {"metric": "auc", "versus": "champion", "at_least": 1},
+            "expected no `at_least` in a gate with `versus`",
+        ),
+        (
+            {"metric": "auc", "versus": "champion", "better_by": 0, "slice": "x"},
+            "expected no `slice` in a gate with `versus`",
+        ),
+        ({"metric": "auc", "better_by": 0.1}, "expected no `better_by` in a gate without `versus`"),
+        (
+            {"metric": "auc", "at_least": 0, "without_champion": "pass"},
+            "expected no `without_champion` in a gate without `versus`",
+        ),
+        (
+            {"metric": "auc", "versus": "baseline", "better_by": 0, "without_champion": "pass"},
+            "expected no `without_champion` in a gate versus the baseline",
+        ),
+        ({"metric": "auc", "at_least": 0, "by": "x"}, "expected no `by` in a gate on a metric"),
+        (
+            {"metric": "bias", "versus": "champion", "better_by": 0},
+            "expected a metric with a direction. Received: bias",
+        ),
+        (
+            {"fairness": "demografic_parity_difference", "by": "g", "at_most": 0},
+            "did you mean `demographic_parity_difference`?",
+        ),
+        (
+            {"fairness": "demographic_parity_difference", "at_most": 0},
+            "expected `by`, the column of the groups",
+        ),
+        (
+            {"fairness": "demographic_parity_difference", "by": "g", "at_least": 0.1},
+            "expected `at_most`, as demographic_parity_difference is 0 when fair",
+        ),
+        (
+            {"fairness": "equalized_odds_ratio", "by": "g", "at_most": 0.1},
+            "expected `at_least`, as equalized_odds_ratio is 1 when fair",
+        ),
+        ({"metric": "auc", "at_lest": 1}, "at_lest"),
+        ({"metric": "auc", "versus": "champion", "no_worse_than": -0.1}, "greater than or equal to 0"),
+        ({"metric": "auc", "at_least": float("nan")}, "finite number"),
+    ],
+)
+def test_refused_with_what_was_expected(given, message):
+    with pytest.raises(ValidationError) as error:
+        Gate(**given)
+    assert message in str(error.value)
+
+
+def test_no_gates_means_the_default_ones_and_an_empty_list_means_none():
+    assert EvaluateSpec().gates_for("classification") == default_gates("classification")
+    assert [gate.metric for gate in EvaluateSpec().gates_for("regression")] == ["r2", "r2"]
+    assert EvaluateSpec(gates=[]).gates_for("regression") == []
+
+
+def test_columns_of_gates_are_measured_without_being_asked_for():
+    spec = EvaluateSpec(
+        slices=["plan"],
+        gates=[
+            {"metric": "auc", "at_least": 0.5, "slice": "region"},
+            {"metric": "auc", "at_least": 0.5, "slice": "plan"},
+            {"fairness": "demographic_parity_difference", "by": "gender", "at_most": 0.1},
+        ],
+    )
+    assert spec.slice_columns == ["plan", "region"]
+    assert spec.fairness_columns == ["gender"]
+
+
+def test_misfits_name_the_gate():
+    spec = EvaluateSpec(
+        gates=[
+            {"metric": "rmse", "at_most": 1},
+            {"fairness": "demographic_parity_difference", "by": "g", "at_most": 0.1},
+        ]
+    )
+    assert spec.misfits("regression") == [
+        "evaluate.gates[1]: expected fairness gates only in a classification. Received: regression"
+    ]
+    (message,) = spec.misfits("classification")
+    assert message.startswith("evaluate.gates[0]: expected a metric of classification: auc, ")
+    assert message.endswith("Received: rmse")

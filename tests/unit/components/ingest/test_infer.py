@@ -1,0 +1,73 @@
+"""Types are inferred from all values of a column."""
+
+import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.components.ingest.infer import infer_column, infer_types
+
+
+def infer(*values):
+    return infer_column(pa.chunked_array([pa.array(values, pa.string())]))
+
+
+@pytest.mark.parametrize(
+    ("values", "type"),
+    [
+        (["1", "-2", None], pa.int64()),
+        (["1", "2.5"], pa.float64()),
+        (["1e3", "-.5"], pa.float64()),
+        (["0.25", "-0.5"], pa.float64()),
+        (["true", "False"], pa.bool_()),
+        (["007", "123"], pa.string()),  # a code: a number would lose its zeros
+        (["99999999999999999999", "1"], pa.float64()),  # beyond int64
+        (["2024-03-01", None], pa.date32()),
+        (["2024-02-30"], pa.string()),  # no such day
+        (["2024-03-01T10:20:30", "2024-03-01 10:20:30.5"], pa.timestamp("us")),
+        (["2024-03-01T10:20:30Z"], pa.timestamp("us")),
+        (["2024-03-01", "yesterday"], pa.string()),
+        (["a", "1"], pa.string()),
+        ([None, None], pa.float64()),
+    ],
+)
+def test_type(values, type):
+    assert infer(*values).type == type
+
+
+def test_the_last_value_counts_as_much_as_the_first():
+    assert infer(*["1"] * 10_000, "x").type == pa.string()
+
+
+def test_time_zones_are_taken_to_utc():
+    column = infer("2024-03-01T10:00:00+02:00", "2024-03-01T08:00:00+00:00")
+    assert column.to_pylist() == [datetime.datetime(2024, 3, 1, 8)] * 2
+
+
+def test_a_slip_in_a_numeric_column_is_noted():
+    table = pa.table({"age": pa.array([*map(str, range(99)), "n.a."]), "plan": pa.array(["a"] * 100)})
+    _, notes = infer_types(table)
+    assert notes == ["`age` stays text: 1.00% of its values are no numbers ('n.a.'); list them in data.null_values if they mean missing"]
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(-(10**17), 10**17)), min_size=1))
+def test_integers_come_back(values):
+    column = infer(*[None if v is None else str(v) for v in values])
+    assert column.to_pylist() == values
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))
+def test_floats_come_back(values):
+    column = infer(*map(repr, values))
+    assert pc.cast(column, pa.float64()).to_pylist() == values
+
+
+@given(st.lists(st.text(min_size=1), min_size=1))
+def test_no_text_is_lost(values):
+    column = infer(*values)
+    if column.type == pa.string():
+        assert column.to_pylist() == values
+    assert column.null_count == 0

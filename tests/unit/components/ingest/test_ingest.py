@@ -1,0 +1,192 @@
+"""Ingestion: what is read, what is refused, and with which words."""
+
+import gzip
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from headrace.artifacts.dataset import Dataset
+from headrace.artifacts.errors import HeadraceError
+from headrace.components.ingest.ingest import ingest
+from headrace.components.ingest.spec import DataSpec
+
+ROWS = [f"{i},{i % 2},{i / 3:.3f}" for i in range(100)]
+
+
+def spec(**more):
+    return DataSpec(**{"source": "rows.csv", "label": "y", "id": "id", **more})
+
+
+def run(tmp_path: Path, content: str | bytes, task: str = "classification", **more) -> Dataset:
+    file = tmp_path / "rows.csv"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    ingest(str(file), "sha256:0", task, spec(**more), tmp_path / "snapshot")
+    return Dataset.open(tmp_path / "snapshot")
+
+
+def table(header: str = "id,y,x", rows: list[str] = ROWS) -> str:
+    return "\n".join([header, *rows]) + "\n"
+
+
+REFUSED = {
+    "label column missing": (table("id,churn,x"), {}, "expected the label column `y`. Received: no such column; columns id, churn, x"),
+    "label misspelt": (table("id,yy,x"), {}, "did you mean `yy`?"),
+    "label constant": (table(rows=[f"{i},1,2" for i in range(100)]), {}, "expected a label of at least two values. Received: `y` is 1 in every row"),
+    "label missing in a row": (table(rows=[*ROWS, "900,,1"]), {}, "expected a label in every row. Received: 1 rows without `y`, first row 101"),
+    "label is a quantity": (table("id,x,y"), {}, "did you mean `task: regression`?"),
+    "empty file": ("", {}, "expected CSV text with a header. Received: an empty file"),
+    "blank lines": ("\n\n\n", {}, "expected CSV text with a header. Received: an empty file"),
+    "only a header": ("id,y,x\n", {}, "expected rows below the header. Received: only a header of 3 columns"),
+    "ragged rows": (table(rows=[*ROWS[:3], "7,1", *ROWS[3:]]), {}, "row 5: expected 3 fields, as in the header. Received: 2"),
+    "not UTF-8": (table().encode() + "200,1,é\n".encode("latin1"), {}, "line 102, byte 7: expected UTF-8 text. Received: byte 0xe9"),
+    "header not UTF-8": ("id,y,é\n".encode("latin1"), {}, "line 1, byte 6: expected UTF-8 text"),
+    "gzip under a .csv name": (gzip.compress(table().encode()), {}, "expected UTF-8 CSV text. Received: gzip data"),
+    "duplicate column names": (table("id,y,y"), {}, "expected each column name once. Received: 'y' more than once"),
+    "duplicate ids": (table(rows=[*ROWS, "7,1,1"]), {}, "expected every `id` once. Received: 1 ids more than once, such as 7"),
+    "null ids": (table(rows=[*ROWS, ",1,1"]), {}, "expected an id in every row. Received: 1 rows without `id`, first row 101"),
+    "no such id": (table(), {"id": "key"}, "expected the id column `key`"),
+    "two rows": (table(rows=ROWS[:2]), {}, "expected at least 50 rows to split and learn from. Received: 2"),
+    "a rare class": (table(rows=[*ROWS, "500,2,1"]), {}, "expected every class in every split"),
+    "positive unknown": (table(), {"positive": "yes"}, "expected one of the classes 0, 1. Received: yes"),
+    "label expression unknown column": (
+        table(), {"label": {"name": "z", "expression": "xx > 1"}}, "expected a column in `xx > 1`. Received: `xx`; did you mean `x`?"),
+    "label expression over an existing name": (
+        table(), {"label": {"name": "y", "expression": "x > 1"}}, "expected a new name for the computed label. Received: `y`"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_bad_input_is_refused_in_one_line_and_leaves_nothing(tmp_path, case):
+    content, more, message = REFUSED[case]
+    with pytest.raises(HeadraceError) as raised:
+        run(tmp_path, content, **more)
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["rows.csv"]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [("none.csv", "no such file"), (".", "expected a file. Received: a folder"), ("a.xlsx", "Received: .xlsx"), ("*.parquet", "expected files that match")],
+)
+def test_a_source_that_is_none(tmp_path, source, message):
+    (tmp_path / "a.xlsx").touch()
+    with pytest.raises(HeadraceError, match=message):
+        ingest(str(tmp_path / source), "sha256:0", "classification", spec(), tmp_path / "snapshot")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_no_permission(tmp_path):
+    (tmp_path / "rows.csv").write_text(table())
+    (tmp_path / "rows.csv").chmod(0)
+    with pytest.raises(HeadraceError, match="permission denied"):
+        ingest(str(tmp_path / "rows.csv"), "sha256:0", "classification", spec(), tmp_path / "snapshot")
+
+
+def test_snapshot_says_what_it_holds(tmp_path):
+    dataset = run(tmp_path, table())
+    assert dataset.info.rows == {split: dataset.table(split).num_rows for split in ("train", "eval", "test")}
+    assert sum(dataset.info.rows.values()) == 100
+    assert dataset.info.classes == ["0", "1"]
+    assert dataset.info.positive == "1"
+    assert [(c.name, c.type) for c in dataset.info.columns] == [("id", "int64"), ("y", "string"), ("x", "float64")]
+
+
+def test_same_content_has_the_same_digest_wherever_it_lies(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    assert run(tmp_path / "a", table()).digest == run(tmp_path / "b", table()).digest
+
+
+def test_rows_keep_their_split_when_others_come_and_the_order_changes(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    before = run(tmp_path / "a", table())
+    after = run(tmp_path / "b", table(rows=[f"{i},{i % 2},{i / 3:.3f}" for i in reversed(range(300))]))
+    for split in ("train", "eval", "test"):
+        old = set(before.table(split)["id"].to_pylist())
+        assert old == {i for i in after.table(split)["id"].to_pylist() if i < 100}
+
+
+def test_equal_rows_without_an_id_share_a_split(tmp_path):
+    rows = [f"{i % 2},{i}" for i in range(200)]
+    dataset = run(tmp_path, table("y,x", rows + rows), id=None)
+    splits = [set(dataset.table(split)["x"].to_pylist()) for split in ("train", "eval", "test")]
+    assert not (splits[0] & splits[1] or splits[0] & splits[2] or splits[1] & splits[2])
+
+
+def test_computed_label_names_the_columns_it_leaks(tmp_path):
+    dataset = run(tmp_path, table(), label={"name": "large", "expression": "x > 10 and y == 1"})
+    assert dataset.info.leaks == ["x", "y"]
+    assert dataset.info.classes == ["false", "true"]
+
+
+def test_regression_label_is_a_float(tmp_path):
+    dataset = run(tmp_path, table("id,x,y"), task="regression")
+    assert dataset.table("train").schema.field("y").type == pa.float64()
+    assert dataset.info.classes is None
+
+
+def test_text_label_of_a_regression_is_refused(tmp_path):
+    with pytest.raises(HeadraceError, match="expected a number as label of a regression"):
+        run(tmp_path, table("id,x,y", [f"{i},{i},c{i % 3}" for i in range(100)]), task="regression")
+
+
+def test_classes_are_in_the_order_of_numbers(tmp_path):
+    rows = [f"{i},{(2, 10, 1)[i % 3]},{i}" for i in range(300)]
+    assert run(tmp_path, table(rows=rows)).info.classes == ["1", "2", "10"]
+
+
+def test_parquet_gives_what_csv_gives(tmp_path):
+    from_csv = run(tmp_path, table())
+    columns = {"id": list(range(100)), "y": pa.array([str(i % 2) for i in range(100)]).dictionary_encode(), "x": [round(i / 3, 3) for i in range(100)]}
+    pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
+    ingest(str(tmp_path / "rows.parquet"), "sha256:0", "classification", spec(), tmp_path / "other")
+    other = Dataset.open(tmp_path / "other")
+    assert other.table("test").to_pydict() == from_csv.table("test").to_pydict()
+
+
+def test_nested_parquet_is_refused(tmp_path):
+    pq.write_table(pa.table({"id": [1], "y": [1], "tags": [["a"]]}), tmp_path / "rows.parquet")
+    with pytest.raises(HeadraceError, match="column `tags`: expected numbers, texts"):
+        ingest(str(tmp_path / "rows.parquet"), "sha256:0", "classification", spec(), tmp_path / "snapshot")
+
+
+def test_parquet_that_is_none(tmp_path):
+    (tmp_path / "rows.parquet").write_text("no")
+    with pytest.raises(HeadraceError, match="expected a Parquet file"):
+        ingest(str(tmp_path / "rows.parquet"), "sha256:0", "classification", spec(), tmp_path / "snapshot")
+
+
+def test_several_files_are_typed_together(tmp_path):
+    (tmp_path / "a.csv").write_text(table(rows=ROWS[:60]))
+    (tmp_path / "b.csv").write_text(table(rows=[f"{i},{i % 2},unknown" for i in range(60, 100)]))
+    ingest(str(tmp_path / "*.csv"), "sha256:0", "classification", spec(), tmp_path / "snapshot")
+    assert Dataset.open(tmp_path / "snapshot").table("train").schema.field("x").type == pa.string()
+
+
+def test_files_of_other_columns_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text(table())
+    (tmp_path / "b.csv").write_text(table("id,y,z"))
+    with pytest.raises(HeadraceError, match=r"expected files with the same columns. Received: a difference in \['x', 'z'\]"):
+        ingest(str(tmp_path / "*.csv"), "sha256:0", "classification", spec(), tmp_path / "snapshot")
+
+
+def test_quoted_fields_bom_and_unnamed_columns(tmp_path):
+    rows = [f'{i},{i % 2},"a, ""{i}""\nb"' for i in range(100)]
+    dataset = run(tmp_path, b"\xef\xbb\xbf" + table("id,y,", rows).encode())
+    assert dataset.table("train").column_names == ["id", "y", "unnamed_3"]
+    assert dataset.table("train")["unnamed_3"][0].as_py().startswith('a, "')
+
+
+def test_no_space_left_leaves_nothing(tmp_path, monkeypatch):
+    def full(*arguments, **more):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("headrace.components.ingest.ingest.pq.write_table", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        run(tmp_path, table())
+    assert [p.name for p in tmp_path.iterdir()] == ["rows.csv"]

@@ -1,0 +1,25 @@
+"""What the tests of the server share: the tiny bundles, each trained once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from tiny_bundle import CLASSES, write_tiny_bundle
+
+from headrace.artifacts.bundle import Bundle
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Kind (binary, multiclass, regression) -> a bundle's folder. Not to be changed."""
+    folder = tmp_path_factory.mktemp("bundles")
+    return {kind: write_tiny_bundle(folder / kind, kind) for kind in CLASSES}
+
+
+@pytest.fixture(scope="session")
+def binary(bundles: dict[str, Path]) -> Bundle:
+    return Bundle.open(bundles["binary"])

@@ -1,0 +1,86 @@
+"""From trained trees to the two graphs of a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import lightgbm as lgb
+import onnx
+from onnx import TensorProto, compose, helper
+
+from headrace.artifacts.signature import Input
+from headrace.trainer.construct_graph import FEATURES, construct_graph
+from headrace.trainer.encoder_graph import IR_VERSION, MATRIX, ML_OPSET, OPSET, encoder_graph, merge
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """A model as graphs: from raw columns, and from the encoded matrix."""
+
+    model: onnx.ModelProto
+    matrix: onnx.ModelProto
+
+
+def export(booster: lgb.Booster, inputs: Sequence[Input], construct: dict[str, str], output: str) -> Graphs:
+    """Builds the graphs of trained trees.
+
+    Args:
+        booster: trees over the inputs and the constructed features, in this order.
+        inputs: the raw features.
+        construct: the constructed features' expressions.
+        output: `probabilities` or `value`.
+    """
+    trees = tree_graph(booster, len(inputs) + len(construct), output)
+    matrix = behind(construct_graph(inputs, construct), trees) if construct else without_features(trees)
+    onnx.checker.check_model(matrix)
+    return Graphs(model=merge(encoder_graph(inputs), matrix), matrix=matrix)
+
+
+def tree_graph(booster: lgb.Booster, width: int, output: str) -> onnx.ModelProto:
+    """The trees alone: `features` float32 [N, width] -> `probabilities` [N, C] or `value` [N, 1]."""
+    from onnxmltools import convert_lightgbm
+    from onnxmltools.convert.common.data_types import FloatTensorType
+
+    converted = convert_lightgbm(booster, initial_types=[(FEATURES, FloatTensorType([None, width]))], zipmap=False, target_opset=15)
+    trees = next(node for node in converted.graph.node if node.op_type.startswith("TreeEnsemble"))
+    # Around the trees the converter puts casts and identities for scikit-learn's sake; a server need not pay for them.
+    node = onnx.NodeProto()
+    node.CopyFrom(trees)
+    node.input[:] = [FEATURES]
+    node.output[:] = ["class_number", output] if node.op_type == "TreeEnsembleClassifier" else [output]
+    columns = max(2, booster.num_model_per_iteration()) if output == "probabilities" else 1
+    graph = helper.make_graph(
+        [node],
+        "trees",
+        [helper.make_tensor_value_info(FEATURES, TensorProto.FLOAT, ["N", width])],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["N", columns])],
+    )
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+    onnx.checker.check_model(model)
+    return model
+
+
+def behind(construct: onnx.ModelProto, trees: onnx.ModelProto) -> onnx.ModelProto:
+    """The constructed features and the trees as one graph from `matrix`."""
+    first = compose.add_prefix(construct, "features/", rename_inputs=False)
+    second = compose.add_prefix(trees, "trees/", rename_outputs=False)
+    io_map = [(first.graph.output[0].name, second.graph.input[0].name)]
+    return compose.merge_models(_same_opsets(first), _same_opsets(second), io_map=io_map, name="model")
+
+
+def without_features(trees: onnx.ModelProto) -> onnx.ModelProto:
+    """The trees where nothing is constructed: the features are the matrix."""
+    renamed = onnx.ModelProto()
+    renamed.CopyFrom(trees)
+    renamed.graph.input[0].name = MATRIX
+    for node in renamed.graph.node:
+        node.input[:] = [MATRIX if name == FEATURES else name for name in node.input]
+    return renamed
+
+
+def _same_opsets(model: onnx.ModelProto) -> onnx.ModelProto:
+    del model.opset_import[:]
+    model.opset_import.extend([helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)])
+    return model

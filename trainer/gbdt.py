@@ -1,0 +1,161 @@
+"""Gradient-boosted trees by LightGBM, prepared so that they mean the same in float32 as in float64."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import lightgbm as lgb
+import numpy as np
+
+_OBJECTIVE = {"regression": ("regression", "rmse"), "binary": ("binary", "binary_logloss"), "multi": ("multiclass", "multi_logloss")}
+
+
+ZERO = float(np.float32(1e-35))  # LightGBM's kZeroThreshold: what is not farther from 0 counts as 0
+
+
+@dataclass(frozen=True)
+class GbdtParameters:
+    """What a boosting run is told; the names are LightGBM's."""
+
+    learning_rate: float
+    num_leaves: int | None  # None: by the number of rows
+    min_child_samples: int | None  # None: by the number of rows
+    feature_fraction: float
+    bagging_fraction: float
+    lambda_l2: float
+    n_estimators: int
+    early_stopping_rounds: int
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Trained trees, and how the training went."""
+
+    booster: lgb.Booster
+    metric: str
+    curve: dict[str, list[float]] = field(repr=False)  # split -> the metric after each round
+    best_iteration: int = 0
+
+
+def fit(
+    train: tuple[np.ndarray, np.ndarray],
+    evaluation: tuple[np.ndarray, np.ndarray],
+    features: Sequence[str],
+    classes: int,
+    parameters: GbdtParameters,
+    seed: int,
+) -> Fitted:
+    """Boosts trees on the train split until the eval split has not improved for a while.
+
+    Args:
+        train: features float32 (rows, features), and labels (rows,): class numbers, or values for a regression.
+        evaluation: the same of the eval split.
+        features: the features' names.
+        classes: how many classes the label has; 0 for a regression.
+        parameters: LightGBM's.
+        seed: the same seed, data and parameters give the same trees.
+    """
+    rows = len(train[0])
+    kind = "regression" if classes == 0 else "binary" if classes == 2 else "multi"
+    objective, metric = _OBJECTIVE[kind]
+    settings = {
+        "objective": objective,
+        "metric": metric,
+        "learning_rate": parameters.learning_rate,
+        "num_leaves": parameters.num_leaves or min(63, max(7, int(math.sqrt(rows) / 7))),
+        "min_child_samples": parameters.min_child_samples or min(20, max(2, rows // 100)),
+        "feature_fraction": parameters.feature_fraction,
+        "bagging_fraction": parameters.bagging_fraction,
+        "bagging_freq": 1 if parameters.bagging_fraction < 1 else 0,
+        "lambda_l2": parameters.lambda_l2,
+        "seed": seed,
+        "deterministic": True,
+        "force_row_wise": True,  # LightGBM otherwise times both ways, and may choose differently next time
+        "num_threads": int(os.environ.get("OMP_NUM_THREADS", 0)) or os.cpu_count() or 1,
+        "verbosity": -1,
+        **({"num_class": classes} if kind == "multi" else {}),
+    }
+    names = [f"f{position}" for position in range(len(features))]  # LightGBM refuses names with JSON's characters
+    curve: dict[str, dict[str, list[float]]] = {}
+    train_set = lgb.Dataset(train[0], train[1], feature_name=names, free_raw_data=False)
+    booster = lgb.train(
+        settings,
+        train_set,
+        num_boost_round=parameters.n_estimators,
+        valid_sets=[train_set, lgb.Dataset(evaluation[0], evaluation[1], reference=train_set)],
+        valid_names=["train", "eval"],
+        callbacks=[
+            lgb.early_stopping(parameters.early_stopping_rounds, first_metric_only=True, verbose=False),
+            lgb.record_evaluation(curve),
+        ],
+    )
+    best = booster.best_iteration or booster.current_iteration()
+    curves = {split: [float(value) for value in values[metric]] for split, values in curve.items()}
+    return Fitted(harden(booster, best), metric, curves, best)
+
+
+def importance(booster: lgb.Booster, features: Sequence[str]) -> dict[str, float]:
+    """Each feature's share of the total gain, greatest first; they add up to 1 where any tree has a split."""
+    gain = booster.feature_importance("gain")
+    share = gain / gain.sum() if gain.sum() > 0 else gain
+    return {features[position]: float(share[position]) for position in np.argsort(-share, kind="stable")}
+
+
+def harden(booster: lgb.Booster, iterations: int) -> lgb.Booster:
+    """The same trees, cut to `iterations`, made independent of how their reader rounds and what it does with NaN.
+
+    - Thresholds become the greatest float32 that is not greater: `x <= t` has the same answer for every float32 x
+      before and after, and an exporter that stores float32 has nothing left to round. None lies within 1e-35 of
+      zero, where LightGBM's own predictor takes any value for 0.
+    - A split that saw no missing value in training sends one with the majority of the training rows; LightGBM
+      alone would take it for 0, which for an encoded column is any value at all.
+    """
+    text = booster.model_to_string(num_iteration=iterations)
+    head, *trees = re.split(r"(?=^Tree=\d+$)", text, flags=re.MULTILINE)
+    hardened = [_harden_tree(tree) for tree in trees]
+    # LightGBM finds the trees by their sizes in bytes, which the last tree's tail (importances, parameters) is not part of.
+    sizes = [len(tree.split("end of trees", 1)[0].encode()) for tree in hardened]
+    head = re.sub(r"^tree_sizes=.*$", "tree_sizes=" + " ".join(map(str, sizes)), head, flags=re.MULTILINE)
+    return lgb.Booster(model_str=head + "".join(hardened))
+
+
+def _harden_tree(tree: str) -> str:
+    fields = dict(re.findall(r"^(\w+)=(.*)$", tree, flags=re.MULTILINE))
+    if not fields.get("threshold"):
+        return tree  # a single leaf
+    thresholds = _outside_zero(floor_float32(np.array(fields["threshold"].split(), np.float64)))
+    children = zip(fields["left_child"].split(), fields["right_child"].split(), fields["decision_type"].split(), strict=True)
+    leaves, inner = fields["leaf_count"].split(), fields["internal_count"].split()
+
+    def rows(child: str) -> int:
+        return int(leaves[~int(child)] if int(child) < 0 else inner[int(child)])
+
+    decisions = [str(_decision(int(kind), rows(left) >= rows(right))) for left, right, kind in children]
+    tree = re.sub(r"^threshold=.*$", "threshold=" + " ".join(map(repr, thresholds.tolist())), tree, flags=re.MULTILINE)
+    return re.sub(r"^decision_type=.*$", "decision_type=" + " ".join(decisions), tree, flags=re.MULTILINE)
+
+
+def _decision(kind: int, left_is_majority: bool) -> int:
+    """LightGBM's bits: 1 categorical, 2 default left, 12 how missing values look (0 none, 4 zero, 8 NaN)."""
+    return kind if kind & 12 else 8 | (2 if left_is_majority else 0)
+
+
+def _outside_zero(thresholds: np.ndarray) -> np.ndarray:
+    """Moves thresholds out of the band that LightGBM's predictor takes for zero, to the side that it puts zero on."""
+    negative = (thresholds < 0) & (thresholds >= -ZERO)
+    positive = (thresholds >= 0) & (thresholds < ZERO)
+    below = float(np.nextafter(np.float32(-ZERO), np.float32(-np.inf)))
+    return np.where(negative, below, np.where(positive, ZERO, thresholds))
+
+
+def floor_float32(values: np.ndarray) -> np.ndarray:
+    """For each float64 the greatest float32 that is not greater, as float64."""
+    with np.errstate(over="ignore"):
+        rounded = values.astype(np.float32)
+    above = rounded.astype(np.float64) > values
+    rounded[above] = np.nextafter(rounded[above], np.float32(-np.inf))
+    return rounded.astype(np.float64)

@@ -1,0 +1,39 @@
+"""A bundle's own examples: raw instances, and the answers that its server must give for them."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from headrace.artifacts.raw_inputs import open_graph, run_graph
+from headrace.artifacts.signature import Signature
+
+COUNT = 16
+
+
+def samples(rows: pa.Table, model: Path, signature: Signature) -> dict[str, Any]:
+    """The first rows as JSON instances, with the model's predictions, in the server's form."""
+    rows = rows.slice(0, COUNT)
+    answers = run_graph(open_graph(model), rows, signature.inputs)
+    instances = [{name: _json(value) for name, value in row.items()} for row in rows.to_pylist()]
+    return {"instances": instances, "predictions": [prediction(signature, answer.tolist()) for answer in answers]}
+
+
+def prediction(signature: Signature, answer: list[float]) -> dict[str, Any]:
+    """One row of a graph's output as the server answers it."""
+    if signature.task == "regression":
+        return {"value": answer[0]}
+    probabilities = dict(zip(signature.classes, answer, strict=True))
+    if signature.positive is not None and signature.threshold is not None:
+        negative = next(name for name in signature.classes if name != signature.positive)
+        label = signature.positive if probabilities[signature.positive] >= signature.threshold else negative
+    else:
+        label = max(signature.classes, key=lambda name: probabilities[name])
+    return {"label": label, "probabilities": probabilities}
+
+
+def _json(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, date | datetime) else value

@@ -1,0 +1,125 @@
+"""Trains a model for a table: snapshot and transform in, a sealed and proven bundle out."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.artifacts import bundle as files
+from headrace.artifacts.bundle import write_bundle
+from headrace.artifacts.dataset import Dataset, DatasetInfo
+from headrace.artifacts.errors import HeadraceError
+from headrace.artifacts.folder import write_json
+from headrace.artifacts.raw_inputs import open_graph, run_graph
+from headrace.artifacts.signature import Signature
+from headrace.artifacts.transform import Transform, read_transform
+from headrace.trainer.export import export
+from headrace.trainer.gbdt import Fitted, GbdtParameters, fit, importance
+from headrace.trainer.parity import Parity, check_parity
+from headrace.trainer.card import write_card
+from headrace.trainer.samples import samples
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training produced, beside the bundle."""
+
+    digest: str
+    signature: Signature
+    fitted: Fitted
+    importance: dict[str, float]
+    parity: Parity
+
+
+def train(
+    dataset: Path,
+    transform: Path,
+    schema: Path,
+    name: str,
+    parameters: GbdtParameters,
+    seed: int,
+    origin: dict[str, Any],
+    output: Path,
+) -> Trained:
+    """Trains gradient-boosted trees and writes the model's bundle.
+
+    Args:
+        dataset: the snapshot; trees grow on train, and stop by eval. The test split is not read.
+        transform: the fitted transform.
+        schema: the file schema.pbtxt that the data was validated against.
+        name: the model's name.
+        parameters: LightGBM's.
+        seed: of everything random.
+        origin: what else the lineage should say: code commit, environment's digest.
+        output: where the bundle appears.
+
+    Raises:
+        ExportError: the exported graphs do not answer as the trained model does; there is no bundle then.
+    """
+    snapshot = Dataset.open(dataset)
+    recipe, graph_file, transform_manifest = read_transform(transform)
+    info = snapshot.info
+    session = open_graph(graph_file)
+    columns = [item.name for item in recipe.inputs]
+    raw = {split: snapshot.table(split, [*columns, info.label]) for split in ("train", "eval")}
+    arrays = {split: (run_graph(session, table, recipe.inputs), labels(table[info.label], info)) for split, table in raw.items()}
+    fitted = fit(arrays["train"], arrays["eval"], recipe.features, len(info.classes or ()), parameters, seed)
+    signature = make_signature(info, recipe)
+    share = importance(fitted.booster, recipe.features)
+    lineage = {
+        "data": {"digest": snapshot.digest, "source": info.source, "rows": info.rows, "query": info.query},
+        "transform": {"digest": transform_manifest.digest, "construct": recipe.construct, "excluded": recipe.excluded},
+        "training": {
+            "model": "gbdt",
+            "parameters": asdict(parameters),
+            "seed": seed,
+            "rounds": fitted.best_iteration,
+            fitted.metric: {split: values[fitted.best_iteration - 1] for split, values in fitted.curve.items()},
+            "importance": share,
+        },
+        "origin": origin,
+    }
+    with write_bundle(output, {"name": name}) as folder:
+        graphs = export(fitted.booster, recipe.inputs, recipe.construct, signature.output)
+        onnx.save(graphs.model, folder / files.MODEL)
+        onnx.save(graphs.matrix, folder / files.MATRIX)
+        parity = check_parity(
+            fitted.booster, graph_file, folder / files.MODEL, folder / files.MATRIX, signature, raw["eval"].select(columns)
+        )
+        signature.write(folder / files.SIGNATURE)
+        write_json(folder / files.SAMPLES, samples(raw["eval"].select(columns), folder / files.MODEL, signature))
+        write_json(folder / files.LINEAGE, {**lineage, "parity": asdict(parity)})
+        shutil.copyfile(schema, folder / files.SCHEMA)
+        digests = {"Data": snapshot.digest, "Transform": transform_manifest.digest, **origin}
+        write_card(folder, name, snapshot, recipe, parameters, seed, fitted, share, parity, digests)
+    return Trained(files.Bundle.open(output, verify=False).digest, signature, fitted, share, parity)
+
+
+def labels(column: pa.ChunkedArray, info: DatasetInfo) -> np.ndarray:
+    """The label as the learner takes it: class numbers (int32) or values (float64); shape (rows,).
+
+    Raises:
+        HeadraceError: a row's class is not among the snapshot's.
+    """
+    if info.classes is None:
+        return np.asarray(column.to_numpy(), np.float64)
+    numbers = pc.index_in(column, pa.array(info.classes))
+    if numbers.null_count:
+        unknown = column.filter(pc.is_null(numbers))[0]
+        raise HeadraceError(f"label `{info.label}`: expected one of {', '.join(info.classes)}. Received: {unknown}")
+    return np.asarray(numbers.to_numpy(), np.int32)
+
+
+def make_signature(info: DatasetInfo, recipe: Transform) -> Signature:
+    """The signature of a model of this data behind this transform."""
+    if info.task == "regression":
+        return Signature("regression", info.label, recipe.inputs)
+    threshold = 0.5 if info.positive is not None else None
+    return Signature("classification", info.label, recipe.inputs, tuple(info.classes or ()), info.positive, threshold)
