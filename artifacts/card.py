@@ -89,15 +89,19 @@ class ModelCard:
 
 
 def _texts(values: Values) -> list[tuple[str, report.Cell]]:
-    return [(key, _text(value)) for key, value in values.items()]
+    return [(key, _text(value)) for key, value in _known(values).items()]
+
+
+def _known(values: Values) -> Values:
+    return {key: value for key, value in values.items() if value not in (None, "", (), [], {})}
 
 
 def _text(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {_text(item)}" for key, item in value.items())
+        return ", ".join(f"{key}: {_text(item)}" for key, item in _known(value).items())
     if isinstance(value, list | tuple):
         return ", ".join(_text(item) for item in value)
-    return str(report.markup(value)) if isinstance(value, int | float) or value is None else str(value)
+    return str(report.markup(value)) if isinstance(value, int | float) else str(value)
 
 
 def _title(name: str) -> str:
@@ -109,7 +113,7 @@ def _markdown(title: str, blocks: list[str]) -> list[str]:
 
 
 def _pairs(values: Values) -> list[str]:
-    lines = [f"- **{_plain(key)}**: {_plain(_text(value))}" for key, value in values.items()]
+    lines = [f"- **{_plain(key)}**: {_plain(_text(value))}" for key, value in _known(values).items()]
     return ["\n".join(lines)] if lines else []
 
 

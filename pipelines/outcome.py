@@ -85,10 +85,7 @@ def outcome_text(found: Outcome, name: str) -> str:
         lines.append("Gates:")
         lines += [f"  {'passed' if d.passed else 'FAILED'}  {d.gate}: {d.reason}" for d in found.verdict.decisions]
     if found.pushed:
-        lines.append(f"Version {found.version} of {name} is in service.")
+        lines.append(f"Pushed: version {found.version} of {name} is the champion now.")
     elif found.passed is False:
         lines.append("Not every gate passed: nothing was registered, nothing was pushed.")
-    if found.reports:
-        lines.append("Reports:")
-        lines += [f"  {task:<28} {path}" for task, path in found.reports.items()]
     return "\n".join(lines)

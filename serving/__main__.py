@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.serving.server import serve, stop_with_parent
+from headrace.serving.server import serve, stop_with
 from headrace.serving.settings import MAX_BODY, Settings, vertex_defaults
 from headrace.serving.storage import local_folder
 
@@ -21,8 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the server; returns the process's exit code."""
     given = vars(_parser().parse_args(arguments))
     model = given.pop("model") or os.environ.get("AIP_STORAGE_URI")
-    if given.pop("exit_with_parent", False):
-        stop_with_parent()
+    if parent := given.pop("exit_with", None):
+        stop_with(parent)
     try:
         if not model:
             raise HeadraceError("model: expected a bundle's folder, or AIP_STORAGE_URI. Received: neither")
@@ -48,9 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         "--max-body", type=int, metavar="BYTES", help=f"largest request body (default {MAX_BODY})"
     )
     parser.add_argument("--access-log", action="store_true", help="log every request to standard error")
-    parser.add_argument(
-        "--exit-with-parent", action="store_true", help="end when the starting process has ended"
-    )
+    parser.add_argument("--exit-with", type=int, metavar="PID", help="end when this parent process has ended")
     return parser
 
 

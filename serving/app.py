@@ -69,6 +69,9 @@ class App:
         except HttpError as error:
             self._count(scope["path"], error.status)
             await _answer_error(send, error)
+        except Exception:
+            self._count(scope["path"], 500)  # uvicorn logs it and answers
+            raise
 
     async def _predict(self, scope: Scope, receive: Receive, send: Send) -> None:
         message = await receive()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import subprocess
 import sys
@@ -33,7 +34,7 @@ def running_server(
         HeadraceError: the server did not start, or not in `timeout` seconds; the message has what it said.
     """
     command = [sys.executable, "-m", "headrace.serving", str(bundle_path)]
-    command += ["--host", "127.0.0.1", "--port", "0", "--exit-with-parent", *arguments]
+    command += ["--host", "127.0.0.1", "--port", "0", "--exit-with", str(os.getpid()), *arguments]
     with (
         tempfile.TemporaryFile() as said,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said) as process,

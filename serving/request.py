@@ -154,6 +154,8 @@ def _malformed(data: bytes, error: ValueError) -> str:
     if reason == "Input data was truncated":
         return f"body: expected JSON. Received: a text that ends too early, at byte {len(data)}"
     what, _, position = reason.rstrip(")").partition(" (byte ")
+    if what == "trailing characters":
+        position = str(int(position) - 1)  # where they begin; msgspec counts the first of them already
     near = data[int(position) :][:12].decode(errors="replace") if position.isdigit() else ""
     hint = (
         " (JSON has no NaN or infinity: null says a value is missing)" if near[:3] in ("NaN", "Inf") else ""

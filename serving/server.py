@@ -20,10 +20,13 @@ DRAIN_SECONDS = 25  # Kubernetes kills 30 s after its SIGTERM
 BACKLOG = 2048
 
 
-def serve(bundle_path: Path | str, settings: Settings | None = None) -> None:
+def serve(
+    bundle_path: Path | str, settings: Settings | None = None, on_ready: Callable[[str], object] | None = None
+) -> None:
     """Serves a bundle until SIGTERM or SIGINT; then answers what is in flight, and returns.
 
-    Prints one line once it is ready: `headrace: serving <name> at <url>`.
+    Once it can answer, it prints one line, `headrace: serving <name> at <url>`, and calls `on_ready` with the
+    url. It is for a process's main thread, whose signal handlers it takes.
 
     Raises:
         HeadraceError: the bundle is refused, or the address is taken.
@@ -32,11 +35,11 @@ def serve(bundle_path: Path | str, settings: Settings | None = None) -> None:
     if settings.workers > 1:
         from headrace.serving.workers import serve_many
 
-        serve_many(Path(bundle_path), settings)
+        serve_many(Path(bundle_path), settings, on_ready)
         return
-    listener = bind(settings.host, settings.port)
+    listener = bind(settings.host, settings.port, listen=True)
     bundle = Bundle.open(bundle_path)
-    run(bundle, settings, listener, ready=lambda: announce(bundle, listener))
+    run(bundle, settings, listener, ready=lambda: announce(bundle, listener, on_ready))
 
 
 def run(bundle: Bundle, settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:
@@ -45,6 +48,7 @@ def run(bundle: Bundle, settings: Settings, listener: socket.socket, ready: Call
     import uvicorn
 
     from headrace.serving.app import App
+    from headrace.serving.protocol import OneWrite
     from headrace.serving.scorer import Scorer
 
     class Server(uvicorn.Server):
@@ -58,7 +62,7 @@ def run(bundle: Bundle, settings: Settings, listener: socket.socket, ready: Call
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=OneWrite,
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -81,11 +85,11 @@ def run(bundle: Bundle, settings: Settings, listener: socket.socket, ready: Call
     server.run(sockets=[listener])
 
 
-def bind(host: str, port: int, shared: bool = False) -> socket.socket:
-    """A TCP socket at host and port (0: a free one), not yet listening.
+def bind(host: str, port: int, *, listen: bool = False, shared: bool = False) -> socket.socket:
+    """A TCP socket at host and port (0: a free one).
 
-    `shared` lets other processes of the same user bind it too (SO_REUSEPORT); the kernel deals out the
-    connections.
+    `listen` lets clients in, who wait until they are served; only then is the port ours for certain. `shared`
+    lets other processes of the same user bind it too (SO_REUSEPORT): the kernel deals out the connections.
 
     Raises:
         HeadraceError: the address is taken, not this machine's, or not allowed.
@@ -102,6 +106,8 @@ def bind(host: str, port: int, shared: bool = False) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind(address)
+        if listen:
+            listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         hint = " Give another with --port, or 0 for any." if port else ""
@@ -111,12 +117,15 @@ def bind(host: str, port: int, shared: bool = False) -> socket.socket:
     return listener
 
 
-def announce(bundle: Bundle, listener: socket.socket) -> None:
-    """The one line that a server prints."""
+def announce(
+    bundle: Bundle, listener: socket.socket, on_ready: Callable[[str], object] | None = None
+) -> None:
+    """Says that the server is ready: to who reads its output, and to who started it."""
     version = f" {bundle.version}" if bundle.version else ""
-    print(
-        f"headrace: serving {bundle.name}{version} ({bundle.digest[:19]}) at {url_of(listener)}", flush=True
-    )
+    url = url_of(listener)
+    print(f"headrace: serving {bundle.name}{version} ({bundle.digest[:19]}) at {url}", flush=True)
+    if on_ready:
+        on_ready(url)
 
 
 def url_of(listener: socket.socket) -> str:
@@ -126,9 +135,8 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def stop_with_parent() -> None:
-    """Makes this process end when the one that started it has died, however it died."""
-    parent = os.getppid()
+def stop_with(parent: int) -> None:
+    """Makes this process end when its parent, the process of this id, has died, however it died."""
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -100,7 +100,7 @@ def difference(want: Any, got: Any) -> float:
         return max((difference(want[key], got[key]) for key in want), default=0.0)
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (want, got))
     if not numbers:
-        return 0.0 if want == got else float("inf")
+        return 0.0 if want == got and type(want) is type(got) else float("inf")
     apart = abs(want - got) / max(1.0, abs(want))
     return float(apart) if apart == apart else float("inf")
 

@@ -10,24 +10,29 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.errors import HeadraceError
-from headrace.serving.server import announce, bind, run, stop_with_parent
+from headrace.serving.server import announce, bind, run, stop_with
 from headrace.serving.settings import Settings
 
 YOUNG_SECONDS = 5.0  # a worker that dies so soon would only die again
 
 
-def serve_many(bundle_path: Path, settings: Settings) -> None:
+def serve_many(
+    bundle_path: Path, settings: Settings, on_ready: Callable[[str], object] | None = None
+) -> None:
     """Serves with `settings.workers` processes until SIGTERM or SIGINT.
 
     Raises:
         HeadraceError: the bundle is refused, the address is taken, or a worker died as soon as it started.
     """
-    probe = bind(settings.host, settings.port)  # fails where a shared socket would join a stranger's
+    probe = bind(
+        settings.host, settings.port, listen=True
+    )  # fails where a shared socket would join a stranger's
     settings = replace(settings, port=probe.getsockname()[1])
     probe.close()
     reserved = bind(settings.host, settings.port, shared=True)  # keeps the port while workers come and go
@@ -39,7 +44,7 @@ def serve_many(bundle_path: Path, settings: Settings) -> None:
         for _ in range(settings.workers):
             workers.start()
         if not workers.stopping:
-            announce(bundle, reserved)
+            announce(bundle, reserved, on_ready)
         workers.watch()
     finally:
         workers.stop()
@@ -50,6 +55,7 @@ class _Workers:
     def __init__(self, bundle: Bundle, settings: Settings) -> None:
         self._bundle = bundle
         self._settings = settings
+        self._parent = os.getpid()
         self._started: dict[int, float] = {}  # process id -> when
         self.stopping = False
 
@@ -74,7 +80,7 @@ class _Workers:
         try:
             for name in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(name, signal.SIG_DFL)
-            stop_with_parent()
+            stop_with(self._parent)
             listener = bind(self._settings.host, self._settings.port, shared=True)
             run(self._bundle, self._settings, listener, ready=lambda: _say(answer))
             status = 0

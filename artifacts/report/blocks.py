@@ -47,6 +47,11 @@ def code(text: str) -> Html:
     return Html(f"<pre><code>{markup(text)}</code></pre>")
 
 
+def link(text: str, target: str) -> Html:
+    """A link to another page, by a path relative to this one."""
+    return Html(f'<a href="{html.escape(target, quote=True)}">{markup(text)}</a>')
+
+
 def badge(text: str, kind: Kind = "neutral") -> Html:
     """A short coloured word: `badge("passed", "good")`. The word says it all; the colour only helps."""
     return Html(f'<span class="badge {_kind(kind)}">{markup(text)}</span>')

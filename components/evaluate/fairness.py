@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
@@ -59,27 +58,43 @@ def _rate(selected: Array) -> float | None:
 def _metrics(
     actual: Array, selected: Array, member: Array, described: tuple[Group, ...]
 ) -> tuple[dict[str, float], dict[str, str]]:
+    from fairlearn import metrics as fl  # only where it is asked for: it takes pandas and a while to import
+
+    functions = {
+        "selection_rate": fl.selection_rate,
+        "tpr": fl.true_positive_rate,
+        "fpr": fl.false_positive_rate,
+    }
+    frame = fl.MetricFrame(metrics=functions, y_true=actual, y_pred=selected, sensitive_features=member)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spreads = {"difference": frame.difference(), "ratio": frame.ratio()}
     metrics, undefined = {}, {}
-    for name, function in _functions().items():
-        # fairlearn puts 0 for a rate that no row of a group can have; that would be an invention.
-        needed = {"demographic": (), "equal": ("tpr",), "equalized": ("tpr", "fpr")}[name.split("_")[0]]
-        lacking = [
-            (group.value, rate) for group in described for rate in needed if getattr(group, rate) is None
-        ]
-        if lacking:
-            value, rate = lacking[0]
-            undefined[name] = f"{value} has no {'positive' if rate == 'tpr' else 'negative'} row"
-            continue
-        with np.errstate(divide="ignore", invalid="ignore"):
-            result = float(function(actual, selected, sensitive_features=member))
-        if np.isfinite(result):
-            metrics[name] = result
+    for name in FAIRNESS:
+        stem, kind = name.rsplit("_", 1)
+        rates = _RATES[stem]
+        reason = _lacking(described, rates)
+        values = [float(spreads[kind][rate]) for rate in rates]
+        if reason is None and not np.isfinite(values).all():
+            reason = "the rate is zero in each group"
+        if reason is None:
+            # Of two rates the one that is less equal counts, as in fairlearn's equalized odds.
+            metrics[name] = max(values) if kind == "difference" else min(values)
         else:
-            undefined[name] = "the rate is zero in each group"
+            undefined[name] = reason
     return metrics, undefined
 
 
-def _functions() -> dict[str, Callable[..., Any]]:
-    from fairlearn import metrics  # only where it is asked for: it takes pandas and a while to import
+_RATES = {
+    "demographic_parity": ("selection_rate",),
+    "equal_opportunity": ("tpr",),
+    "equalized_odds": ("tpr", "fpr"),
+}
 
-    return {name: getattr(metrics, name) for name in FAIRNESS}
+
+def _lacking(described: tuple[Group, ...], rates: tuple[str, ...]) -> str | None:
+    """Which group has no row that a rate is of: fairlearn puts 0 there, which would be an invention."""
+    for group in described:
+        for rate in rates:
+            if getattr(group, rate) is None:
+                return f"{group.value} has no {'positive' if rate == 'tpr' else 'negative'} row"
+    return None

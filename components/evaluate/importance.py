@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from headrace.artifacts.evaluation import Importance
 from headrace.artifacts.metrics import METRICS
-from headrace.components.evaluate.measure import measure
+from headrace.components.evaluate.measure import measure_one
 from headrace.components.evaluate.scores import Scores
 
 MOST_ROWS = 1_000  # enough for the order of the features; this is a look, not a test
@@ -32,7 +32,7 @@ def importance(
     sample = table.take(np.sort(rng.choice(table.num_rows, count, replace=False)))
     whole = scores(sample)
     metric = MAIN[whole.kind]
-    start = measure(whole)[0].get(metric)
+    start = measure_one(whole, metric)
     if start is None:
         return ()
     sign = -1 if METRICS[metric].higher_is_better else 1
@@ -40,7 +40,7 @@ def importance(
     for name in features:
         shuffled = sample[name].take(rng.permutation(count))
         place = sample.column_names.index(name)
-        value = measure(scores(sample.set_column(place, name, shuffled)))[0].get(metric)
+        value = measure_one(scores(sample.set_column(place, name, shuffled)), metric)
         if value is not None:
             found.append(Importance(name, metric, sign * (value - start)))
     return tuple(sorted(found, key=lambda item: -item.worse_by))

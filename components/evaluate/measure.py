@@ -1,9 +1,12 @@
-"""The metrics of a set of scores, by scikit-learn. What is not defined is left out, with the reason."""
+"""The metrics of scores, as scikit-learn defines them. What is undefined is left out, with the reason.
+
+Those that only count rows are computed from one table of counts: for the many small slices of an evaluation,
+scikit-learn's checks of its arguments would take nearly all of the time.
+"""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from sklearn import metrics as sk
@@ -13,6 +16,8 @@ from headrace.components.evaluate.scores import Array, Floats, Scores
 BINS = 10  # of calibration
 
 Measured = tuple[dict[str, float], dict[str, str]]  # values, and reasons of what is undefined
+_Metric = Callable[[Scores, Floats], float]  # of the scores and their table of counts [actual][predicted]
+_Table = Mapping[str, _Metric]
 
 
 class Undefined(Exception):
@@ -25,18 +30,24 @@ def measure(scores: Scores) -> Measured:
     Returns:
         metric -> value, all finite; and metric -> reason for those that these rows do not define.
     """
-    table = {"binary": _BINARY, "multiclass": _MULTICLASS, "regression": _REGRESSION}[scores.kind]
+    return _measure(scores, _TABLES[scores.kind])
+
+
+def measure_one(scores: Scores, name: str) -> float | None:
+    """Computes one metric of the task; None where these rows do not define it."""
+    return _measure(scores, {name: _TABLES[scores.kind][name]})[0].get(name)
+
+
+def _measure(scores: Scores, table: _Table) -> Measured:
     flaw = scores.flaw()
     if flaw:
         return {}, dict.fromkeys(table, flaw)
     values: dict[str, float] = {}
     undefined: dict[str, str] = {}
+    counts = np.asarray(confusion(scores), dtype=np.float64)
     for name, function in table.items():
         try:
-            with warnings.catch_warnings():
-                # What scikit-learn warns of, and then fills with a number of its choice, is undefined here.
-                warnings.simplefilter("ignore")
-                value = float(function(scores))
+            value = float(function(scores, counts))
         except Undefined as reason:
             undefined[name] = str(reason)
             continue
@@ -68,30 +79,24 @@ def calibration(scores: Scores) -> list[tuple[float, float, float]]:
     ]
 
 
-def _ece(scores: Scores) -> float:
+def _ece(scores: Scores, counts: Floats) -> float:
     """Naeini et al. 2015, "Obtaining Well Calibrated Probabilities Using Bayesian Binning"."""
     return sum(rows * abs(mean - share) for mean, share, rows in calibration(scores)) / len(scores)
 
 
-def _both(scores: Scores) -> None:
-    present = np.unique(scores.truth)
-    if len(present) < 2:
-        raise Undefined(f"all rows are of class {scores.classes[present[0]]}")
-
-
-def _auc(scores: Scores) -> float:
-    _both(scores)
+def _auc(scores: Scores, counts: Floats) -> float:
+    _several_classes(scores, counts)
     return float(sk.roc_auc_score(scores.actual, scores.score))
 
 
-def _average_precision(scores: Scores) -> float:
-    _both(scores)
+def _average_precision(scores: Scores, counts: Floats) -> float:
+    _several_classes(scores, counts)
     return float(sk.average_precision_score(scores.actual, scores.score))
 
 
-def _auc_of_several(scores: Scores) -> float:
-    absent = sorted(set(range(len(scores.classes))) - set(scores.truth.tolist()))
-    if absent:
+def _auc_of_several(scores: Scores, counts: Floats) -> float:
+    absent = np.flatnonzero(counts.sum(axis=1) == 0)
+    if len(absent):
         raise Undefined(f"no row is of class {scores.classes[absent[0]]}")
     each = [
         sk.roc_auc_score(scores.truth == code, scores.outputs[:, code]) for code in range(len(scores.classes))
@@ -99,7 +104,7 @@ def _auc_of_several(scores: Scores) -> float:
     return float(np.mean(each))
 
 
-def _log_loss(scores: Scores) -> float:
+def _log_loss(scores: Scores, counts: Floats) -> float:
     labels = range(len(scores.classes))
     return float(sk.log_loss(scores.truth, normalized(scores.outputs), labels=labels))
 
@@ -112,79 +117,119 @@ def normalized(outputs: Floats) -> Floats:
     return shares
 
 
-def _balanced(scores: Scores) -> float:
-    _both(scores)
-    return float(sk.balanced_accuracy_score(scores.truth, scores.predicted))
+def _several_classes(scores: Scores, counts: Floats) -> None:
+    present = np.flatnonzero(counts.sum(axis=1))
+    if len(present) < 2:
+        raise Undefined(f"all rows are of class {scores.classes[present[0]]}")
 
 
-def _precision(scores: Scores) -> float:
-    if not (scores.predicted == scores.positive).any():
+def _accuracy(scores: Scores, counts: Floats) -> float:
+    return float(np.trace(counts) / counts.sum())
+
+
+def _balanced(scores: Scores, counts: Floats) -> float:
+    _several_classes(scores, counts)
+    actual = counts.sum(axis=1)
+    return float((np.diag(counts)[actual > 0] / actual[actual > 0]).mean())
+
+
+def _precision(scores: Scores, counts: Floats) -> float:
+    right, _, predicted = _positive(scores, counts)
+    if not predicted:
         raise Undefined("no row is predicted positive")
-    return float(sk.precision_score(scores.truth, scores.predicted, pos_label=scores.positive))
+    return right / predicted
 
 
-def _recall(scores: Scores) -> float:
-    if not scores.actual.any():
+def _recall(scores: Scores, counts: Floats) -> float:
+    right, actual, _ = _positive(scores, counts)
+    if not actual:
         raise Undefined("no row is positive")
-    return float(sk.recall_score(scores.truth, scores.predicted, pos_label=scores.positive))
+    return right / actual
 
 
-def _f1(scores: Scores) -> float:
-    if not (scores.actual | (scores.predicted == scores.positive)).any():
+def _f1(scores: Scores, counts: Floats) -> float:
+    right, actual, predicted = _positive(scores, counts)
+    if not actual + predicted:
         raise Undefined("no row is positive or predicted positive")
-    return float(sk.f1_score(scores.truth, scores.predicted, pos_label=scores.positive))
+    return 2 * right / (actual + predicted)
 
 
-def _mcc(scores: Scores) -> float:
-    _both(scores)
-    return float(sk.matthews_corrcoef(scores.truth, scores.predicted))
+def _positive(scores: Scores, counts: Floats) -> tuple[float, float, float]:
+    """(rows rightly predicted positive, rows that are positive, rows predicted positive)."""
+    code = scores.positive
+    return float(counts[code, code]), float(counts[code].sum()), float(counts[:, code].sum())
 
 
-def _r2(scores: Scores) -> float:
-    if len(scores) < 2 or np.ptp(scores.truth) == 0:
+def _macro_f1(scores: Scores, counts: Floats) -> float:
+    return float(_f1_of_each(counts)[0].mean())
+
+
+def _weighted_f1(scores: Scores, counts: Floats) -> float:
+    f1, actual = _f1_of_each(counts)
+    return float(np.average(f1, weights=actual))
+
+
+def _f1_of_each(counts: Floats) -> tuple[Floats, Floats]:
+    """(F1, rows) of each class that is in the truth or among the predictions."""
+    actual, predicted = counts.sum(axis=1), counts.sum(axis=0)
+    found = actual + predicted > 0
+    return 2 * np.diag(counts)[found] / (actual + predicted)[found], actual[found]
+
+
+def _mcc(scores: Scores, counts: Floats) -> float:
+    """Gorodkin 2004, "Comparing two K-category assignments by a K-category correlation coefficient"."""
+    _several_classes(scores, counts)
+    actual, predicted, rows = counts.sum(axis=1), counts.sum(axis=0), counts.sum()
+    covariance = np.trace(counts) * rows - actual @ predicted
+    spread = (rows**2 - predicted @ predicted) * (rows**2 - actual @ actual)
+    return float(covariance / np.sqrt(spread)) if spread else 0.0
+
+
+def _r2(scores: Scores, counts: Floats) -> float:
+    if np.ptp(scores.truth) == 0:
         raise Undefined("the actual values are all the same")
     return float(sk.r2_score(scores.truth, scores.predicted))
 
 
-def _mape(scores: Scores) -> float:
+def _mape(scores: Scores, counts: Floats) -> float:
     if (scores.truth == 0).any():
         raise Undefined("an actual value is zero")
     return float(sk.mean_absolute_percentage_error(scores.truth, scores.predicted))
 
 
-def _plain(function: Callable[[Array, Array], float]) -> Callable[[Scores], float]:
-    return lambda scores: function(scores.truth, scores.predicted)
+def _plain(function: Callable[[Array, Array], float]) -> _Metric:
+    return lambda scores, counts: function(scores.truth, scores.predicted)
 
 
-_Table = dict[str, Callable[[Scores], float]]
-
-_BINARY: _Table = {
-    "auc": _auc,
-    "pr_auc": _average_precision,
-    "log_loss": _log_loss,
-    "brier": lambda s: float(np.mean((s.score - s.actual) ** 2)),
-    "ece": _ece,
-    "accuracy": _plain(sk.accuracy_score),
-    "balanced_accuracy": _balanced,
-    "precision": _precision,
-    "recall": _recall,
-    "f1": _f1,
-    "mcc": _mcc,
-}
-_MULTICLASS: _Table = {
-    "auc": _auc_of_several,
-    "log_loss": _log_loss,
-    "accuracy": _plain(sk.accuracy_score),
-    "balanced_accuracy": _balanced,
-    "macro_f1": lambda s: float(sk.f1_score(s.truth, s.predicted, average="macro")),
-    "weighted_f1": lambda s: float(sk.f1_score(s.truth, s.predicted, average="weighted")),
-    "mcc": _mcc,
-}
-_REGRESSION: _Table = {
-    "rmse": _plain(sk.root_mean_squared_error),
-    "mae": _plain(sk.mean_absolute_error),
-    "median_absolute_error": _plain(sk.median_absolute_error),
-    "mape": _mape,
-    "r2": _r2,
-    "bias": lambda s: float(np.mean(s.predicted - s.truth)),
+_TABLES: dict[str, _Table] = {
+    "binary": {
+        "auc": _auc,
+        "pr_auc": _average_precision,
+        "log_loss": _log_loss,
+        "brier": lambda scores, counts: float(np.mean((scores.score - scores.actual) ** 2)),
+        "ece": _ece,
+        "accuracy": _accuracy,
+        "balanced_accuracy": _balanced,
+        "precision": _precision,
+        "recall": _recall,
+        "f1": _f1,
+        "mcc": _mcc,
+    },
+    "multiclass": {
+        "auc": _auc_of_several,
+        "log_loss": _log_loss,
+        "accuracy": _accuracy,
+        "balanced_accuracy": _balanced,
+        "macro_f1": _macro_f1,
+        "weighted_f1": _weighted_f1,
+        "mcc": _mcc,
+    },
+    "regression": {
+        "rmse": _plain(sk.root_mean_squared_error),
+        "mae": _plain(sk.mean_absolute_error),
+        "median_absolute_error": _plain(sk.median_absolute_error),
+        "mape": _mape,
+        "r2": _r2,
+        "bias": lambda scores, counts: float(np.mean(scores.predicted - scores.truth)),
+    },
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from headrace.artifacts import report as r
 from headrace.artifacts.evaluation import Curve, Evaluation, Fairness, Slice
 from headrace.artifacts.metrics import FAIRNESS, METRICS
@@ -113,11 +115,15 @@ def _slices(found: Evaluation) -> r.Html | None:
     if len(ranked) > _MOST_SLICES:
         blocks.append(r.paragraph(f"{len(ranked) - _MOST_SLICES} better slices are not shown."))
     for rest in found.unjudged:
-        text = f"{rest.by}: {r.count(rest.small)} values with fewer than {rest.least_rows} rows each"
+        text = f"{rest.by}: values with fewer than {rest.least_rows} rows: {r.count(rest.small)}"
         text += f", {r.count(rest.small_rows)} rows in all" if rest.small else ""
-        text += f"; {r.count(rest.left_out)} more values beyond those looked at" if rest.left_out else ""
-        blocks.append(r.paragraph(f"{text}: not measured."))
-    return r.section("Slices", *blocks, intro="The same metrics on parts of the rows, the worst first.")
+        text += f"; values beyond those looked at: {r.count(rest.left_out)}" if rest.left_out else ""
+        blocks.append(r.paragraph(f"Not measured: {text}."))
+    return r.section(
+        "Slices",
+        *blocks,
+        intro="The same metrics on parts of the rows, the worst first; coloured if beyond chance.",
+    )
 
 
 def _gap(found: Evaluation, part: Slice, main: str | None) -> float:
@@ -129,17 +135,26 @@ def _gap(found: Evaluation, part: Slice, main: str | None) -> float:
 
 
 def _slice_row(found: Evaluation, part: Slice, shown: list[str], main: str | None) -> list[r.Cell]:
-    gap = _gap(found, part, main)
+    return [
+        part.by,
+        part.value,
+        part.rows,
+        *(part.metrics.get(name) for name in shown),
+        _verdict(found, part, main),
+    ]
+
+
+def _verdict(found: Evaluation, part: Slice, main: str | None) -> r.Cell:
+    """How a slice compares with all rows; coloured where that is more than its number of rows explains."""
     if main is None or main not in part.metrics:
-        verdict: r.Cell = r.badge(part.undefined.get(str(main), "not measured"), "warn")
-    else:
-        better = gap >= 0
-        verdict = r.badge(
-            f"{r.number(abs(gap), 3)} {'better' if better else 'worse'}", "good" if better else "bad"
-        )
-        if abs(gap) < 1e-12:
-            verdict = r.badge("the same", "neutral")
-    return [part.by, part.value, part.rows, *(part.metrics.get(name) for name in shown), verdict]
+        return r.badge(part.undefined.get(str(main), "not measured"), "warn")
+    gap = _gap(found, part, main)
+    text = f"{abs(gap):.4f} {'better' if gap >= 0 else 'worse'}"
+    low, high = found.intervals.get(main, (float("-inf"), float("inf")))
+    chance = (
+        (high - low) / 2 * math.sqrt(found.rows / part.rows)
+    )  # the half width of the slice's own interval
+    return text if abs(gap) <= chance else r.badge(text, "good" if gap > 0 else "bad")
 
 
 def _fairness(found: Evaluation) -> r.Html | None:
@@ -148,7 +163,9 @@ def _fairness(found: Evaluation) -> r.Html | None:
     blocks: list[r.Html] = []
     for item in found.fairness:
         blocks += _fairness_of(item)
-    text = f"How the model treats the groups of a column; positive means {found.label} is {found.positive}."
+    text = "How the model treats the groups of a column."
+    if found.positive is not None:
+        text += f" Positive means that {found.label} is {found.positive}."
     return r.section("Fairness", *blocks, intro=text)
 
 
@@ -157,8 +174,12 @@ def _fairness_of(item: Fairness) -> list[r.Html]:
         (group.value, group.rows, r.meter(group.selection_rate), _share(group.tpr), _share(group.fpr))
         for group in item.groups
     ]
+    if not item.groups:
+        return [
+            r.paragraph(f"{item.by} was not compared: {next(iter(item.undefined.values()), 'no group')}.")
+        ]
     headers = [item.by, "Rows", "Predicted positive", "True positive rate", "False positive rate"]
-    blocks = [r.table(headers, rows, "lrlrr", empty=f"{item.by}: no group could be compared.")]
+    blocks = [r.table(headers, rows, "lrlrr")]
     values: list[tuple[r.Cell, ...]] = [
         (FAIRNESS[name].title, value, f"{FAIRNESS[name].description}; {_fair(name)}")
         for name, value in item.metrics.items()
@@ -181,7 +202,8 @@ def _share(value: float | None) -> str:
 def _importance(found: Evaluation) -> r.Html | None:
     if not found.importance:
         return None
-    metric = METRICS[found.importance[0].metric].title.lower()
+    metric = METRICS[found.importance[0].metric].title
+    metric = metric if metric.isupper() else metric.lower()
     bars = [r.Bar(item.feature, item.worse_by) for item in found.importance[:_MOST_FEATURES]]
     chart = r.bar_chart(bars, f"How much worse the {metric} gets")
     text = "Each feature was shuffled among some of the rows. Features that say the same hide each other."

@@ -9,6 +9,8 @@ from headrace.artifacts.metrics import METRICS
 from headrace.components.gate.evidence import Evidence, NoEvidence, number
 from headrace.components.gate.spec import Form, Gate
 
+_MOST_NAMED = 10  # slices in a reason, the worst first
+
 
 class Outcome(NamedTuple):
     """Whether a gate holds, why, and the numbers that were compared."""
@@ -39,11 +41,10 @@ def _slice(gate: Gate, evidence: Evidence) -> Outcome:
     }
     failed = {value: found for value, found in values.items() if not _within(gate, found)}
     small = sum(item.small for item in rest)
-    note = f"; {small:,} values with too few rows were not judged" if small else ""
+    note = f"; values with too few rows, not judged: {small:,}" if small else ""
     shown = failed or values
-    listed = ", ".join(
-        f"{value} {found:.6g}" for value, found in sorted(shown.items(), key=lambda item: item[1])[:10]
-    )
+    worst = sorted(shown.items(), key=lambda item: item[1], reverse=gate.at_most is not None)
+    listed = ", ".join(f"{value} {found:.6g}" for value, found in worst[:_MOST_NAMED])
     return Outcome(not failed, f"{'out of bounds' if failed else 'all within'}: {listed}{note}", values)
 
 

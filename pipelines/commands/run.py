@@ -29,6 +29,7 @@ def command(spec: Path, parameters: tuple[str, ...], max_parallel: int | None, n
     from headrace.pipelines.local.run import run_pipeline
     from headrace.pipelines.local.view import failure_text, make_view, summary_text
     from headrace.pipelines.outcome import outcome, outcome_text
+    from headrace.pipelines.reports import publish_reports
 
     pipeline = compiled(spec, home)
     os.environ.setdefault("HEADRACE_COMMIT", commit(spec.resolve().parent))
@@ -52,6 +53,7 @@ def command(spec: Path, parameters: tuple[str, ...], max_parallel: int | None, n
         click.echo(summary_text(result), err=True)
         sys.exit(1)
     found = outcome(result)
+    page = publish_reports(result, found)
     text = outcome_text(found, pipeline.name)
     if text:
         click.echo("\n" + text)
@@ -60,6 +62,7 @@ def command(spec: Path, parameters: tuple[str, ...], max_parallel: int | None, n
             f"There is no {pipeline.schema} yet, so the schema was inferred from this very data and proves little. "
             f"Review and commit it: headrace schema accept {spec}"
         )
+    click.echo(f"Reports: {page}")
     if found.pushed:
         click.echo(f"Serve it: headrace serve {pipeline.name}")
     click.echo(summary_text(result))

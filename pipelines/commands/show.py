@@ -19,6 +19,7 @@ def command(run: str, as_json: bool, home: Path) -> None:
     from headrace.pipelines.local.record import load_run
     from headrace.pipelines.local.view import failure_text, summary_text, task_text
     from headrace.pipelines.outcome import outcome, outcome_text
+    from headrace.pipelines.reports import publish_reports
 
     result = load_run(home, latest(home) if run == "latest" else run)
     found = outcome(result)
@@ -38,6 +39,7 @@ def command(run: str, as_json: bool, home: Path) -> None:
     for text in (failure_text(result), outcome_text(found, result.name), summary_text(result)):
         if text:
             click.echo(text)
+    click.echo(f"Reports: {publish_reports(result, found)}")
 
 
 def latest(home: Path) -> str:

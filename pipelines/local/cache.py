@@ -1,4 +1,4 @@
-"""Which outputs a task would have: its key, looked up in the record; and, before a run, which tasks will have to run."""
+"""A task's cache key, the outputs stored under it, and a guess at what will have to run."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Catalogue:
 
 
 def look_up(record: Record, key: str, guess: bool = False) -> tuple[dict[str, Any], Artifacts] | None:
-    """The outputs stored under a key, if they are still there; with `guess`, also those that must not be reused."""
+    """The outputs stored under a key, if still there; with `guess`, also those that must not be reused."""
     found = record.cached(key)
     if found is None:
         return None

@@ -77,8 +77,8 @@ def direct_imports(source: str) -> Imports:
         top = top and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         todo += [(child, top) for child in reversed(_children(node))]
     for name, _, attribute in (text.partition(".") for text in lazy):
-        if module := LAZY.get((aliases.get(name, ""), attribute)):
-            found.setdefault((module, False), set())
+        if behind := LAZY.get((aliases.get(name, ""), attribute)):
+            found.setdefault((behind, False), set())
     return tuple((module, tuple(sorted(names)), top) for (module, top), names in found.items())
 
 
@@ -91,8 +91,8 @@ def _children(node: ast.AST) -> list[ast.AST]:
 class Closures:
     """Computes closures; reads and parses every file once.
 
-    `remembered` maps the hash of a file's content to its imports, so that a later run need not parse it again;
-    `learned` holds what this one added.
+    `remembered` maps the hash of a file's content to its imports, so that a later run need not parse it
+    again; `learned` holds what this one added.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Closures:
         return Closure(*self._digest(source, modules), needs, tuple(preload))
 
     def _reach(self, imports: Imports, always: bool) -> tuple[dict[str, Path], dict[str, None]]:
-        """Our modules that are reached, and the names of others'; with `always`, only by imports at top level."""
+        """Our modules that are reached, and the names of others'; `always`: by imports at top level."""
         modules: dict[str, Path] = {}
         outside: dict[str, None] = {}
         todo = [
@@ -177,10 +177,8 @@ class Closures:
     def _beside(self, folder: Path) -> list[Path]:
         if folder not in self._data:
             with os.scandir(folder) as entries:
-                names = sorted(
-                    e.name for e in entries if e.is_file() and os.path.splitext(e.name)[1] in DATA_SUFFIXES
-                )  # noqa: PTH122
-            self._data[folder] = [folder / name for name in names]
+                files = [folder / entry.name for entry in entries if entry.is_file()]
+            self._data[folder] = sorted(file for file in files if file.suffix in DATA_SUFFIXES)
         return self._data[folder]
 
     def _read(self, file: Path) -> tuple[str, Imports]:

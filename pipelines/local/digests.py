@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+KEY_VERSION = 1  # of the cache keys; another one makes all tasks run again
 ABSENT = "absent"  # an artifact of which nothing was written: all it says is in its metadata
 
 
 def artifact_digest(path: Path) -> str:
-    """The digest of what lies at `path`: a sealed folder's own, a file's content, or a tree's names and contents."""
+    """The digest of what lies at `path`: a sealed folder's own, a file's, or a tree's names and contents."""
     if path.is_dir():
         return sealed_digest(path) or _tree_digest(path)
     if path.is_file():
@@ -71,8 +72,18 @@ def cache_key(
         artifacts: for each input, the (digest, metadata) of each artifact.
         outputs: names of the output parameters and artifacts, with their types.
     """
-    covered = [1, environment, list(command), list(args), sorted(env.items()), code, parameters,
-               {n: [[d, m] for d, m in items] for n, items in artifacts.items()}, sorted(outputs)]  # fmt: skip
+    inputs = {name: [[digest, metadata] for digest, metadata in items] for name, items in artifacts.items()}
+    covered = [
+        KEY_VERSION,
+        environment,
+        list(command),
+        list(args),
+        sorted(env.items()),
+        code,
+        parameters,
+        inputs,
+    ]
+    covered.append(sorted(outputs))
     text = json.dumps(covered, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 

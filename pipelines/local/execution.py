@@ -100,7 +100,7 @@ class Workers:
             self._ready.append((node, attempt))
 
     def warm_up(self, components: list[Component]) -> None:
-        """Starts the environments of components that will run, and has their modules imported in the background."""
+        """Starts the environments of components that will run, to import their modules early."""
         wanted: dict[str, dict[str, None]] = {}
         for component in components:
             modules = wanted.setdefault(self._catalogue.environment(component), {})
@@ -235,19 +235,18 @@ class Workers:
             self._lost(one)
 
     def _lost(self, one: zygote.Zygote) -> None:
-        """A zygote has died: its children are killed by the kernel, their groups here; a new one starts when needed."""
+        """A zygote has died: the kernel ends its children, this their groups. A new one starts on demand."""
         self._selector.unregister(one.events)
         if one.control in self._selector.get_map():
             self._selector.unregister(one.control)
         self._zygotes.pop(one.name, None)
         one.close()
         code = one.process.returncode
-        how = _exit_error(code)
+        how = (_exit_error(code) or {"message": "ended with exit status 0"})["message"]
+        log = self.logs / f"_environment-{one.name}.log"
         for job in [j for j in self._jobs.values() if j.zygote is one]:
-            message = f"the worker process of the environment `{one.name}` ended ({how['message'] if how else 'exit status 0'})"
-            self._done(
-                job, _error("WorkerLost", f"{message}; see {self.logs / f'_environment-{one.name}.log'}")
-            )
+            message = f"the worker process of the environment `{one.name}` was lost: {how}; see {log}"
+            self._done(job, _error("WorkerLost", message))
 
     def _done(self, job: Job, said: Mapping[str, Any] | None, max_rss_kib: int = 0) -> None:
         """Publishes the outputs of an attempt that went well, and passes on what it came to."""

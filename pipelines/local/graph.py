@@ -21,7 +21,7 @@ class UnsupportedPipeline(HeadraceError):
 
 @dataclass(frozen=True)
 class Source:
-    """Where an input comes from: a constant, the enclosing DAG's input, another task's output, or its final status."""
+    """Where an input comes from: a constant, the enclosing DAG's input, another task's output or status."""
 
     kind: str  # "constant" | "parent" | "task" | "status"
     value: Any = None  # of a constant
@@ -126,7 +126,7 @@ def read_graph(ir: Mapping[str, Any]) -> Graph:
     ir = ir.get("pipelineSpec", ir)
     if not isinstance(ir, Mapping) or "root" not in ir or "deploymentSpec" not in ir:
         raise UnsupportedPipeline(
-            "expected a compiled pipeline (KFP's IR with `root` and `deploymentSpec`). Received: something else"
+            "expected a compiled pipeline (KFP's IR with `root`, `deploymentSpec`). Received: another thing"
         )
     schema = str(ir.get("schemaVersion", "2.1.0"))
     if schema.split(".")[0] != "2":
@@ -195,7 +195,7 @@ def _executor(name: str, spec: Mapping[str, Any], notices: list[str]) -> Executo
     if "importer" in spec:
         if spec["importer"].get("downloadToWorkspace"):
             raise UnsupportedPipeline(
-                f"{name}: expected an importer that leaves its artifact in place. Received: one with a workspace"
+                f"{name}: expected an importer without a workspace. Received: one with a workspace"
             )
         return Executor("importer", importer=spec["importer"])
     if "container" not in spec:
@@ -369,7 +369,7 @@ def _check_order(component: str, tasks: Mapping[str, Task]) -> None:
     for name, upstream in waiting.items():
         if missing := upstream - waiting.keys():
             raise UnsupportedPipeline(
-                f"{name}: expected its upstream tasks in {component}. Received: no {', '.join(sorted(missing))}"
+                f"{name}: expected its upstream tasks in {component}. Missing: {', '.join(sorted(missing))}"
             )
     while ready := [name for name, upstream in waiting.items() if not upstream]:
         for name in ready:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping
@@ -36,12 +37,14 @@ def pipeline_parameters(graph: Graph, given: Mapping[str, Any]) -> dict[str, Any
     known = graph.root.parameters
     if unknown := sorted(set(given) - set(known)):
         raise InputError(
-            f"expected parameters of {graph.name} among {', '.join(known) or 'none'}. Received: {', '.join(unknown)}"
+            f"expected parameters of {graph.name} among {', '.join(known) or 'none'}. "
+            f"Received: {', '.join(unknown)}"
         )
     required = [name for name, artifact in graph.root.artifacts.items() if not artifact.optional]
     if required:
         raise InputError(
-            f"expected a pipeline whose inputs are parameters. Received: {graph.name}, with the input artifact {required[0]}"
+            f"expected a pipeline whose inputs are parameters. "
+            f"Received: {graph.name}, with the input artifact {required[0]}"
         )
     return _with_defaults(graph.root, dict(given), graph.name)
 
@@ -96,10 +99,8 @@ def loop_items(node: Node, constants: Mapping[str, str]) -> list[Any]:
     if loop.raw is not None:
         items = resolve_value(items, {"inputs": {"parameterValues": node.parameters}}, constants)
     if isinstance(items, str):
-        try:
+        with contextlib.suppress(ValueError):
             items = json.loads(items)
-        except ValueError:
-            pass
     if not isinstance(items, list):
         raise InputError(f"{node.path}: expected a list to loop over. Received: {shown(items)}")
     return items
@@ -217,12 +218,10 @@ def _with_defaults(
                 and name != later
                 and declared.type != "TASK_CONFIG"
             ):
-                if name not in given:
-                    raise InputError(
-                        f"{where}: expected a value for the parameter `{name}` ({declared.type}). Received: none"
-                    )
+                what = "null" if name in given else "none"
                 raise InputError(
-                    f"{where}: expected a value for the parameter `{name}` ({declared.type}). Received: null"
+                    f"{where}: expected a value for the parameter `{name}` ({declared.type}). "
+                    f"Received: {what}"
                 )
         else:
             complete[name] = cast(value, declared.type, f"{where}: `{name}`")
@@ -237,7 +236,7 @@ def _dispensable(component: Component, name: str) -> bool:
 def _missing(node: Node, name: str, source: Source) -> InputError:
     if source.kind == "parent":
         return InputError(
-            f"{node.path}: expected a value for its input `{name}`. Received: none from `{source.name}` outside"
+            f"{node.path}: expected a value for `{name}`. Received: none from `{source.name}` outside"
         )
     producer = node.scope.nodes[source.name]
     return InputError(

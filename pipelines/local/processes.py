@@ -44,7 +44,10 @@ def myself() -> Owner:
 
 
 def kill_strays(run_id: str) -> list[int]:
-    """Kills every process that carries a run's mark in its environment (forked ones inherit it); returns their numbers."""
+    """Kills every process that carries a run's mark in its environment, and returns their numbers.
+
+    Forked processes inherit the mark, whatever they do to their own environment later.
+    """
     mark = f"HEADRACE_RUN={run_id}".encode()
     killed = []
     for entry in os.scandir("/proc"):

@@ -27,7 +27,8 @@ CREATE TABLE runs (
     pid INTEGER NOT NULL, pid_started INTEGER NOT NULL, boot TEXT NOT NULL);
 CREATE TABLE tasks (
     run TEXT NOT NULL REFERENCES runs(id), path TEXT NOT NULL, position INTEGER NOT NULL, name TEXT NOT NULL,
-    component TEXT NOT NULL, state TEXT NOT NULL, leaf INTEGER NOT NULL, started REAL NOT NULL, seconds REAL NOT NULL,
+    component TEXT NOT NULL, state TEXT NOT NULL, leaf INTEGER NOT NULL,
+    started REAL NOT NULL, seconds REAL NOT NULL,
     cached INTEGER NOT NULL, attempts INTEGER NOT NULL, parameters TEXT NOT NULL, outputs TEXT NOT NULL,
     log TEXT, reason TEXT NOT NULL, error TEXT, key TEXT NOT NULL, max_rss_kib INTEGER NOT NULL,
     PRIMARY KEY (run, path));
@@ -40,8 +41,8 @@ CREATE TABLE uses (
     PRIMARY KEY (run, path, direction, name, position));
 CREATE INDEX uses_by_artifact ON uses (artifact);
 CREATE TABLE cache (
-    key TEXT PRIMARY KEY, run TEXT NOT NULL, path TEXT NOT NULL, created REAL NOT NULL, reusable INTEGER NOT NULL,
-    outputs TEXT NOT NULL, artifacts TEXT NOT NULL);
+    key TEXT PRIMARY KEY, run TEXT NOT NULL, path TEXT NOT NULL, created REAL NOT NULL,
+    reusable INTEGER NOT NULL, outputs TEXT NOT NULL, artifacts TEXT NOT NULL);
 CREATE TABLE code (content TEXT PRIMARY KEY, imports TEXT NOT NULL);
 """
 
@@ -85,7 +86,8 @@ class Record:
     def _said(self, error: sqlite3.DatabaseError) -> RecordError:
         if "full" in str(error) or "disk I/O" in str(error):
             return RecordError(
-                f"{self.file}: expected room on the disk for the record. Received: {error}. Free some space and run again."
+                f"{self.file}: expected room on the disk for the record. Received: {error}. "
+                "Free some space and run again."
             )
         return RecordError(f"{self.file}: expected a readable SQLite record of runs. Received: {error}")
 
@@ -107,11 +109,22 @@ class Record:
     def start_run(self, run: RunSummary, parameters: Mapping[str, Any], ir_digest: str, owner: Owner) -> None:
         with self.transaction():
             self._db.execute(
-                "INSERT INTO runs (id, name, pipeline, state, started, labels, parameters, ir_digest, pid, pid_started, boot) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (run.id, run.name, run.pipeline, run.state, run.started, _json(run.labels), _json(parameters), ir_digest,
-                 owner.pid, owner.started, owner.boot),
-            )  # fmt: skip
+                "INSERT INTO runs (id, name, pipeline, state, started, labels, parameters, ir_digest, "
+                "pid, pid_started, boot) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    run.id,
+                    run.name,
+                    run.pipeline,
+                    run.state,
+                    run.started,
+                    _json(run.labels),
+                    _json(parameters),
+                    ir_digest,
+                    owner.pid,
+                    owner.started,
+                    owner.boot,
+                ),
+            )
 
     def finish_run(
         self, run_id: str, state: str, error: str = "", outputs: Mapping[str, Any] | None = None
@@ -123,15 +136,31 @@ class Record:
             )
 
     def save_task(self, run_id: str, position: int, task: TaskResult, reusable: bool | None = None) -> None:
-        """Writes a task's state; `reusable` also puts its outputs into the cache (False: only to foresee a run by)."""
+        """Writes a task's state; `reusable` also caches its outputs (False: only to foresee by)."""
         with self.transaction():
             self._db.execute(
                 "INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (run_id, task.path, position, task.name, task.component, task.state, task.leaf, task.started, task.seconds,
-                 task.cached, task.attempts, _json(task.parameters), _json(task.outputs),
-                 str(task.log) if task.log else None, task.reason, _json(asdict(task.error)) if task.error else None,
-                 task.key, task.max_rss_kib),
-            )  # fmt: skip
+                (
+                    run_id,
+                    task.path,
+                    position,
+                    task.name,
+                    task.component,
+                    task.state,
+                    task.leaf,
+                    task.started,
+                    task.seconds,
+                    task.cached,
+                    task.attempts,
+                    _json(task.parameters),
+                    _json(task.outputs),
+                    str(task.log) if task.log else None,
+                    task.reason,
+                    _json(asdict(task.error)) if task.error else None,
+                    task.key,
+                    task.max_rss_kib,
+                ),
+            )
             self._db.execute("DELETE FROM uses WHERE run = ? AND path = ?", (run_id, task.path))
             for direction, named in (("in", task.inputs), ("out", task.artifacts)):
                 for name, artifacts in named.items():
@@ -215,11 +244,16 @@ class Record:
         )
         return [
             RunSummary(
-                row["id"], row["name"], row["pipeline"], _state(row), row["started"],
-                _seconds(row), json.loads(row["labels"]),
+                row["id"],
+                row["name"],
+                row["pipeline"],
+                _state(row),
+                row["started"],
+                _seconds(row),
+                json.loads(row["labels"]),
             )
             for row in rows
-        ]  # fmt: skip
+        ]
 
     def run(self, run_id: str) -> RunResult:
         """A whole run, by its id, an unambiguous beginning of it, or "latest".
@@ -237,15 +271,24 @@ class Record:
         if len(rows) != 1:
             found = "none" if not rows else ", ".join(r["id"] for r in rows[:5])
             raise RecordError(
-                f"expected one run named {run_id!r} in {self.file}. Received: {found}. `headrace runs` lists them."
+                f"expected one run named {run_id!r} in {self.file}. Received: {found}. "
+                "`headrace runs` lists them."
             )
         row = rows[0]
         return RunResult(
-            id=row["id"], name=row["name"], pipeline=row["pipeline"], state=_state(row), started=row["started"],
-            seconds=_seconds(row), labels=json.loads(row["labels"]), parameters=json.loads(row["parameters"]),
-            tasks=self._tasks(row["id"], dead=_state(row) == results.INTERRUPTED), outputs=json.loads(row["outputs"]),
-            error=row["error"], home=self.home,
-        )  # fmt: skip
+            id=row["id"],
+            name=row["name"],
+            pipeline=row["pipeline"],
+            state=_state(row),
+            started=row["started"],
+            seconds=_seconds(row),
+            labels=json.loads(row["labels"]),
+            parameters=json.loads(row["parameters"]),
+            tasks=self._tasks(row["id"], dead=_state(row) == results.INTERRUPTED),
+            outputs=json.loads(row["outputs"]),
+            error=row["error"],
+            home=self.home,
+        )
 
     def _tasks(self, run_id: str, dead: bool) -> dict[str, TaskResult]:
         used: dict[tuple[str, str], dict[str, list[ArtifactRecord]]] = {}
@@ -260,16 +303,25 @@ class Record:
         for row in self._db.execute("SELECT * FROM tasks WHERE run = ? ORDER BY position", (run_id,)):
             path = row["path"]
             tasks[path] = TaskResult(
-                path=path, name=row["name"], component=row["component"],
+                path=path,
+                name=row["name"],
+                component=row["component"],
                 state=results.INTERRUPTED if dead and row["state"] == results.RUNNING else row["state"],
-                leaf=bool(row["leaf"]), seconds=row["seconds"], cached=bool(row["cached"]), attempts=row["attempts"],
-                parameters=json.loads(row["parameters"]), outputs=json.loads(row["outputs"]),
+                leaf=bool(row["leaf"]),
+                seconds=row["seconds"],
+                cached=bool(row["cached"]),
+                attempts=row["attempts"],
+                parameters=json.loads(row["parameters"]),
+                outputs=json.loads(row["outputs"]),
                 inputs={n: tuple(a) for n, a in used.get((path, "in"), {}).items()},
                 artifacts={n: tuple(a) for n, a in used.get((path, "out"), {}).items()},
-                log=Path(row["log"]) if row["log"] else None, reason=row["reason"],
-                error=TaskError(**json.loads(row["error"])) if row["error"] else None, key=row["key"],
-                started=row["started"], max_rss_kib=row["max_rss_kib"],
-            )  # fmt: skip
+                log=Path(row["log"]) if row["log"] else None,
+                reason=row["reason"],
+                error=TaskError(**json.loads(row["error"])) if row["error"] else None,
+                key=row["key"],
+                started=row["started"],
+                max_rss_kib=row["max_rss_kib"],
+            )
         return tasks
 
 

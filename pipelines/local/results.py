@@ -1,4 +1,4 @@
-"""What a run has to say for itself: frozen records, the same whether it has just ended or is read years later."""
+"""What a run has to say for itself: frozen records, the same just after its end and years later."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class RunResult:
         }
 
     def failed(self) -> list[TaskResult]:
-        """The tasks that failed of themselves, in the order in which they did; groups only where no task in them did."""
+        """The tasks that failed of themselves, in the order in which they did."""
         failed = [t for t in self.tasks.values() if t.state == FAILED and t.error]
         return sorted(failed, key=lambda t: t.started + t.seconds)
 

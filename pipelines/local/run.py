@@ -8,23 +8,22 @@ import json
 import os
 import secrets
 import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.pipelines.local import digests, events, store
+from headrace.pipelines.local import events, store
 from headrace.pipelines.local.cache import Catalogue, foresee, look_up
 from headrace.pipelines.local.closure import default_closures
 from headrace.pipelines.local.environments import Environments, is_plain_python
 from headrace.pipelines.local.execution import GRACE, Job, Outcome, Settings, Workers
 from headrace.pipelines.local.graph import Graph, read_graph
+from headrace.pipelines.local.importer import ImportRefused, import_artifact
 from headrace.pipelines.local.inputs import pipeline_parameters
-from headrace.pipelines.local.placeholders import resolve_value
 from headrace.pipelines.local.processes import myself
 from headrace.pipelines.local.record import Record
 from headrace.pipelines.local.results import (
@@ -32,12 +31,12 @@ from headrace.pipelines.local.results import (
     FAILED,
     RUNNING,
     SUCCEEDED,
-    ArtifactRecord,
     RunResult,
     RunSummary,
     TaskError,
     TaskResult,
 )
+from headrace.pipelines.local.signals import caught
 from headrace.pipelines.local.tree import FINAL, Node, Tree
 
 
@@ -78,7 +77,7 @@ def run_pipeline(
         use_cache: False runs every task, and still stores what it puts out.
 
     Raises:
-        HeadraceError: the pipeline cannot run at all: unsupported, a parameter missing, an environment not built.
+        HeadraceError: the pipeline cannot run at all: unsupported, a parameter missing, no environment.
         Cancelled: a signal ended it (a KeyboardInterrupt whose `exit_code` is 130 after Ctrl-C).
     """
     home = Path(home).absolute()
@@ -89,10 +88,20 @@ def run_pipeline(
         store.clean_up(home, record)
         closures = default_closures(record.imports())
         run = Run(
-            graph, values, home, environments, record, closures=closures, on_event=on_event, use_cache=use_cache,
-            name=name or graph.name, labels=dict(labels or {}), max_parallel=max_parallel or os.cpu_count() or 1,
-            timeouts=dict(timeouts or {}), ir_digest=_ir_digest(ir),
-        )  # fmt: skip
+            graph,
+            values,
+            home,
+            environments,
+            record,
+            closures=closures,
+            on_event=on_event,
+            use_cache=use_cache,
+            name=name or graph.name,
+            labels=dict(labels or {}),
+            max_parallel=max_parallel or os.cpu_count() or 1,
+            timeouts=dict(timeouts or {}),
+            ir_digest=_ir_digest(ir),
+        )
         return run.execute()
 
 
@@ -113,9 +122,23 @@ def _ir_digest(ir: Mapping[str, Any]) -> str:
 class Run:
     """Binds the tree of tasks to the workers, the cache, the record and the listener."""
 
-    def __init__(self, graph: Graph, parameters: Mapping[str, Any], home: Path, known: Environments, record: Record,
-                 *, closures: Any, on_event: events.Listener, use_cache: bool, name: str, labels: Mapping[str, str],
-                 max_parallel: int, timeouts: Mapping[str, float], ir_digest: str) -> None:  # fmt: skip
+    def __init__(
+        self,
+        graph: Graph,
+        parameters: Mapping[str, Any],
+        home: Path,
+        known: Environments,
+        record: Record,
+        *,
+        closures: Any,
+        on_event: events.Listener,
+        use_cache: bool,
+        name: str,
+        labels: Mapping[str, str],
+        max_parallel: int,
+        timeouts: Mapping[str, float],
+        ir_digest: str,
+    ) -> None:
         now = time.time()
         stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d-%H%M%S")
         self.id = f"{stamp}-{secrets.token_hex(3)}"
@@ -126,9 +149,14 @@ class Run:
         self._catalogue = Catalogue(graph, known, closures)
         self._constants = _constants(self.id, name, home, now)
         settings = Settings(
-            run_id=self.id, home=home, cwd=Path.cwd(), max_parallel=max_parallel,
-            threads=max(1, (os.cpu_count() or 1) // max_parallel), timeouts=timeouts, constants=self._constants,
-        )  # fmt: skip
+            run_id=self.id,
+            home=home,
+            cwd=Path.cwd(),
+            max_parallel=max_parallel,
+            threads=max(1, (os.cpu_count() or 1) // max_parallel),
+            timeouts=timeouts,
+            constants=self._constants,
+        )
         self._workers = Workers(settings, known, self._catalogue, self._on_started, self._on_done)
         self._tree = Tree(graph, parameters, self._constants, self._on_leaf, self._on_final)
         self._expected: set[str] = set()
@@ -143,7 +171,7 @@ class Run:
         try:
             self._tell(events.RUN_STARTED, self.summary.name)
             self._notices()
-            with self._signals_caught():
+            with caught(self._signals, self._workers):
                 self._first_look()
                 self._loop()
             state = CANCELLED if self._signals else self._tree.state()
@@ -162,10 +190,19 @@ class Run:
             self._record.finish_run(self.id, state, error, outputs)
             store.remove_tmp(self._home, self.id)
         result = RunResult(
-            id=self.id, name=self.summary.name, pipeline=self._graph.name, state=state, started=self.summary.started,
-            seconds=time.time() - self.summary.started, labels=self.summary.labels, parameters=self._parameters,
-            tasks=self._results, outputs=outputs, error=error, home=self._home,
-        )  # fmt: skip
+            id=self.id,
+            name=self.summary.name,
+            pipeline=self._graph.name,
+            state=state,
+            started=self.summary.started,
+            seconds=time.time() - self.summary.started,
+            labels=self.summary.labels,
+            parameters=self._parameters,
+            tasks=self._results,
+            outputs=outputs,
+            error=error,
+            home=self._home,
+        )
         self._tell(events.RUN_FINISHED, state=state)
         if self._signals:
             raise Cancelled(result, self._signals[0])
@@ -220,9 +257,14 @@ class Run:
         executor = node.component.executor
         assert executor is not None
         node.details = TaskResult(
-            path=node.path, name=node.task.display, component=node.component.name, state=RUNNING,
-            parameters=node.parameters, inputs=node.artifacts, started=time.time(),
-        )  # fmt: skip
+            path=node.path,
+            name=node.task.display,
+            component=node.component.name,
+            state=RUNNING,
+            parameters=node.parameters,
+            inputs=node.artifacts,
+            started=time.time(),
+        )
         if executor.kind == "importer":
             self._import(node)
             return
@@ -246,29 +288,12 @@ class Run:
         self._workers.warm_up([component for component in rest if component.name not in over])
 
     def _import(self, node: Node) -> None:
-        """An importer's artifact: what lies at a URI, as it is."""
-        executor = node.component.executor
-        assert executor is not None
-        spec = executor.importer
-        context = {"inputs": {"parameterValues": node.parameters}}
-        uri = spec.get("artifactUri", {})
-        text = resolve_value(uri.get("constant", node.parameters.get("uri", "")), context, self._constants)
-        if "uri" in node.parameters:
-            text = node.parameters["uri"]
-        output, declared = next(iter(node.component.output_artifacts.items()))
-        record = ArtifactRecord(
-            name=output, type=str(declared.schema.get("schemaTitle", "system.Artifact")), uri=str(text), digest=None,
-            metadata=resolve_value(dict(spec.get("metadata", {})), context, self._constants), schema=dict(declared.schema),
-        )  # fmt: skip
-        if record.path is not None:
-            if not record.path.exists():
-                message = f"expected an artifact to import at {record.uri}. Received: nothing there"
-                self._tree.finish(node, FAILED, TaskError("ImportError", message, user=True))
-                return
-            files, size = digests.extent(record.path)
-            record = replace(record, digest=digests.artifact_digest(record.path), files=files, bytes=size)
-        node.output_artifacts = {output: (record,)}
-        self._tree.finish(node, SUCCEEDED)
+        try:
+            node.output_artifacts = import_artifact(node, self._constants)
+        except ImportRefused as error:
+            self._tree.finish(node, FAILED, TaskError("ImportRefused", str(error), user=True))
+        else:
+            self._tree.finish(node, SUCCEEDED)
 
     def _on_started(self, job: Job) -> None:
         started = time.time() if job.number == 1 else job.node.details.started
@@ -294,15 +319,25 @@ class Run:
     def _on_final(self, node: Node) -> None:
         """Writes down how a task ended, and puts new outputs into the cache."""
         details = node.details or TaskResult(
-            path=node.path, name=node.task.display, component=node.component.name, state=node.state, leaf=node.leaf,
-            parameters=node.parameters, inputs=node.artifacts,
+            path=node.path,
+            name=node.task.display,
+            component=node.component.name,
+            state=node.state,
+            leaf=node.leaf,
+            parameters=node.parameters,
+            inputs=node.artifacts,
             started=node.begun if node.state in (SUCCEEDED, FAILED) else time.time(),
-        )  # fmt: skip
+        )
         new = node.state == SUCCEEDED and node.leaf and not details.cached and bool(details.key)
         result = replace(
-            details, state=node.state, reason=node.reason, error=node.error, outputs=node.outputs,
-            artifacts=node.output_artifacts, seconds=time.time() - details.started,
-        )  # fmt: skip
+            details,
+            state=node.state,
+            reason=node.reason,
+            error=node.error,
+            outputs=node.outputs,
+            artifacts=node.output_artifacts,
+            seconds=time.time() - details.started,
+        )
         self._record.save_task(self.id, self._place(node), result, node.task.cache if new else None)
         self._results[node.path] = result
         self._tell(events.TASK_FINISHED, task=result)
@@ -317,28 +352,6 @@ class Run:
     def _tell(self, kind: str, message: str = "", state: str = "", task: TaskResult | None = None) -> None:
         log = task.log if task else None
         self._listener(events.Event(kind, self.id, time.time(), message, state, task, log))
-
-    @contextlib.contextmanager
-    def _signals_caught(self) -> Iterator[None]:
-        """Turns SIGINT, SIGTERM and SIGHUP into entries of a list that the loop looks at."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        reader, writer = os.pipe()
-        os.set_blocking(writer, False)
-        self._workers.wake_on(reader)
-        old_wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        caught = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        old = {sig: signal.signal(sig, lambda number, frame: self._signals.append(number)) for sig in caught}
-        try:
-            yield
-        finally:
-            for sig, handler in old.items():
-                signal.signal(sig, handler)
-            signal.set_wakeup_fd(old_wakeup)
-            os.close(writer)
-            self._workers.forget(reader)
-            os.close(reader)
 
 
 def _constants(run_id: str, name: str, home: Path, now: float) -> dict[str, str]:

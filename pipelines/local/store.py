@@ -1,4 +1,4 @@
-"""Where outputs lie: under `tmp` while a task writes them, under `store` once they are whole. One rename between."""
+"""Where outputs lie: under `tmp` while a task writes them, under `store` once they are whole."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from headrace.pipelines.local.processes import kill_strays
 from headrace.pipelines.local.record import Record
 from headrace.pipelines.local.results import ArtifactRecord
 from headrace.pipelines.local.values import cast
-
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -47,7 +46,8 @@ def disk_full_is_clear(home: Path) -> Any:
 def disk_full(home: Path) -> DiskFull:
     free = shutil.disk_usage(home).free
     return DiskFull(
-        f"expected room on the disk under {home}. Received: no space left on device ({free / 2**20:.0f} MiB free). "
+        f"expected room on the disk under {home}. Received: no space left on device "
+        f"({free / 2**20:.0f} MiB free). "
         "Free some space and run again: what has finished is kept."
     )
 
@@ -74,7 +74,7 @@ class Attempt:
 
 def safe_name(path: str) -> str:
     """A task's path as one file name; short, and distinct for distinct paths."""
-    name = re.sub(r"[^\w.-]+", "_", path).strip("_")
+    name = re.sub(r"[^\w-]+", "_", path).strip("_")
     if name == path and len(name) <= 80:
         return name
     return f"{name[-60:]}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
@@ -197,7 +197,7 @@ def _artifact(
 
 
 def still_there(artifacts: Mapping[str, tuple[ArtifactRecord, ...]]) -> bool:
-    """Whether cached outputs lie where they were put, as far as a look tells; remote ones are never taken for granted."""
+    """Whether cached outputs lie where they were put, as far as a look tells; remote ones never count."""
     for items in artifacts.values():
         for item in items:
             if item.path is None or item.digest is None:

@@ -1,8 +1,8 @@
 """The run as a state machine: which task may run next, with which inputs, and what becomes of the rest.
 
-Knows nothing of processes, files or caches. A leaf that is ready is handed to `on_leaf`; whoever runs it calls
-`finish`. DAGs, loops and conditions are opened and closed here. Work is queued, never recursive, so that a
-chain of thousands of tasks is as good as three.
+Knows nothing of processes, files or caches. A leaf that is ready is handed to `on_leaf`; whoever runs it
+calls `finish`. DAGs, loops and conditions are opened and closed here. Work is queued, never recursive, so
+that a chain of thousands of tasks is as good as three.
 """
 
 from __future__ import annotations

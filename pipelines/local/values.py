@@ -26,7 +26,7 @@ def cast(value: Any, parameter_type: str, where: str) -> Any:
     """Returns `value` as `parameter_type` has it; the IR writes integers as 1.0.
 
     Raises:
-        ValueMismatch: the value has another type; nothing is guessed from text, except from the JSON of a list or mapping.
+        ValueMismatch: the value has another type.
     """
     if value is None or parameter_type not in _TYPE_NAMES:
         return value

@@ -2,17 +2,18 @@
 
     python -P worker.py CONTROL_FD EVENTS_FD
 
-Standard library only at the top, and nothing of ours: it runs in every environment. One thread, so that a fork
-is safe; modules are imported and never used here, for the same reason. Between two imports it looks for
+Standard library only at the top, and nothing of ours: it runs in every environment. One thread, so that a
+fork is safe; modules are imported and never used here, for the same reason. Between two imports it looks for
 requests, so a light task waits for one import at most.
 
 Requests come over a stream socket (length, JSON), events go out over a packet socket that children share:
     {"op": "preload", "modules": [...]}                       -> nothing
     {"op": "fork", "id": ..., "needs": [...], ...}            -> started, result (from the child), exit
-    {"op": "stop"} or the end of the stream                   -> every child's process group is killed; the end
+    {"op": "stop"} or the end of the stream                   -> every process below is killed; the end
 """
 
 import collections
+import contextlib
 import ctypes
 import gc
 import importlib
@@ -26,13 +27,19 @@ import struct
 import sys
 import traceback
 import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+Request = dict[str, Any]
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 TEXT_LIMIT = 30_000  # of a traceback in an event
 
 
-def die_with_parent(sig, parent):
+def die_with_parent(sig: int, parent: int) -> None:
     """Asks the kernel for `sig` when the parent ends; and does not outlive one that has ended already."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, sig, 0, 0, 0)
     if os.getppid() != parent:
@@ -46,15 +53,15 @@ class Stop(BaseException):
 class Zygote:
     """Serves fork requests between imports."""
 
-    def __init__(self, control, events):
+    def __init__(self, control: socket.socket, events: socket.socket) -> None:
         self.control = control
         self.events = events
         self.buffer = b""
-        self.queue = collections.deque()  # modules still to import
-        self.seen = set()
-        self.done = set()
-        self.deferred = []  # requests whose modules are not there yet
-        self.tasks = {}  # pid -> request id
+        self.queue: collections.deque[str] = collections.deque()  # modules still to import
+        self.seen: set[str] = set()
+        self.done: set[str] = set()
+        self.deferred: list[tuple[Request, set[str]]] = []  # requests whose modules are not there yet
+        self.tasks: dict[int, str] = {}  # pid -> request id
         self.wake, wake_writer = os.pipe()
         os.set_blocking(self.wake, False)
         os.set_blocking(wake_writer, False)
@@ -63,21 +70,22 @@ class Zygote:
         signal.siginterrupt(signal.SIGCHLD, False)
         gc.disable()
 
-    def send(self, **event):
+    def send(self, **event: Any) -> None:
         self.events.send(json.dumps(event).encode())
 
-    def serve(self):
+    def serve(self) -> None:
         while True:
-            ready, _, _ = select.select([self.control, self.wake], [], [], 0 if self.queue else None)
+            watched = [self.control.fileno(), self.wake]
+            ready, _, _ = select.select(watched, [], [], 0 if self.queue else None)
             if self.wake in ready:
                 self.reap()
-            if self.control in ready:
+            if watched[0] in ready:
                 for request in self.receive():
                     self.handle(request)
             elif self.queue:
                 self.load(self.queue.popleft())
 
-    def receive(self):
+    def receive(self) -> list[Request]:
         chunk = self.control.recv(1 << 16)
         if not chunk:
             raise Stop
@@ -91,7 +99,7 @@ class Zygote:
             self.buffer = self.buffer[4 + size :]
         return requests
 
-    def handle(self, request):
+    def handle(self, request: Request) -> None:
         if request["op"] == "stop":
             raise Stop
         if request["op"] == "preload":
@@ -108,12 +116,12 @@ class Zygote:
         self.queue = collections.deque(dict.fromkeys(missing + rest))
         self.deferred.append((request, set(missing)))
 
-    def load(self, module):
+    def load(self, module: str) -> None:
         try:
             importlib.import_module(module)
         except Stop:
             raise
-        except BaseException as error:  # the task that needs it will say so, in its own log
+        except BaseException as error:  # noqa: BLE001  (the task that needs it will say so, in its own log)
             print(f"zygote: {module}: {type(error).__name__}: {error}", flush=True)
         self.done.add(module)
         waiting, self.deferred = self.deferred, []
@@ -124,27 +132,27 @@ class Zygote:
             else:
                 self.fork(request)
 
-    def fork(self, request):
+    def fork(self, request: Request) -> None:
         gc.freeze()
         sys.stdout.flush()
         zygote = os.getpid()
+        # No signal may come between the fork and the moment when the child has handlers of its own.
+        signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
         try:
             pid = os.fork()
+            if pid == 0:
+                self.child(request, zygote)
         except OSError as error:
             self.send(event="refused", id=request["id"], message=str(error))
             return
-        if pid == 0:
-            self.child(request, zygote)
-        try:
-            os.setpgid(
-                pid, pid
-            )  # both do it, so that whoever is first, the group is there before it is needed
-        except OSError:
-            pass
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+        with contextlib.suppress(OSError):
+            os.setpgid(pid, pid)  # the child does it too: whoever is first, it is done before it is needed
         self.tasks[pid] = request["id"]
         self.send(event="started", id=request["id"], pid=pid)
 
-    def child(self, request, zygote):
+    def child(self, request: Request, zygote: int) -> NoReturn:
         code = 70
         try:
             os.setpgid(0, 0)
@@ -153,15 +161,16 @@ class Zygote:
             for sig in (signal.SIGTERM, signal.SIGCHLD):
                 signal.signal(sig, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
             self.control.close()
             os.close(self.wake)
             code = run_task(request, lambda **event: self.send(id=request["id"], **event))
-        except BaseException:
+        except BaseException:  # noqa: BLE001  (a child never returns into the zygote's code)
             traceback.print_exc()
         finally:
             os._exit(code)
 
-    def reap(self):
+    def reap(self) -> None:
         try:
             while os.read(self.wake, 4096):
                 pass
@@ -186,36 +195,31 @@ class Zygote:
                     max_rss_kib=usage.ru_maxrss,
                 )
 
-    def stop(self):
-        """Leaves no process behind: the tasks' groups, then whoever of theirs was orphaned to this process."""
+    def stop(self) -> None:
+        """Leaves no process behind: the tasks' groups, then whoever was orphaned to this process."""
         for pid in self.tasks:
             kill_group(pid)
         while True:
             for pid in children():
-                try:
+                with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
-                except OSError:
-                    pass
             try:
                 os.wait()
             except ChildProcessError:
                 return
 
 
-def children():
+def children() -> list[int]:
     """The process ids of this process's own children."""
-    with open(f"/proc/self/task/{os.getpid()}/children") as file:
-        return [int(pid) for pid in file.read().split()]
+    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
 
 
-def kill_group(pid):
-    try:
+def kill_group(pid: int) -> None:
+    with contextlib.suppress(OSError):
         os.killpg(pid, signal.SIGKILL)
-    except OSError:
-        pass
 
 
-def run_task(request, send):
+def run_task(request: Request, send: Callable[..., None]) -> int:
     """In the child: makes this process the task's, runs it, and returns its exit status."""
     log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     null = os.open(os.devnull, os.O_RDONLY)
@@ -239,7 +243,7 @@ def run_task(request, send):
     return status
 
 
-def run_program(words, send):
+def run_program(words: list[str], send: Callable[..., None]) -> int:
     try:
         os.execvpe(words[0], words, os.environ)
     except OSError as error:
@@ -249,7 +253,7 @@ def run_program(words, send):
         return 127
 
 
-def run_python(words):
+def run_python(words: list[str]) -> tuple[int, dict[str, Any] | None]:
     """Calls KFP's executor as `python -m` would; returns (exit status, error or None)."""
     import kfp.dsl.executor_main as executor
 
@@ -258,7 +262,7 @@ def run_python(words):
     main.__spec__ = (
         executor.__spec__
     )  # by this, multiprocessing and loky find what to import in their workers
-    main.__builtins__ = __builtins__
+    vars(main)["__builtins__"] = __builtins__
     sys.modules["__main__"] = main
     sys.argv = [executor.__file__, *words]
     try:
@@ -274,12 +278,12 @@ def run_python(words):
             "trace": "",
             "user": False,
         }
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001  (whatever users raise)
         return 1, describe(error)
     return 0, None
 
 
-def describe(error):
+def describe(error: BaseException) -> dict[str, Any]:
     """An exception as data: its text, and its traceback from the user's first frame on."""
     frames = error.__traceback__
     while frames is not None and is_machinery(frames.tb_frame.f_code.co_filename):
@@ -297,29 +301,29 @@ def describe(error):
     }
 
 
-def is_machinery(file):
+def is_machinery(file: str) -> bool:
     return file == __file__ or file.startswith("<frozen") or f"{os.sep}kfp{os.sep}dsl{os.sep}" in file
 
 
-def finish():
+def finish() -> None:
     """What an interpreter does at its end: joins threads, runs exit handlers."""
     import atexit
     import threading
 
     try:
-        threading._shutdown()
+        threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
-    except BaseException:
+    except BaseException:  # noqa: BLE001  (as the interpreter does: said, and passed over)
         traceback.print_exc()
     sys.stdout.flush()
     sys.stderr.flush()
 
 
-def stop_here(*_):
+def stop_here(*_: object) -> None:
     raise Stop
 
 
-def main(control_fd, events_fd, parent):
+def main(control_fd: int, events_fd: int, parent: int) -> None:
     signal.signal(signal.SIGTERM, stop_here)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent(signal.SIGTERM, parent)
@@ -327,7 +331,6 @@ def main(control_fd, events_fd, parent):
     control, events = socket.socket(fileno=control_fd), socket.socket(fileno=events_fd)
     control.set_inheritable(False)
     events.set_inheritable(False)
-    sys.stdout.reconfigure(line_buffering=True)
     zygote = Zygote(control, events)
     try:
         for module in ("kfp.dsl.executor_main", "locale"):  # argparse wants the second

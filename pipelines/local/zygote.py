@@ -1,4 +1,4 @@
-"""The runner's side of a zygote: starts it, sends it requests, reads its events. See worker.py for the other side."""
+"""The runner's side of a zygote: starts it, sends requests, reads events. The other side is worker.py."""
 
 from __future__ import annotations
 

@@ -8,7 +8,12 @@ CARD = ModelCard(
     name="churn",
     task="classification",
     label="churned",
-    details={"learner": "gbdt", "parameters": {"trees": 200, "rate": 0.1}, "classes": ["0", "1"]},
+    details={
+        "learner": "gbdt",
+        "parameters": {"trees": 200, "leaves": None, "rate": 0.1},
+        "left out": {},
+        "classes": ["0", "1"],
+    },
     purpose="Find subscribers <b>about</b> to leave.",
     data={"train rows": 35000},
     features=(("plan|tier", "category", "basic, premium"),),
@@ -26,7 +31,7 @@ def test_markdown():
     assert r"| plan\|tier | category | basic, premium |" in text
     assert r"Find subscribers \<b\>about\</b\> to leave." in text
     assert r"Not shown on \*new\* countries." in text
-    assert "Ethical" not in text
+    assert "Ethical" not in text and "left out" not in text
 
 
 def test_html():

@@ -34,7 +34,7 @@ def test_equal_statistics_have_equal_digests(tmp_path: Path) -> None:
 
 
 def test_an_unknown_split_is_refused() -> None:
-    with pytest.raises(ArtifactError, match="one of the splits train, eval, test. Received: dev"):
+    with pytest.raises(ArtifactError, match=r"one of the splits train, eval, test\. Received: dev"):
         some_statistics().split("dev")
 
 
@@ -66,8 +66,8 @@ def test_newer_statistics_and_other_artifacts_are_refused(tmp_path: Path) -> Non
     folder = tmp_path / "statistics"
     write_statistics(folder, some_statistics())
     seal(folder, "headrace/statistics", 2, {})
-    with pytest.raises(ArtifactError, match="version 2. Upgrade headrace"):
+    with pytest.raises(ArtifactError, match=r"version 2\. Upgrade headrace"):
         read_statistics(folder)
     seal(folder, "headrace/schema", 1, {})
-    with pytest.raises(ArtifactError, match="expected a headrace/statistics. Received: a headrace/schema"):
+    with pytest.raises(ArtifactError, match=r"expected a headrace/statistics\. Received: a headrace/schema"):
         read_statistics(folder)

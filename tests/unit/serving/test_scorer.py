@@ -137,7 +137,8 @@ WRONG = [
     (b'{"instances": [3]}', "instances[0]: expected an object. Received: 3"),
     (
         b'{"instance": []}',
-        "body: expected only the fields instances, parameters. Received: 'instance'; did you mean 'instances'?",
+        "body: expected only the fields instances, parameters. Received: 'instance'"
+        "; did you mean 'instances'?",
     ),
     (body(GOOD, data=1), "body: expected only the fields instances, parameters. Received: 'data'"),
     (
@@ -188,7 +189,8 @@ WRONG = [
     (body({**GOOD, "plan": ["pro"]}), 'instances[0].plan: expected a string or null. Received: ["pro"]'),
     (
         body({**GOOD, "signup": "yesterday"}),
-        'instances[0].signup: expected a date such as 2024-03-01 or 2024-03-01T10:20:30Z. Received: "yesterday"',
+        "instances[0].signup: expected a date such as 2024-03-01 or 2024-03-01T10:20:30Z. "
+        'Received: "yesterday"',
     ),
     (
         body(GOOD, GOOD, {**GOOD, "signup": "2023-02-29"}),
@@ -196,7 +198,8 @@ WRONG = [
     ),
     (
         body({**GOOD, "signup": 19000}),
-        "instances[0].signup: expected a date such as 2024-03-01 or 2024-03-01T10:20:30Z, or null. Received: 19000",
+        "instances[0].signup: expected a date such as 2024-03-01 or 2024-03-01T10:20:30Z, or null. "
+        "Received: 19000",
     ),
     (
         body({**GOOD, "plan": 1}).replace(b": 1}", b': "\xff"}').replace(b'"plan": 1', b'"plan": "\xff"'),
@@ -204,7 +207,7 @@ WRONG = [
     ),
     (
         body(GOOD).replace(b'"pro"', b'"\\ud800"'),
-        'instances[0].plan: expected a string or null. Received: "\\ud800"',
+        'body: expected JSON. Received: unexpected end of hex escape at byte 88, near \'", "signup":\'',
     ),
     (
         body({**GOOD, "plan": {"deep": "x" * 1000}}),
@@ -260,7 +263,8 @@ def test_the_matrix_of_no_rows_has_the_models_width(scorer: Scorer) -> None:
 def test_serving_imports_nothing_heavy() -> None:
     code = (
         "import sys, headrace.serving.server, headrace.serving.app, headrace.serving.__main__;"
-        "print([m for m in ('pandas', 'sklearn', 'onnx', 'pyarrow', 'lightgbm', 'pydantic') if m in sys.modules])"
+        "heavy = ('pandas', 'sklearn', 'onnx', 'pyarrow', 'lightgbm', 'pydantic');"
+        "print([name for name in heavy if name in sys.modules])"
     )
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60

@@ -1,4 +1,4 @@
-"""Statistics and validation with TFDV itself, in the tfx environment, on snapshots written by the main one."""
+"""Statistics and validation with TFDV itself, in the tfx environment, on snapshots of the main one."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def columns(rows: int, offset: int) -> Columns:
 
 
 def snapshot(path: Path, changed: dict[str, Any] | None = None, rows: dict[str, int] | None = None) -> None:
-    """A snapshot; `changed` maps a column to a function of the row number, to an array, or to None (no such column)."""
+    """A snapshot; `changed` maps a column to a function of the row's number, or to None (no such column)."""
     tables, offset = {}, 0
     for split in SPLITS:
         count = (rows or ROWS)[split]
@@ -87,44 +87,109 @@ class Job:
     says: list[str] = field(default_factory=list)  # parts of the error; none: it must pass
 
 
-def feature(name: str, kind: str) -> str:
-    return f'name: "{name}"\n  type: {kind}\n'
+def adding(name: str, kind: str, text: str) -> tuple[str, str]:
+    """An edit that adds a line to a feature."""
+    head = f'name: "{name}"\n  type: {kind}\n'
+    return head, f"{head}  {text}\n"
+
+
+DRIFT = "drift_comparator { jensen_shannon_divergence { threshold: 0.2 } }"
 
 
 JOBS = [
     Job("unchanged"),
-    Job("missing-column", {"amount": None}, says=["amount: expected a number", "completely missing", "Bring the column back"]),
-    Job("new-column", {"extra": lambda i: i}, says=["extra: expected no column of this name", "not in schema"]),
-    Job("fraction-for-whole-number", {"count": lambda i: i * 0.5}, says=["count: expected a whole number", "got FLOAT"]),
-    Job("text-for-number", {"amount": lambda i: f"EUR {i}"}, says=["amount: expected a number", "FLOAT but got STRING"]),
+    Job(
+        "missing-column",
+        {"amount": None},
+        says=["amount: expected a number", "completely missing", "Bring the"],
+    ),
+    Job(
+        "new-column", {"extra": lambda i: i}, says=["extra: expected no column of this name", "not in schema"]
+    ),
+    Job(
+        "fraction-for-whole-number",
+        {"count": lambda i: i * 0.5},
+        says=["count: expected a whole number", "got FLOAT"],
+    ),
+    Job(
+        "text-for-number",
+        {"amount": lambda i: f"EUR {i}"},
+        says=["amount: expected a number", "FLOAT but got STRING"],
+    ),
     Job("number-for-text", {"plan": lambda i: i % 4}, says=["plan: expected text", "BYTES but got INT"]),
     Job("whole-numbers-for-number", {"amount": lambda i: i}),
-    Job("timestamp-for-date", {"day": lambda i: datetime.datetime(2025, 1, 1)}, says=["day: expected a date", "timestamp[us]"]),
+    Job(
+        "timestamp-for-date",
+        {"day": lambda i: datetime.datetime(2025, 1, 1)},
+        says=["day: expected a date", "timestamp[us]"],
+    ),
     Job("text-for-date", {"day": lambda i: "1.1.2025"}, says=["day: expected a date", "INT but got STRING"]),
-    Job("number-for-boolean", {"flag": lambda i: i % 6}, says=["flag: expected true or false", "not in {0, 1}"]),
-    Job("unseen-values", {"plan": lambda i: "gold" if i % 10 == 0 else "pro"},
-        says=["plan: expected text", "one of basic, größer, plus, pro", "gold (~10%)", "add them to the string_domain"]),
-    Job("unseen-class", {"churned": lambda i: "yes" if i == 3 else str(i % 2)}, says=["churned:", "one of 0, 1", "train: ", "yes"]),
-    Job("label-missing-once", {"churned": lambda i: None if i == 3 else str(i % 2)}, says=["churned:", "in every row", "actual = 0.99"]),
-    Job("too-many-missing", {"amount": lambda i: i * 0.5 if i % 2 else None},
-        says=["amount: expected a number, in at least", "actual = 0.5", "lower presence.min_fraction"]),
+    Job(
+        "number-for-boolean",
+        {"flag": lambda i: i % 6},
+        says=["flag: expected true or false", "not in {0, 1}"],
+    ),
+    Job(
+        "unseen-values",
+        {"plan": lambda i: "gold" if i % 10 == 0 else "pro"},
+        says=[
+            "plan: expected text",
+            "one of basic, größer, plus, pro",
+            "gold (~10%)",
+            "add them to the string_domain",
+        ],
+    ),
+    Job(
+        "unseen-class",
+        {"churned": lambda i: "yes" if i == 3 else str(i % 2)},
+        says=["churned:", "one of 0, 1", "train: ", "yes"],
+    ),
+    Job(
+        "label-missing-once",
+        {"churned": lambda i: None if i == 3 else str(i % 2)},
+        says=["churned:", "in every row", "actual = 0.99"],
+    ),
+    Job(
+        "too-many-missing",
+        {"amount": lambda i: i * 0.5 if i % 2 else None},
+        says=["amount: expected a number, in at least", "actual = 0.5", "lower presence.min_fraction"],
+    ),
     Job("a-few-more-missing", {"amount": lambda i: None if i % 12 == 0 else i * 0.37}),
     Job("all-missing", {"plan": lambda i: None}, says=["plan:", "not present in any examples"]),
     Job("all-missing-but-allowed", {"nothing": lambda i: None}),
-    Job("out-of-range", edits=[(feature("count", "INT"), feature("count", "INT") + "  int_domain { min: 1 max: 30 }\n")],
-        says=["count: expected a whole number", "from 1 up to 30", "small value: 0", "large value: 39", "widen the int_domain"]),
-    Job("out-of-real-range", edits=[(feature("amount", "FLOAT"), feature("amount", "FLOAT") + "  float_domain { max: 100 }\n")],
-        says=["amount:", "up to 100", "widen the float_domain"]),
-    Job("drift", edits=[(feature("amount", "FLOAT"),
-        feature("amount", "FLOAT") + "  drift_comparator { jensen_shannon_divergence { threshold: 0.2 } }\n")],
-        says=["amount:", "eval, test: ", "divergence between it and train", "comparator's threshold"]),
-    Job("drift-within-threshold", edits=[(feature("count", "INT"),
-        feature("count", "INT") + "  drift_comparator { jensen_shannon_divergence { threshold: 0.2 } }\n")]),
-    Job("deprecated", {"note": None}, edits=[(feature("note", "BYTES"), feature("note", "BYTES") + "  lifecycle_stage: DEPRECATED\n")]),
-    Job("two-at-once", {"amount": None, "extra": lambda i: i}, says=["2 departures", "- amount:", "- extra:"]),
-    Job("damaged-schema", edits=[("type: FLOAT", "typ: FLOAT")], says=["schema.pbtxt:", 'no field named "typ"']),
+    Job(
+        "out-of-range",
+        edits=[adding("count", "INT", "int_domain { min: 1 max: 30 }")],
+        says=[
+            "count: expected a whole number",
+            "from 1 up to 30",
+            "small value: 0",
+            "large value: 39",
+            "widen the int_domain",
+        ],
+    ),
+    Job(
+        "out-of-real-range",
+        edits=[adding("amount", "FLOAT", "float_domain { max: 100 }")],
+        says=["amount:", "up to 100", "widen the float_domain"],
+    ),
+    Job(
+        "drift",
+        edits=[adding("amount", "FLOAT", DRIFT)],
+        says=["amount:", "eval, test: ", "divergence between it and train", "comparator's threshold"],
+    ),
+    Job("drift-within-threshold", edits=[adding("count", "INT", DRIFT)]),
+    Job("deprecated", {"note": None}, edits=[adding("note", "BYTES", "lifecycle_stage: DEPRECATED")]),
+    Job(
+        "two-at-once", {"amount": None, "extra": lambda i: i}, says=["2 departures", "- amount:", "- extra:"]
+    ),
+    Job(
+        "damaged-schema",
+        edits=[("type: FLOAT", "typ: FLOAT")],
+        says=["schema.pbtxt:", 'no field named "typ"'],
+    ),
     Job("newer-schema", edits=[("format 1", "format 2")], says=["schema.pbtxt:1:", "Upgrade headrace"]),
-]  # fmt: skip
+]
 
 
 def request(job: Job) -> dict[str, Any]:
@@ -158,8 +223,14 @@ def results(folder: Path) -> dict[str, Any]:
         {"name": "empty-split", "dataset": "hollow", "statistics": "hollow", "schema": "inferred"},
         {"name": "rare-value", "dataset": "rare", "statistics": "rare", "schema": "inferred"},
         {"name": "of-another", "dataset": "base", "statistics": "rare", "schema": ""},
-        {"name": "warn", "dataset": "unseen-values", "statistics": "unseen-values", "schema": "inferred", "on_anomaly": "warn"},
-    ]  # fmt: skip
+        {
+            "name": "warn",
+            "dataset": "unseen-values",
+            "statistics": "unseen-values",
+            "schema": "inferred",
+            "on_anomaly": "warn",
+        },
+    ]
     jobs = [{"edits": [], "on_anomaly": "fail", **job} for job in special] + [request(job) for job in JOBS]
     again = folder / "again"
     again.mkdir()

@@ -1,5 +1,6 @@
-"""Runs in the tfx environment: `python tfx_jobs.py JOBS.json RESULTS.json`. One process, as TFDV takes seconds to import.
+"""Runs in the tfx environment: `python tfx_jobs.py JOBS.json RESULTS.json`.
 
+One process for all jobs, as TFDV takes seconds to import.
 Each job is a snapshot, a schema and settings; the result says what `validate` returned or raised.
 """
 
@@ -80,7 +81,7 @@ def digests(folder: Path) -> list[str]:
 
 
 def agreement(folder: Path) -> list[str]:
-    """Features of which TFDV itself, given the same values at once (NaN and "" as missing), says something else."""
+    """Features of which TFDV itself says something else, given the same values at once."""
     table = (
         Dataset.open(folder / "base").table("train").select(["amount", "count", "plan", "flag"]).to_pydict()
     )
@@ -199,7 +200,7 @@ def main() -> None:
         started = time.perf_counter()
         try:
             results[job["name"]] = run(folder, job)
-        except Exception:  # one job's crash is that test's failure, not every test's
+        except Exception:  # noqa: BLE001  one job's crash is that job's failure, not every test's
             results[job["name"]] = {"ok": None, "message": traceback.format_exc(), "found": []}
         results[job["name"]]["seconds"] = time.perf_counter() - started
     if request["sources"]:

@@ -72,29 +72,28 @@ class Runner:
         """The tasks of the last run that were started, not taken from the cache."""
         return {e.task.path for e in self.events if e.kind == "task_started" and e.task}
 
+    def processes(self) -> list[int]:
+        """Processes, zombies aside, that carry this home in the environment that they started with."""
+        mark = f"HEADRACE_HOME={self.home}".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != os.getpid():
+                try:
+                    if mark in (entry / "environ").read_bytes().split(b"\0"):
+                        found.append(int(entry.name))
+                except OSError:
+                    continue
+        return found
 
-def processes_of(home: Path) -> list[int]:
-    """Processes, zombies aside, that carry this home in the environment that they started with."""
-    mark = f"HEADRACE_HOME={home}".encode()
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                if mark in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-    return found
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """Waits until a condition gives something true, and returns that."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("waited in vain")
+    @staticmethod
+    def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+        """Waits until a condition gives something true, and returns that."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if found := condition():
+                return found
+            time.sleep(0.02)
+        raise AssertionError("waited in vain")
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""What flows along the arrows is what KFP says: parameters of every type, artifacts, metadata, groups, loops."""
+"""What flows along the arrows is what KFP says: parameters, artifacts, metadata, groups, loops."""
+
+# What stands in components is what users write.
+# ruff: noqa: PTH123
 
 import functools
 from typing import NamedTuple, Optional
@@ -38,7 +41,7 @@ def read(data: dsl.Input[dsl.Dataset]) -> str:
 
 
 @component
-def two() -> NamedTuple("Two", [("yes", bool), ("why", str)]):  # noqa: UP014
+def two() -> NamedTuple("Two", [("yes", bool), ("why", str)]):
     return (True, "because")
 
 
@@ -54,13 +57,13 @@ def read_all(data: dsl.Input[list[dsl.Dataset]]) -> str:
 
 def test_parameters_keep_their_types(runner):
     def types(i: int = 7, none: Optional[int] = None):  # noqa: UP045
-        describe(i=i, f=2.0, s="a 'b' {{c}}", b=True, l=[1, "x", None], d={"k": [1.5, {}]}, o=none)
+        describe(i=i, f=2.0, s="a 'b' {{c}}", b=True, l=[1, "x", 0.5], d={"k": [1.5, {}]}, o=none)
         describe()
 
     result = runner.run(types, parameters={"i": 9})
     assert result.succeeded
     assert result.tasks["describe"].outputs["Output"] == repr(
-        (9, 2.0, "a 'b' {{c}}", True, [1, "x", None], {"k": [1.5, {}]}, None)
+        (9, 2.0, "a 'b' {{c}}", True, [1, "x", 0.5], {"k": [1.5, {}]}, None)
     )
     assert result.tasks["describe-2"].outputs["Output"] == repr((0, 0.5, "", False, [], {}, None))
 
@@ -117,8 +120,12 @@ def test_branches_and_oneof(runner, x, branch):
 
     result = runner.run(branches, parameters={"x": x})
     assert result.outputs == {"Output": {"a": 12, "b": 22, "c": 32}[x]}
-    states = {path.split("/")[-1]: t.state for path, t in result.tasks.items() if "condition-branches-1/" in path}
-    assert [name for name in ("increment-2", "increment-3", "increment-4") if states[name] == "SUCCEEDED"] == [branch]
+    states = {
+        path.split("/")[-1]: t.state for path, t in result.tasks.items() if "condition-branches-1/" in path
+    }
+    assert [
+        name for name in ("increment-2", "increment-3", "increment-4") if states[name] == "SUCCEEDED"
+    ] == [branch]
 
 
 def test_loops_and_collected(runner):
@@ -137,7 +144,7 @@ def test_loops_and_collected(runner):
 
 def test_nested_pipelines(runner):
     @dsl.pipeline
-    def inner(x: int = 1, text: str = "deep") -> NamedTuple("Out", [("y", int), ("data", dsl.Dataset)]):  # noqa: UP014
+    def inner(x: int = 1, text: str = "deep") -> NamedTuple("Out", [("y", int), ("data", dsl.Dataset)]):
         out = NamedTuple("Out", [("y", int), ("data", dsl.Dataset)])  # noqa: UP014
         return out(increment(x=x).output, write(text=text).outputs["out"])
 
@@ -163,7 +170,10 @@ def test_importer(runner, tmp_path):
     result = runner.run(ir, parameters={"uri": str(tmp_path / "given.txt")})
     assert result.tasks["read"].outputs["Output"] == "given 5"
     (tmp_path / "given.txt").write_text("other")
-    assert runner.run(ir, parameters={"uri": str(tmp_path / "given.txt")}).tasks["read"].outputs["Output"] == "other 5"
+    assert (
+        runner.run(ir, parameters={"uri": str(tmp_path / "given.txt")}).tasks["read"].outputs["Output"]
+        == "other 5"
+    )
     missing = runner.run(ir, parameters={"uri": str(tmp_path / "absent")})
     assert missing.state == "FAILED"
     assert "expected an artifact to import" in missing.failed()[0].error.message

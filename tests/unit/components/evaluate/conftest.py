@@ -30,7 +30,7 @@ def rows(seed: int, count: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     return {
         "x": rng.normal(size=count),
-        "plan": rng.choice(["basic", "premium", "trial"], count, p=[0.6, 0.39, 0.01]),
+        "plan": rng.choice(["basic", "premium", "trial"], count, p=[0.6, 0.395, 0.005]),
         "age": rng.integers(18, 90, count),
         "gender": rng.choice(["f", "m"], count),
         "u": rng.random(count),
@@ -61,7 +61,9 @@ def several(tmp_path_factory) -> Dataset:
         data = rows(seed, count)
         place = np.digitize(data["x"] + data.pop("u") - 0.5, [-0.5, 0.7])
         tables[split] = pa.table({**data, "y": np.array(["a", "b", "c"])[place]})
-    return snapshot(tmp_path_factory.mktemp("several") / "data", "classification", tables, classes=["a", "b", "c"])
+    return snapshot(
+        tmp_path_factory.mktemp("several") / "data", "classification", tables, classes=["a", "b", "c"]
+    )
 
 
 @pytest.fixture(scope="session")

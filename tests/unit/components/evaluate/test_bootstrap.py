@@ -1,4 +1,4 @@
-"""The intervals: reproducible, around the value, the same as an ordinary bootstrap's, and of the stated coverage."""
+"""The intervals: reproducible, like the ordinary bootstrap's, and of the stated coverage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ def draw(seed: int, count: int = 1500, kind: str = "binary") -> Scores:
         return Scores("regression", truth, (truth + rng.normal(size=count)).reshape(-1, 1))
     if kind == "multiclass":
         outputs = rng.dirichlet([1, 1, 1], count)
-        return Scores("classification", np.array([rng.choice(3, p=p) for p in outputs]), outputs, ("a", "b", "c"))
+        return Scores(
+            "classification", np.array([rng.choice(3, p=p) for p in outputs]), outputs, ("a", "b", "c")
+        )
     score = np.round(rng.random(count), 2)  # with ties
     truth = (rng.random(count) < score).astype(int)
     return Scores("classification", truth, np.column_stack([1 - score, score]), ("0", "1"), 1)
@@ -37,16 +39,16 @@ def test_around_the_value_and_reproducible(kind):
 def test_the_same_as_the_ordinary_bootstraps():
     scores = draw(2, 800)
     rng = np.random.default_rng(0)
-    drawn = [measure(scores.take(rng.integers(0, len(scores), len(scores))))[0] for _ in range(300)]
+    drawn = [measure(scores.take(rng.integers(0, len(scores), len(scores))))[0] for _ in range(150)]
     found = intervals(scores, seed=0, resamples=1000)
     for name in ("auc", "pr_auc", "log_loss", "brier", "accuracy", "f1", "balanced_accuracy"):
         low, high = np.quantile([values[name] for values in drawn], [0.025, 0.975])
         width = high - low
-        assert found[name] == pytest.approx((low, high), abs=0.25 * width), name
+        assert found[name] == pytest.approx((low, high), abs=0.3 * width), name
 
 
 def test_coverage():
-    """Of 95 % intervals, about 95 % hold the true value: accuracy is 0.75 and the AUC is 5/6 by construction."""
+    """About 95 % of the intervals hold the truth: accuracy 0.75 and AUC 5/6, by construction."""
     hits = {"accuracy": 0, "auc": 0}
     truth = {"accuracy": 0.75, "auc": 5 / 6}
     for seed in range(150):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,7 +42,8 @@ def logistic_bundle(path: Path, signature) -> None:
             helper.make_node("Concat", ["q", "p"], ["probabilities"], axis=1),
         ]
         constants = [
-            helper.make_tensor(key, TensorProto.FLOAT, [1], [value]) for key, value in (("one", 1), ("two", 2))
+            helper.make_tensor(key, TensorProto.FLOAT, [1], [value])
+            for key, value in (("one", 1), ("two", 2))
         ]
         inputs = [helper.make_tensor_value_info(name, kind, ["N", 1])]
         outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", 2])]
@@ -74,7 +76,6 @@ def test_a_model_that_knows_the_truth(binary, subjects):
     assert found.metrics["ece"] < 0.04  # its probabilities are the true ones
     assert found.baseline["auc"] == 0.5
     assert found.baseline["log_loss"] == pytest.approx(math.log(2), abs=0.01)
-    assert "precision" not in found.baseline or "recall" in found.baseline
     low, high = found.intervals["auc"]
     assert low < found.metrics["auc"] < high < low + 0.06
     assert sum(map(sum, found.confusion)) == 2000
@@ -178,9 +179,17 @@ def test_a_bundle_from_disk(binary, bundle, subjects, tmp_path):
     expected = assess(subjects["binary"], binary, SPEC)
     assert found.metrics == pytest.approx(expected.metrics, abs=1e-6)
     page = (tmp_path / "report.html").read_text()
-    for text in ("ROC AUC", "Calibration", "Confusion matrix", "Slices", "Fairness", "premium", binary.digest):
+    for text in (
+        "ROC AUC",
+        "Calibration",
+        "Confusion matrix",
+        "Slices",
+        "Fairness",
+        "premium",
+        binary.digest,
+    ):
         assert text in page
-    assert "nan" not in page.lower().replace("financ", "")
+    assert not re.search(r"\bnan\b", page, re.IGNORECASE)
 
 
 def test_no_champion_is_an_evaluation_that_says_so(binary, tmp_path):

@@ -31,8 +31,14 @@ def test_agrees_with_fairlearn():
         expected = getattr(fl, name)(truth, predicted, sensitive_features=group)
         assert found.metrics[name] == pytest.approx(expected, abs=1e-12), name
     frame = fl.MetricFrame(
-        metrics={"selection_rate": fl.selection_rate, "tpr": fl.true_positive_rate, "fpr": fl.false_positive_rate},
-        y_true=truth, y_pred=predicted, sensitive_features=group,
+        metrics={
+            "selection_rate": fl.selection_rate,
+            "tpr": fl.true_positive_rate,
+            "fpr": fl.false_positive_rate,
+        },
+        y_true=truth,
+        y_pred=predicted,
+        sensitive_features=group,
     )
     for item in found.groups:
         for rate in ("selection_rate", "tpr", "fpr"):

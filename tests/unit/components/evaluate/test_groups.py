@@ -29,7 +29,6 @@ def test_booleans_and_few_numbers_by_value():
 def test_many_numbers_by_quartile():
     values = [*range(100), None]
     found = divide(values)
-    assert [len(rows) for rows in found.values()] == [26, 25, 25, 24, 1] or sum(map(len, found.values())) == 101
     assert set(found) == {"[0, 24)", "[24, 49)", "[49, 74)", "[74, 99]", "(missing)"}
     assert found["(missing)"] == [100]
     assert sorted(row for rows in found.values() for row in rows) == list(range(101))
@@ -49,17 +48,20 @@ def test_mostly_one_value_still_divides():
 
 def test_dates_by_quartile():
     days = [date(2024, 1, 1 + day) for day in range(28)]
-    assert list(divide(days))[0].startswith("[2024-01-")
+    assert next(iter(divide(days))).startswith("[2024-01-")
     moments = [datetime(2024, 1, 1 + day, 12) for day in range(28)]
     found = divide(moments, pa.timestamp("us", "UTC"))
     assert any("2024-01-01T12:00:00" in value for value in found)
 
 
 def test_the_largest_first():
-    sizes = [len(rows) for rows in divide(np.random.default_rng(0).choice(["a", "b", "c"], 50, p=[0.2, 0.5, 0.3])).values()]
+    sizes = [
+        len(rows)
+        for rows in divide(np.random.default_rng(0).choice(["a", "b", "c"], 50, p=[0.2, 0.5, 0.3])).values()
+    ]
     assert sizes == sorted(sizes, reverse=True)
 
 
 def test_an_unknown_column_is_named():
-    with pytest.raises(HeadraceError, match="expected a column `plam` .* did you mean `plan`?"):
+    with pytest.raises(HeadraceError, match=r"expected a column `plam` .* did you mean `plan`"):
         groups(pa.table({"plan": ["a"]}), "plam")

@@ -1,4 +1,4 @@
-"""Every metric agrees with scikit-learn's on the same arrays; what rows do not define is left out with a reason."""
+"""Every metric agrees with scikit-learn's on the same arrays; the undefined are left out, with a reason."""
 
 from __future__ import annotations
 

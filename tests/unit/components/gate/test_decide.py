@@ -223,7 +223,7 @@ def test_slices_that_were_not_measured():
 def test_small_values_are_mentioned():
     decision = judge(SLICE, own(unjudged=(Unjudged("region", 3, 12, 20),)))
     assert decision.passed
-    assert "3 values with too few rows were not judged" in decision.reason
+    assert "values with too few rows, not judged: 3" in decision.reason
 
 
 def test_fairness_that_was_not_measured():

@@ -14,7 +14,7 @@ SPLITS = ("train", "eval", "test")
 
 
 def page(column: DescribedColumn, feature: statistics_pb2.FeatureNameStatistics, copies: int = 1) -> str:
-    """The page of a snapshot whose only column, `copies` times over, has the same statistics in each split."""
+    """The page of a snapshot with one column, `copies` times over, the same in each split."""
     columns = [DescribedColumn(f"{column.name}{i or ''}", column.type, column.role) for i in range(copies)]
     proto = statistics_pb2.DatasetFeatureStatisticsList()
     for split in SPLITS:

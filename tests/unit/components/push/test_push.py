@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headrace.artifacts.errors import ArtifactError, HeadraceError
+from headrace.components.push.push import Evidence, Pushed, push
+from headrace.components.register.blessing import NotBlessed
+from headrace.platforms.local.platform import LocalPlatform
+from tests.unit.components.evidence import write_decision, write_infra_report
+from tests.unit.platforms.bundles import write_unscorable_bundle as write_bundle
+
+OTHER = "sha256:" + "0" * 64
+
+
+class Case:
+    """Two registered versions, and evidence that each test spoils in its own way."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.platform = LocalPlatform(folder / "home")
+        bundles = [write_bundle(folder / str(seed), seed) for seed in (1, 2)]
+        registered = [self.platform.registry.register(b, "homes", metrics={}, run="r") for b in bundles]
+        self.digests = {item.version: item.digest for item in registered}
+
+    def evidence(self, version: str) -> Evidence:
+        return Evidence(self.folder / f"decision-{version}", self.folder / f"infra-{version}")
+
+    def bless(self, version: str) -> None:
+        write_decision(self.evidence(version).decision, self.digests[version])
+        write_infra_report(self.evidence(version).infra, self.digests[version])
+
+    def push(self, version: str, run: str = "run-1") -> Pushed:
+        return push(self.platform, "homes", version, self.evidence(version), "prices", run=run)
+
+    def refused(self, error: type[HeadraceError], message: str) -> None:
+        with pytest.raises(error, match=message):
+            self.push("1")
+        assert self.platform.endpoints.list() == []
+        assert self.platform.registry.champion("homes") is None
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Case:
+    return Case(tmp_path)
+
+
+def test_a_blessed_version_is_deployed(case: Case) -> None:
+    case.bless("1")
+    assert case.push("1") == Pushed("prices", "1", changed=True, before=None)
+    assert case.platform.endpoints.get("prices").main.version == "1"  # type: ignore[union-attr]
+    assert case.platform.registry.get("homes", "champion").version == "1"
+    assert case.platform.registry.history("prices")[0].run == "run-1"
+
+
+def test_the_next_version_replaces_it(case: Case) -> None:
+    case.bless("1")
+    case.bless("2")
+    case.push("1")
+    assert case.push("2") == Pushed("prices", "2", changed=True, before="homes/1")
+    assert case.platform.registry.get("homes", "champion").version == "2"
+
+
+def test_pushing_what_is_there_changes_nothing_and_says_so(
+    case: Case, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case.bless("1")
+    case.push("1")
+    before = case.platform.endpoints.get("prices"), case.platform.registry.history()
+    assert case.push("1", run="run-2") == Pushed("prices", "1", changed=False, before="homes/1")
+    assert (case.platform.endpoints.get("prices"), case.platform.registry.history()) == before
+    assert "serves homes version 1 already: nothing to push" in capsys.readouterr().out
+
+
+def test_pushing_restores_a_champion_that_was_moved_away(case: Case) -> None:
+    case.bless("1")
+    case.push("1")
+    case.platform.registry.set_alias("homes", "champion", "2")
+    assert case.push("1").changed is True
+    assert case.platform.registry.get("homes", "champion").version == "1"
+
+
+def test_without_a_decision_nothing_is_pushed(case: Case) -> None:
+    write_infra_report(case.evidence("1").infra, case.digests["1"])
+    case.refused(ArtifactError, "expected a headrace/decision folder")
+
+
+def test_without_a_report_of_the_server_nothing_is_pushed(case: Case) -> None:
+    write_decision(case.evidence("1").decision, case.digests["1"])
+    case.refused(ArtifactError, "expected a headrace/infra folder")
+
+
+def test_a_decision_that_is_not_passed_stops_it(case: Case) -> None:
+    write_decision(case.evidence("1").decision, case.digests["1"], passed=False)
+    write_infra_report(case.evidence("1").infra, case.digests["1"])
+    case.refused(NotBlessed, "decision: expected all gates passed")
+
+
+def test_a_server_that_answers_wrongly_stops_it(case: Case) -> None:
+    write_decision(case.evidence("1").decision, case.digests["1"])
+    write_infra_report(case.evidence("1").infra, case.digests["1"], passed=False)
+    case.refused(NotBlessed, r"infra: expected all checks passed.*answers \(sample 3 differs\)")
+
+
+def test_a_decision_on_another_version_stops_it(case: Case) -> None:
+    write_decision(case.evidence("1").decision, case.digests["2"])
+    write_infra_report(case.evidence("1").infra, case.digests["1"])
+    case.refused(NotBlessed, "decision: expected one on")
+
+
+def test_a_report_on_another_version_stops_it(case: Case) -> None:
+    write_decision(case.evidence("1").decision, case.digests["1"])
+    write_infra_report(case.evidence("1").infra, OTHER)
+    case.refused(NotBlessed, "infra: expected one on")
+
+
+def test_evidence_in_each_others_place_stops_it(case: Case) -> None:
+    write_infra_report(case.evidence("1").decision, case.digests["1"])
+    write_decision(case.evidence("1").infra, case.digests["1"])
+    case.refused(ArtifactError, r"expected a headrace/decision\. Received: a headrace/infra")
+
+
+def test_a_version_that_is_not_registered_stops_it(case: Case) -> None:
+    case.bless("1")
+    with pytest.raises(HeadraceError, match="expected a registered version"):
+        push(case.platform, "homes", "3", case.evidence("1"), "prices")
+    assert case.platform.endpoints.list() == []
