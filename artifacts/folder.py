@@ -48,7 +48,9 @@ def write_folder(path: Path, format: str, format_version: int, details: dict[str
     """
     path = Path(path)
     if path.is_dir() and any(path.iterdir()):
-        raise ArtifactError(f"{path}: expected a place that is still free to write a {format} to. Received: a filled folder")
+        raise ArtifactError(
+            f"{path}: expected a place that is still free to write a {format} to. Received: a filled folder"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
@@ -90,7 +92,9 @@ def read_manifest(path: Path, format: str, newest_version: int, *, verify: bool 
     except FileNotFoundError:
         raise ArtifactError(f"{path}: expected a {format} folder with a {MANIFEST}. Received: none there") from None
     except (ValueError, TypeError) as error:
-        raise ArtifactError(f"{file}: expected a JSON manifest of a {format}. Received: a damaged file ({error})") from None
+        raise ArtifactError(
+            f"{file}: expected a JSON manifest of a {format}. Received: a damaged file ({error})"
+        ) from None
     if manifest.format != format:
         raise ArtifactError(f"{path}: expected a {format}. Received: a {manifest.format}")
     if manifest.format_version > newest_version:
@@ -99,7 +103,9 @@ def read_manifest(path: Path, format: str, newest_version: int, *, verify: bool 
             f"Received: version {manifest.format_version}. Upgrade headrace to read it."
         )
     if manifest.digest != _digest(manifest.format, manifest.format_version, manifest.files, manifest.details):
-        raise ArtifactError(f"{file}: expected the digest to cover the manifest. Received: {manifest.digest}, which does not")
+        raise ArtifactError(
+            f"{file}: expected the digest to cover the manifest. Received: {manifest.digest}, which does not"
+        )
     if verify:
         for name, entry in manifest.files.items():
             _verify(path / name, entry["sha256"])

@@ -38,7 +38,9 @@ def raw_inputs(table: pa.Table | pa.RecordBatch, inputs: Sequence[Input]) -> dic
         try:
             values = _numbers(column) if item.type in ("number", "boolean") else _texts(column)
         except pa.ArrowInvalid as error:
-            raise HeadraceError(f"column `{item.name}`: expected a {item.type}. Received: {column.type} ({error})") from None
+            raise HeadraceError(
+                f"column `{item.name}`: expected a {item.type}. Received: {column.type} ({error})"
+            ) from None
         tensors[item.name] = values.reshape(-1, 1)
     return tensors
 

@@ -1,4 +1,7 @@
-"""The images that the steps run in. Fixed when a pipeline is compiled: `HEADRACE_IMAGE_MAIN=...@sha256:... headrace compile`."""
+"""The images that the steps run in, fixed when a pipeline is compiled.
+
+    HEADRACE_IMAGE_MAIN=registry/headrace@sha256:... headrace compile spec.yaml
+"""
 
 from __future__ import annotations
 

@@ -38,7 +38,9 @@ def check_spec(file: Path) -> tuple[Spec, pa.Table]:
     found = mistakes(spec, head)
     if found:
         yaml = read_yaml(file)
-        raise SpecError("\n".join(f"{file}:{yaml.line(place)}: {'.'.join(map(str, place))}: {text}" for place, text in found))
+        raise SpecError(
+            "\n".join(f"{file}:{yaml.line(place)}: {'.'.join(map(str, place))}: {text}" for place, text in found)
+        )
     return spec, head
 
 
@@ -62,7 +64,7 @@ def read_first_rows(source: str, spec: Spec) -> pa.Table:
 
 
 def mistakes(spec: Spec, head: pa.Table) -> list[tuple[Place, str]]:
-    """What the spec says of columns that the source does not have, or not like that; each with its place in the file."""
+    """What the spec says of columns that the source does not have, or not like that, each with its place."""
     label = spec.data.label
     names = head.column_names
     named: list[tuple[Place, str | None]] = [
@@ -74,17 +76,23 @@ def mistakes(spec: Spec, head: pa.Table) -> list[tuple[Place, str]]:
         *((("evaluate", "gates", i, "by"), gate.by) for i, gate in enumerate(spec.evaluate.gates or [])),
         *((("evaluate", "gates", i, "slice"), gate.slice) for i, gate in enumerate(spec.evaluate.gates or [])),
     ]
-    found = [(place, _absent(name, names)) for place, name in named if name is not None and name not in (*names, label.name)]
+    found = [
+        (place, _absent(name, names)) for place, name in named if name is not None and name not in (*names, label.name)
+    ]
     if label.expression is None and label.name not in names:
         found.append((("data", "label"), _absent(label.name, names)))
     types = {field.name: column_type(field.type) for field in head.schema}
-    expressions: list[tuple[Place, str]] = [(("features", "construct", name), text) for name, text in spec.features.constructed.items()]
+    expressions: list[tuple[Place, str]] = [
+        (("features", "construct", name), text) for name, text in spec.features.constructed.items()
+    ]
     if label.expression is not None:
         expressions.append((("data", "label", "expression"), label.expression))
     found += [(place, message) for place, text in expressions if (message := _expression(text, types))]
     for name in spec.features.constructed:
         if name in names:
-            found.append((("features", "construct", name), f"expected a new name. Received: `{name}`, a column of the source"))
+            found.append(
+                (("features", "construct", name), f"expected a new name. Received: `{name}`, a column of the source")
+            )
     return found
 
 

@@ -14,7 +14,13 @@ from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.folder import write_json
 from headrace.pipelines.yaml_lines import read_yaml
 
-_CODE = ("pipelines/*.py", "components/*.py", "components/*/component.py", "components/*/spec.py", "artifacts/metrics.py")
+_CODE = (
+    "pipelines/*.py",
+    "components/*.py",
+    "components/*/component.py",
+    "components/*/spec.py",
+    "artifacts/metrics.py",
+)
 _IMAGES = ("HEADRACE_IMAGE_MAIN", "HEADRACE_IMAGE_TFX")
 
 

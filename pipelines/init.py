@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from headrace.artifacts.dataset import DatasetInfo
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.folder import write_text
+from headrace.artifacts.report import number, percent
 from headrace.components.gate.spec import Gate, default_gates
 from headrace.components.ingest.ingest import read_source
 from headrace.components.ingest.label import make_label
@@ -46,7 +47,9 @@ def init(folder: Path, source: Path, label: str, task: str | None, id: str | Non
     """
     file = folder / "spec.yaml"
     if file.exists() and not force:
-        raise HeadraceError(f"{file}: expected no spec there yet. Received: one; give another folder, or --force to replace it")
+        raise HeadraceError(
+            f"{file}: expected no spec there yet. Received: one; give another folder, or --force to replace it"
+        )
     look = inspect(source, label, task, id)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(file, spec_text(folder, source, label, look))
@@ -55,17 +58,23 @@ def init(folder: Path, source: Path, label: str, task: str | None, id: str | Non
 
 def inspect(source: Path, label: str, task: str | None, id: str | None) -> Look:
     """Reads the source and infers the task, the id and what is no feature."""
-    data = DataSpec(source=str(source), label=label)  # type: ignore[arg-type]
+    data = DataSpec(source=str(source), label=label)
     table, notes = read_source(str(source), data)
     if label not in table.column_names:
         make_label(table, "classification", data, str(source))  # raises, with the nearest name
     task = task or infer_task(table[label])
     make_label(table, task, data, str(source))
     if id is not None and id not in table.column_names:
-        raise HeadraceError(f"{source}: expected the id column `{id}`. Received: columns {', '.join(table.column_names)}")
+        raise HeadraceError(
+            f"{source}: expected the id column `{id}`. Received: columns {', '.join(table.column_names)}"
+        )
     id = id or infer_id(table, label)
     info = DatasetInfo(task=task, columns=[], label=label, rows={}, id=id)
-    reasons = {name: exclusion(name, table[name], info, FeaturesSpec()) for name in table.column_names if name not in (label, id)}
+    reasons = {
+        name: exclusion(name, table[name], info, FeaturesSpec())
+        for name in table.column_names
+        if name not in (label, id)
+    }
     return Look(table, task, id, {name: reason for name, reason in reasons.items() if reason}, notes)
 
 
@@ -79,6 +88,7 @@ def infer_task(column: pa.ChunkedArray) -> str:
 
 def infer_id(table: pa.Table, label: str) -> str | None:
     """The first column that is named like an id and identifies every row."""
+    name: str
     for name in table.column_names:
         column = table[name]
         named = re.search(r"(^|_|\b)(id|uuid|key)$", name, re.IGNORECASE) or name.endswith(("Id", "ID"))
@@ -100,13 +110,21 @@ def spec_text(folder: Path, source: Path, label: str, look: Look) -> str:
         "data:",
         f"  source: {_quoted(path)}",
         f"  label: {_quoted(label)}",
-        *([f"  id: {_quoted(look.id)}  # a different value in every row"] if look.id else ["  # id: no column names the rows; the split goes by all of them"]),
+        *(
+            [f"  id: {_quoted(look.id)}  # a different value in every row"]
+            if look.id
+            else ["  # id: no column names the rows; the split goes by all of them"]
+        ),
         "  split: {by: hash, eval: 0.15, test: 0.15}",
         "features:",
         f"  drop: [{', '.join(_quoted(name) for name in look.excluded)}]",
         *[f"  #   {name}: {reason}" for name, reason in look.excluded.items()],
         "  # What the model will see:",
-        *[f"  #   {name}: {_column_words(table[name])}" for name in table.column_names if name not in (label, look.id, *look.excluded)],
+        *[
+            f"  #   {name}: {_column_words(table[name])}"
+            for name in table.column_names
+            if name not in (label, look.id, *look.excluded)
+        ],
         *[f"  # Note: {note}" for note in look.notes],
         "train: {model: gbdt}",
         "evaluate:",
@@ -127,14 +145,14 @@ def _model_name(folder: Path, source: Path) -> str:
 def _label_words(column: pa.ChunkedArray, task: str) -> str:
     if task == "regression":
         low, high = pc.min_max(column).as_py().values()
-        return f"a quantity from {low:g} to {high:g}"
+        return f"a quantity from {number(low)} to {number(high)}"
     counts = sorted(pc.value_counts(column).to_pylist(), key=lambda entry: -entry["counts"])
     shown = ", ".join(f"{entry['values']} ({entry['counts']:,})" for entry in counts[:5])
     return f"{len(counts)} classes: {shown}{', ...' if len(counts) > 5 else ''}"
 
 
 def _column_words(column: pa.ChunkedArray) -> str:
-    missing = f", {column.null_count / len(column):.1%} missing" if column.null_count else ""
+    missing = f", {percent(column.null_count / len(column))} missing" if column.null_count else ""
     if pa.types.is_string(column.type):
         return f"category, {pc.count_distinct(column).as_py():,} values{missing}"
     if pa.types.is_boolean(column.type):
@@ -142,7 +160,7 @@ def _column_words(column: pa.ChunkedArray) -> str:
     low, high = pc.min_max(column).as_py().values()
     if pa.types.is_temporal(column.type):
         return f"date, {low} to {high}{missing}"
-    return f"number, {low:g} to {high:g}{missing}"
+    return f"number, {number(low)} to {number(high)}{missing}"
 
 
 def _gate(gate: Gate) -> str:

@@ -28,7 +28,9 @@ def locate_bundle(name: str, home: Path) -> Path:
     if not platform.registry.versions(model):
         known = sorted({*platform.registry.models(), *(e.name for e in platform.endpoints.list())})
         there = ", ".join(known) or "none yet; `headrace run SPEC` makes one"
-        raise HeadraceError(f"expected an endpoint, a model or a bundle's folder. Received: {name}; in {home} there is {there}")
+        raise HeadraceError(
+            f"expected an endpoint, a model or a bundle's folder. Received: {name}; in {home} there is {there}"
+        )
     return Path(platform.registry.get(model, version or "champion").uri)
 
 
@@ -50,7 +52,9 @@ def find_address(name: str, home: Path) -> str:
         entry = json.loads(_file(name, home).read_text())
         os.kill(int(entry["pid"]), 0)
     except (OSError, ValueError, KeyError):
-        raise HeadraceError(f"{name}: expected a running server. Received: none; start it with `headrace serve {name}`") from None
+        raise HeadraceError(
+            f"{name}: expected a running server. Received: none; start it with `headrace serve {name}`"
+        ) from None
     return str(entry["url"])
 
 

@@ -40,7 +40,10 @@ class Outcome:
                 "intervals": {name: list(interval) for name, interval in evaluation.intervals.items()},
                 "baseline": evaluation.baseline,
             },
-            "gates": [{"gate": d.gate, "passed": d.passed, "reason": d.reason} for d in (self.verdict.decisions if self.verdict else ())],
+            "gates": [
+                {"gate": d.gate, "passed": d.passed, "reason": d.reason}
+                for d in (self.verdict.decisions if self.verdict else ())
+            ],
             "reports": {name: str(path) for name, path in self.reports.items()},
         }
 

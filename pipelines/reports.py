@@ -52,14 +52,22 @@ def index_page(run: RunResult, found: Outcome, links: dict[str, str]) -> str:
         sections.append(r.section("Metrics", r.tiles(tiles), intro=intro))
     if found.verdict is not None:
         gates = [
-            (r.badge("passed", "good") if d.passed else r.badge("failed", "bad"), d.gate, d.reason) for d in found.verdict.decisions
+            (r.badge("passed", "good") if d.passed else r.badge("failed", "bad"), d.gate, d.reason)
+            for d in found.verdict.decisions
         ]
         sections.append(r.section("Gates", r.table(["", "Gate", "Why"], gates, "lll")))
     tasks = [_task_row(task, links) for task in run.tasks.values() if task.leaf]
     sections.append(r.section("Tasks", r.table(["Task", "State", "Report"], tasks, "lll")))
     started = datetime.fromtimestamp(run.started).strftime("%Y-%m-%d %H:%M:%S")
-    status = r.badge("pushed", "good") if found.pushed else r.badge("not pushed", "bad") if found.passed is False else None
-    facts = [("Run", run.id), ("Started", started), ("Took", seconds_text(run.seconds)), ("Version", found.version or "none")]
+    status = (
+        r.badge("pushed", "good") if found.pushed else r.badge("not pushed", "bad") if found.passed is False else None
+    )
+    facts = [
+        ("Run", run.id),
+        ("Started", started),
+        ("Took", seconds_text(run.seconds)),
+        ("Version", found.version or "none"),
+    ]
     return r.page(run.name, f"Run {run.id}", sections, status=status, facts=facts)
 
 

@@ -50,7 +50,9 @@ class Spec(Section):
     @classmethod
     def _cloud_name(cls, value: str) -> str:
         if not _NAME.match(value):
-            raise ValueError(f"expected lower-case letters, digits and hyphens, beginning with a letter. Received: {value!r}")
+            raise ValueError(
+                f"expected lower-case letters, digits and hyphens, beginning with a letter. Received: {value!r}"
+            )
         return value
 
     @model_validator(mode="after")

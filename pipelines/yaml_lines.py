@@ -64,7 +64,10 @@ def _collect(node: yaml.Node, place: Place, lines: dict[Place, int], file: Path)
         for key, value in node.value:
             line = key.start_mark.line + 1
             if key.value in seen:
-                raise HeadraceError(f"{file}:{line}: expected each field once. Received: `{key.value}` again, first on line {seen[key.value]}")
+                raise HeadraceError(
+                    f"{file}:{line}: expected each field once. "
+                    f"Received: `{key.value}` again, first on line {seen[key.value]}"
+                )
             seen[key.value] = line
             lines[(*place, key.value)] = line
             _collect(value, (*place, key.value), lines, file)

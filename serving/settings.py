@@ -18,6 +18,7 @@ class Settings:
     port: int = 8080  # 0: the system picks a free one
     workers: int = 1
     max_body: int = MAX_BODY  # bytes; a larger one gets a 413
+    body_seconds: float = 30.0  # for which a client may take to send a body
     predict_routes: tuple[str, ...] = ("/predict",)
     health_routes: tuple[str, ...] = ("/health", "/healthz")
     access_log: bool = False
@@ -26,6 +27,7 @@ class Settings:
     def __post_init__(self) -> None:
         _check(0 <= self.port <= 65535, "port", "0 to 65535", self.port)
         _check(self.workers >= 1, "workers", "1 or more", self.workers)
+        _check(self.body_seconds > 0, "body seconds", "more than 0", self.body_seconds)
         _check(self.max_body >= 1, "max body", "1 byte or more", self.max_body)
 
 

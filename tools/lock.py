@@ -10,7 +10,13 @@ import tempfile
 from pathlib import Path
 
 LOCKS = Path(__file__).resolve().parent.parent / "requirements"
-BESIDE_MAIN = ["tensorflow>=2.21", "tensorflow-transform>=1.21", "tensorflow-model-analysis>=0.52", "apache-beam[gcp]>=2.77", "mlflow>=3"]
+BESIDE_MAIN = [
+    "tensorflow>=2.21",
+    "tensorflow-transform>=1.21",
+    "tensorflow-model-analysis>=0.52",
+    "apache-beam[gcp]>=2.77",
+    "mlflow>=3",
+]
 
 
 def main() -> int:
@@ -27,7 +33,15 @@ def main() -> int:
 
 def compile_lock(source: Path, lock: Path, *options: str, hashes: bool = True) -> None:
     uv = Path(sys.executable).with_name("uv")
-    flags = ["--quiet", "--upgrade", "--python-version", "3.11", "--no-header", "--no-annotate", *(["--generate-hashes"] if hashes else [])]
+    flags = [
+        "--quiet",
+        "--upgrade",
+        "--python-version",
+        "3.11",
+        "--no-header",
+        "--no-annotate",
+        *(["--generate-hashes"] if hashes else []),
+    ]
     print(f"lock: {source.name}", flush=True)
     subprocess.run([uv, "pip", "compile", *flags, *options, str(source), "--output-file", str(lock)], check=True)
 

@@ -199,7 +199,9 @@ def fetch_wheel(name: str, version: str, hashes: "list[str]") -> Path:
         path = Path(tempfile.mkdtemp()) / "uv.whl"
         path.write_bytes(content)
         return path
-    raise SetupError(f"the index offers no {name} {version} wheel for {machine}; install python3-pip and run this again")
+    raise SetupError(
+        f"the index offers no {name} {version} wheel for {machine}; install python3-pip and run this again"
+    )
 
 
 def unpack(wheel: Path, home: Path) -> None:

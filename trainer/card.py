@@ -9,9 +9,10 @@ from headrace.artifacts import bundle as files
 from headrace.artifacts.card import ModelCard
 from headrace.artifacts.dataset import Dataset
 from headrace.artifacts.folder import write_text
+from headrace.artifacts.report import number
 from headrace.artifacts.signature import Input
 from headrace.artifacts.transform import Transform
-from headrace.trainer.gbdt import Fitted, GbdtParameters
+from headrace.trainer.gbdt import Fitted
 from headrace.trainer.parity import TOLERANCE, Parity
 
 _SHOWN = 12  # features whose importance is spelt out
@@ -22,7 +23,6 @@ def write_card(
     name: str,
     snapshot: Dataset,
     recipe: Transform,
-    parameters: GbdtParameters,
     seed: int,
     fitted: Fitted,
     importance: dict[str, float],
@@ -38,7 +38,7 @@ def write_card(
         details={
             "Learner": "gradient-boosted trees (LightGBM)",
             "Rounds": f"{fitted.best_iteration}, by early stopping on the eval split",
-            "Parameters": vars(parameters),
+            "Parameters": vars(fitted.parameters),
             "Seed": seed,
             **({"Classes": list(info.classes)} if info.classes else {}),
             **({"Positive class": info.positive} if info.positive else {}),
@@ -75,7 +75,7 @@ def _known(item: Input) -> str:
         return f"{len(item.vocabulary):,} values: {shown}{', ...' if len(item.vocabulary) > 8 else ''}"
     if item.type == "boolean" or item.min is None or item.max is None:
         return "true, false" if item.type == "boolean" else ""
-    return f"{item.min:g} to {item.max:g}" + (" (days since 1970-01-01)" if item.type == "date" else "")
+    return f"{number(item.min)} to {number(item.max)}" + (" (days since 1970-01-01)" if item.type == "date" else "")
 
 
 def _limits(recipe: Transform) -> tuple[str, ...]:

@@ -60,10 +60,14 @@ class _Builder:
         except ExpressionError as error:
             raise ExpressionError(f"features.construct.{name}: {error}") from None
         if kind == TEXT:
-            raise ExpressionError(f"features.construct.{name}: expected a number or a truth value. Received: a text, `{text}`")
+            raise ExpressionError(
+                f"features.construct.{name}: expected a number or a truth value. Received: a text, `{text}`"
+            )
         value = self.value(typed.root)
         if not typed.columns():  # as many rows as the matrix has
-            zeros = self.add("Mul", self.add("Cast", self.add("IsNaN", self.column_at(0)), to=TensorProto.FLOAT), self.constant(0.0))
+            zeros = self.add(
+                "Mul", self.add("Cast", self.add("IsNaN", self.column_at(0)), to=TensorProto.FLOAT), self.constant(0.0)
+            )
             value = self.add("Add", value, zeros)
         return value
 
@@ -87,7 +91,9 @@ class _Builder:
                 code = 1 + item.vocabulary.index(text) if text in item.vocabulary else -1
                 column = self.column_at(position)
                 return self.truth("Equal", column, self.constant(code), negated=node.op == "text_not_equal")
-        raise ExpressionError("features.construct: expected a column compared with a text in quotes. Received: two columns or two texts")
+        raise ExpressionError(
+            "features.construct: expected a column compared with a text in quotes. Received: two columns or two texts"
+        )
 
     def column_at(self, position: int) -> str:
         return self.add("Gather", MATRIX, self.tensor(np.array([position], np.int64)), axis=1)

@@ -42,7 +42,9 @@ def tree_graph(booster: lgb.Booster, width: int, output: str) -> onnx.ModelProto
     from onnxmltools import convert_lightgbm
     from onnxmltools.convert.common.data_types import FloatTensorType
 
-    converted = convert_lightgbm(booster, initial_types=[(FEATURES, FloatTensorType([None, width]))], zipmap=False, target_opset=15)
+    converted = convert_lightgbm(
+        booster, initial_types=[(FEATURES, FloatTensorType([None, width]))], zipmap=False, target_opset=15
+    )
     trees = next(node for node in converted.graph.node if node.op_type.startswith("TreeEnsemble"))
     # Around the trees the converter puts casts and identities for scikit-learn's sake; a server need not pay for them.
     node = onnx.NodeProto()

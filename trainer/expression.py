@@ -114,7 +114,9 @@ def parse(text: str) -> Expression:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
         raise ExpressionError(f"expected an expression such as `a / b`. Received: `{text}` ({reason})") from None
     if sum(1 for _ in ast.walk(tree)) > _MAX_NODES:
-        raise ExpressionError(f"expected an expression of at most {_MAX_NODES} parts. Received: one of {len(text):,} characters")
+        raise ExpressionError(
+            f"expected an expression of at most {_MAX_NODES} parts. Received: one of {len(text):,} characters"
+        )
     return Expression(text, _node(tree.body, {alias: name for name, alias in names.items()}, text))
 
 
@@ -137,8 +139,8 @@ def _node(tree: ast.expr, names: dict[str, str], text: str) -> Node:
             return Call(_COMPARE[type(op)], (node(left), node(right)))
         case ast.BoolOp(op=op, values=[first, *rest]):
             result = node(first)
-            for value in rest:
-                result = Call("and" if isinstance(op, ast.And) else "or", (result, node(value)))
+            for operand in rest:
+                result = Call("and" if isinstance(op, ast.And) else "or", (result, node(operand)))
             return result
         case ast.IfExp(test=test, body=body, orelse=orelse):
             return Call("if_else", (node(test), node(body), node(orelse)))
@@ -161,7 +163,9 @@ def _typed(node: Node, types: Mapping[str, str], text: str) -> tuple[Node, str]:
             hint = f"did you mean `{near[0]}`?" if near else f"the columns are {', '.join(types)}"
             raise ExpressionError(f"expected a column in `{text}`. Received: `{node.name}`; {hint}")
         return node, types[node.name]
-    args, kinds = zip(*(_typed(argument, types, text) for argument in node.args), strict=True) if node.args else ((), ())
+    args, kinds = (
+        zip(*(_typed(argument, types, text) for argument in node.args), strict=True) if node.args else ((), ())
+    )
     op = node.op
     if op in ("equal", "not_equal") and TEXT in kinds:
         op = f"text_{op}"
@@ -173,7 +177,9 @@ def _typed(node: Node, types: Mapping[str, str], text: str) -> tuple[Node, str]:
     for want, kind, argument in zip(expected, kinds, node.args, strict=True):
         # A truth value counts as 1 or 0, the way it does in a table's column.
         if want != kind and not (want == NUMBER and kind == BOOLEAN):
-            raise ExpressionError(f"expected a {want} for {node.op} in `{text}`. Received: a {kind} ({describe(argument)})")
+            raise ExpressionError(
+                f"expected a {want} for {node.op} in `{text}`. Received: a {kind} ({describe(argument)})"
+            )
     return Call(op, args), result
 
 

@@ -6,12 +6,17 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import lightgbm as lgb
 import numpy as np
 
-_OBJECTIVE = {"regression": ("regression", "rmse"), "binary": ("binary", "binary_logloss"), "multi": ("multiclass", "multi_logloss")}
+# kind of task -> LightGBM's objective, LightGBM's name of the metric, everybody's name of it
+_OBJECTIVE = {
+    "regression": ("regression", "rmse", "rmse"),
+    "binary": ("binary", "binary_logloss", "log_loss"),
+    "multi": ("multiclass", "multi_logloss", "log_loss"),
+}
 
 
 ZERO = float(np.float32(1e-35))  # LightGBM's kZeroThreshold: what is not farther from 0 counts as 0
@@ -30,12 +35,20 @@ class GbdtParameters:
     n_estimators: int
     early_stopping_rounds: int
 
+    def for_rows(self, rows: int) -> GbdtParameters:
+        """The same parameters, with what goes by the number of training rows decided."""
+        leaves = self.num_leaves or min(63, max(7, int(math.sqrt(rows) / 7)))
+        return replace(
+            self, num_leaves=leaves, min_child_samples=self.min_child_samples or min(20, max(2, rows // 100))
+        )
+
 
 @dataclass(frozen=True)
 class Fitted:
     """Trained trees, and how the training went."""
 
     booster: lgb.Booster
+    parameters: GbdtParameters  # with every default decided
     metric: str
     curve: dict[str, list[float]] = field(repr=False)  # split -> the metric after each round
     best_iteration: int = 0
@@ -59,15 +72,15 @@ def fit(
         parameters: LightGBM's.
         seed: the same seed, data and parameters give the same trees.
     """
-    rows = len(train[0])
+    parameters = parameters.for_rows(len(train[0]))
     kind = "regression" if classes == 0 else "binary" if classes == 2 else "multi"
-    objective, metric = _OBJECTIVE[kind]
+    objective, lightgbm_metric, metric = _OBJECTIVE[kind]
     settings = {
         "objective": objective,
-        "metric": metric,
+        "metric": lightgbm_metric,
         "learning_rate": parameters.learning_rate,
-        "num_leaves": parameters.num_leaves or min(63, max(7, int(math.sqrt(rows) / 7))),
-        "min_child_samples": parameters.min_child_samples or min(20, max(2, rows // 100)),
+        "num_leaves": parameters.num_leaves,
+        "min_child_samples": parameters.min_child_samples,
         "feature_fraction": parameters.feature_fraction,
         "bagging_fraction": parameters.bagging_fraction,
         "bagging_freq": 1 if parameters.bagging_fraction < 1 else 0,
@@ -94,8 +107,8 @@ def fit(
         ],
     )
     best = booster.best_iteration or booster.current_iteration()
-    curves = {split: [float(value) for value in values[metric]] for split, values in curve.items()}
-    return Fitted(harden(booster, best), metric, curves, best)
+    curves = {split: [float(value) for value in values[lightgbm_metric]] for split, values in curve.items()}
+    return Fitted(harden(booster, best), parameters, metric, curves, best)
 
 
 def importance(booster: lgb.Booster, features: Sequence[str]) -> dict[str, float]:
@@ -117,7 +130,7 @@ def harden(booster: lgb.Booster, iterations: int) -> lgb.Booster:
     text = booster.model_to_string(num_iteration=iterations)
     head, *trees = re.split(r"(?=^Tree=\d+$)", text, flags=re.MULTILINE)
     hardened = [_harden_tree(tree) for tree in trees]
-    # LightGBM finds the trees by their sizes in bytes, which the last tree's tail (importances, parameters) is not part of.
+    # LightGBM finds the trees by their sizes in bytes; the tail of the text (importances, parameters) is no part of the last.
     sizes = [len(tree.split("end of trees", 1)[0].encode()) for tree in hardened]
     head = re.sub(r"^tree_sizes=.*$", "tree_sizes=" + " ".join(map(str, sizes)), head, flags=re.MULTILINE)
     return lgb.Booster(model_str=head + "".join(hardened))
@@ -128,7 +141,9 @@ def _harden_tree(tree: str) -> str:
     if not fields.get("threshold"):
         return tree  # a single leaf
     thresholds = _outside_zero(floor_float32(np.array(fields["threshold"].split(), np.float64)))
-    children = zip(fields["left_child"].split(), fields["right_child"].split(), fields["decision_type"].split(), strict=True)
+    children = zip(
+        fields["left_child"].split(), fields["right_child"].split(), fields["decision_type"].split(), strict=True
+    )
     leaves, inner = fields["leaf_count"].split(), fields["internal_count"].split()
 
     def rows(child: str) -> int:

@@ -33,7 +33,9 @@ class Parity:
     largest_difference: float
 
 
-def check_parity(booster: lgb.Booster, transform: Path, model: Path, matrix: Path, signature: Signature, rows: pa.Table) -> Parity:
+def check_parity(
+    booster: lgb.Booster, transform: Path, model: Path, matrix: Path, signature: Signature, rows: pa.Table
+) -> Parity:
     """Compares the trained model with both graphs, on these rows and on rows made to be difficult.
 
     Args:
@@ -49,20 +51,25 @@ def check_parity(booster: lgb.Booster, transform: Path, model: Path, matrix: Pat
     inputs = signature.inputs
     import onnxruntime
 
-    encoder = onnxruntime.InferenceSession(encoder_graph(inputs).SerializeToString(), providers=["CPUExecutionProvider"])
+    encoder = onnxruntime.InferenceSession(
+        encoder_graph(inputs).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
     largest, count = 0.0, 0
     for table in (rows, *difficult_rows(booster, inputs, rows)):
         expected = predict(booster, run_graph(features_of, table, inputs))
         encoded = encoder.run(None, raw_inputs(table, inputs))[0]
-        answers = {"model.onnx": run_graph(model_of, table, inputs), "matrix.onnx": matrix_of.run(None, {MATRIX: encoded})[0]}
+        answers = {
+            "model.onnx": run_graph(model_of, table, inputs),
+            "matrix.onnx": matrix_of.run(None, {MATRIX: encoded})[0],
+        }
         for name, got in answers.items():
             difference = np.abs(got - expected) / np.maximum(1.0, np.abs(expected))
             difference = np.nan_to_num(difference, nan=np.inf).max(axis=1, initial=0.0)
             worst = int(np.argmax(difference))
             if difference[worst] > TOLERANCE:
                 raise ExportError(
-                    f"expected {name} to answer as the trained model does, within {TOLERANCE:g}. Received: a difference of "
-                    f"{difference[worst]:.3g}, for {table.slice(worst, 1).to_pylist()[0]}"
+                    f"expected {name} to answer as the trained model does, within {TOLERANCE:g}. "
+                    f"Received: a difference of {difference[worst]:.3g}, for {table.slice(worst, 1).to_pylist()[0]}"
                 )
             largest = max(largest, float(difference[worst]))
         count += table.num_rows
@@ -82,12 +89,14 @@ def _is_binary(booster: lgb.Booster) -> bool:
 
 
 def difficult_rows(booster: lgb.Booster, inputs: tuple[Input, ...], rows: pa.Table) -> list[pa.Table]:
-    """Rows on and beside the trees' thresholds, far outside the training range, all missing, and of unseen categories."""
+    """Rows on and beside the trees' thresholds, far outside of training, all missing, of unseen categories."""
     names = [item.name for item in inputs]
     base = rows.select(names).slice(0, 64)
     thresholds = split_thresholds(booster)
     tables = [_replaced(base, {item.name: _missing(item, base.num_rows) for item in inputs})]
-    tables.append(_replaced(base, {i.name: pa.array(["never seen"] * base.num_rows) for i in inputs if i.type == "category"}))
+    tables.append(
+        _replaced(base, {i.name: pa.array(["never seen"] * base.num_rows) for i in inputs if i.type == "category"})
+    )
     for position, item in enumerate(inputs):
         if item.type != "number":
             continue

@@ -20,10 +20,10 @@ from headrace.artifacts.folder import write_json
 from headrace.artifacts.raw_inputs import open_graph, run_graph
 from headrace.artifacts.signature import Signature
 from headrace.artifacts.transform import Transform, read_transform
+from headrace.trainer.card import write_card
 from headrace.trainer.export import export
 from headrace.trainer.gbdt import Fitted, GbdtParameters, fit, importance
 from headrace.trainer.parity import Parity, check_parity
-from headrace.trainer.card import write_card
 from headrace.trainer.samples import samples
 
 
@@ -69,7 +69,10 @@ def train(
     session = open_graph(graph_file)
     columns = [item.name for item in recipe.inputs]
     raw = {split: snapshot.table(split, [*columns, info.label]) for split in ("train", "eval")}
-    arrays = {split: (run_graph(session, table, recipe.inputs), labels(table[info.label], info)) for split, table in raw.items()}
+    arrays = {
+        split: (run_graph(session, table, recipe.inputs), labels(table[info.label], info))
+        for split, table in raw.items()
+    }
     fitted = fit(arrays["train"], arrays["eval"], recipe.features, len(info.classes or ()), parameters, seed)
     signature = make_signature(info, recipe)
     share = importance(fitted.booster, recipe.features)
@@ -78,7 +81,7 @@ def train(
         "transform": {"digest": transform_manifest.digest, "construct": recipe.construct, "excluded": recipe.excluded},
         "training": {
             "model": "gbdt",
-            "parameters": asdict(parameters),
+            "parameters": asdict(fitted.parameters),
             "seed": seed,
             "rounds": fitted.best_iteration,
             fitted.metric: {split: values[fitted.best_iteration - 1] for split, values in fitted.curve.items()},
@@ -91,14 +94,19 @@ def train(
         onnx.save(graphs.model, folder / files.MODEL)
         onnx.save(graphs.matrix, folder / files.MATRIX)
         parity = check_parity(
-            fitted.booster, graph_file, folder / files.MODEL, folder / files.MATRIX, signature, raw["eval"].select(columns)
+            fitted.booster,
+            graph_file,
+            folder / files.MODEL,
+            folder / files.MATRIX,
+            signature,
+            raw["eval"].select(columns),
         )
         signature.write(folder / files.SIGNATURE)
         write_json(folder / files.SAMPLES, samples(raw["eval"].select(columns), folder / files.MODEL, signature))
         write_json(folder / files.LINEAGE, {**lineage, "parity": asdict(parity)})
         shutil.copyfile(schema, folder / files.SCHEMA)
         digests = {"Data": snapshot.digest, "Transform": transform_manifest.digest, **origin}
-        write_card(folder, name, snapshot, recipe, parameters, seed, fitted, share, parity, digests)
+        write_card(folder, name, snapshot, recipe, seed, fitted, share, parity, digests)
     return Trained(files.Bundle.open(output, verify=False).digest, signature, fitted, share, parity)
 
 

@@ -40,8 +40,10 @@ def _content_digest(file: Path) -> str:
     try:
         before = file.stat()
         with file.open("rb", buffering=0) as stream:
-            while count := stream.readinto(block):
+            read = 0
+            while read <= before.st_size and (count := stream.readinto(block)):  # a growing file has no end
                 digest.update(block[:count])
+                read += count
         after = file.stat()
     except PermissionError:
         raise HeadraceError(f"{file}: expected a readable file. Received: permission denied") from None

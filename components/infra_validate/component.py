@@ -12,8 +12,8 @@ def infra_validate(model: Input[Model], infra: Output[Artifact]) -> None:
 
     Args:
         model: The bundle (`headrace/bundle`).
-        infra: What was tried, how it went, and latencies (`headrace/infra`). A failed check is written there and
-            does not fail the step: the gate takes this as evidence.
+        infra: What was tried, how it went, and latencies (`headrace/infra`). A failed check is written
+            there and does not fail the step: the gate takes this as evidence.
     """
     from pathlib import Path
 

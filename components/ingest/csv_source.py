@@ -55,7 +55,9 @@ def _read(file: Path, content: Any, null_values: list[str]) -> pa.Table:
             content,
             # One thread, because only then does a malformed row come with its number.
             read_options=pacsv.ReadOptions(use_threads=False, column_names=names, skip_rows=1),
-            parse_options=pacsv.ParseOptions(delimiter=_delimiter(file), newlines_in_values=True, invalid_row_handler=note),
+            parse_options=pacsv.ParseOptions(
+                delimiter=_delimiter(file), newlines_in_values=True, invalid_row_handler=note
+            ),
             convert_options=pacsv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()),
                 null_values=null_values,
@@ -95,7 +97,9 @@ def read_header(file: Path) -> list[str]:
         raise HeadraceError(f"{file}: expected CSV text with a header. Received: an empty file")
     for magic, what in _MAGIC.items():
         if start.startswith(magic):
-            raise HeadraceError(f"{file}: expected UTF-8 CSV text. Received: {what}. Convert it to plain CSV or Parquet first.")
+            raise HeadraceError(
+                f"{file}: expected UTF-8 CSV text. Received: {what}. Convert it to plain CSV or Parquet first."
+            )
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             names = next(csv.reader(stream, delimiter=_delimiter(file)), [])
@@ -106,7 +110,9 @@ def read_header(file: Path) -> list[str]:
     names = [name.strip() or f"unnamed_{position}" for position, name in enumerate(names, start=1)]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise HeadraceError(f"{file}, line 1: expected each column name once. Received: {', '.join(map(repr, twice))} more than once")
+        raise HeadraceError(
+            f"{file}, line 1: expected each column name once. Received: {', '.join(map(repr, twice))} more than once"
+        )
     return names
 
 

@@ -77,4 +77,7 @@ def _almost_number(name: str, column: pa.ChunkedArray) -> str | None:
     if not others:
         return None
     shown = ", ".join(map(repr, others))
-    return f"`{name}` stays text: {1 - share:.2%} of its values are no numbers ({shown}); list them in data.null_values if they mean missing"
+    return (
+        f"`{name}` stays text: {1 - share:.2%} of its values are no numbers ({shown}); "
+        "list them in data.null_values if they mean missing"
+    )

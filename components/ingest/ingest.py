@@ -49,7 +49,9 @@ def ingest(source: str, source_digest: str, task: str, data: DataSpec, output: P
     """
     table, notes = read_source(source, data)
     if table.num_rows < FEWEST_ROWS:
-        raise HeadraceError(f"{source}: expected at least {FEWEST_ROWS} rows to split and learn from. Received: {table.num_rows}")
+        raise HeadraceError(
+            f"{source}: expected at least {FEWEST_ROWS} rows to split and learn from. Received: {table.num_rows}"
+        )
     if data.id is not None:
         check_id(table, data.id, source)
     labelled = make_label(table, task, data, source)
@@ -66,7 +68,9 @@ def _info(labelled: Labelled, task: str, data: DataSpec, splits: dict[str, pa.Ta
     query: dict[str, Any] = data.model_dump(mode="json", exclude={"source"})
     return DatasetInfo(
         task=task,
-        columns=[Column(field.name, TYPE_NAMES.get(str(field.type), str(field.type))) for field in labelled.table.schema],
+        columns=[
+            Column(field.name, TYPE_NAMES.get(str(field.type), str(field.type))) for field in labelled.table.schema
+        ],
         label=data.label.name,
         rows={name: rows.num_rows for name, rows in splits.items()},
         classes=labelled.classes,
@@ -94,7 +98,9 @@ def find_files(source: str) -> list[Path]:
         if file.is_dir():
             raise HeadraceError(f"{file}: expected a file. Received: a folder; name its files, e.g. `{file}/*.parquet`")
         if file.suffix.lower() not in SUFFIXES:
-            raise HeadraceError(f"{file}: expected a file named {', '.join(SUFFIXES)}. Received: {file.suffix or 'no suffix'}")
+            raise HeadraceError(
+                f"{file}: expected a file named {', '.join(SUFFIXES)}. Received: {file.suffix or 'no suffix'}"
+            )
     return files
 
 
@@ -105,7 +111,9 @@ def read_source(source: str, data: DataSpec) -> tuple[pa.Table, list[str]]:
         texts = [read_csv(file, data.null_values) for file in files if file.suffix.lower() in TEXT_SUFFIXES]
         tables = [read_parquet(file) for file in files if file.suffix.lower() == ".parquet"]
     except PermissionError as error:
-        raise HeadraceError(f"{error.filename}: expected a file that can be read. Received: permission denied") from None
+        raise HeadraceError(
+            f"{error.filename}: expected a file that can be read. Received: permission denied"
+        ) from None
     notes: list[str] = []
     if texts:  # typed together, so that one file's types do not depend on its rows alone
         typed, notes = infer_types(_concatenate(texts, source))
@@ -118,7 +126,9 @@ def _concatenate(tables: list[pa.Table], source: str) -> pa.Table:
     for table in tables[1:]:
         if table.schema.names != names:
             difference = sorted(set(table.schema.names) ^ set(names)) or "the same columns in another order"
-            raise HeadraceError(f"{source}: expected files with the same columns. Received: a difference in {difference}")
+            raise HeadraceError(
+                f"{source}: expected files with the same columns. Received: a difference in {difference}"
+            )
     try:
         return pa.concat_tables(tables, promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
@@ -128,29 +138,38 @@ def _concatenate(tables: list[pa.Table], source: str) -> pa.Table:
 def check_id(table: pa.Table, id: str, source: str) -> None:
     """Refuses an id that is absent, missing in a row, or not unique."""
     if id not in table.column_names:
-        raise HeadraceError(f"{source}: expected the id column `{id}`. Received: columns {', '.join(table.column_names)}")
+        raise HeadraceError(
+            f"{source}: expected the id column `{id}`. Received: columns {', '.join(table.column_names)}"
+        )
     column = table[id]
     if column.null_count:
         row = pc.index(pc.is_null(column), True).as_py()
-        raise HeadraceError(f"{source}: expected an id in every row. Received: {column.null_count:,} rows without `{id}`, first row {row + 1}")
+        raise HeadraceError(
+            f"{source}: expected an id in every row. Received: {column.null_count:,} rows without `{id}`, "
+            f"first row {row + 1}"
+        )
     counts = pc.value_counts(column)
     twice = counts.filter(pc.greater(counts.field("counts"), 1))
     if len(twice):
         shown = ", ".join(repr(value) for value in twice.field("values")[:3].to_pylist())
-        raise HeadraceError(f"{source}: expected every `{id}` once. Received: {len(twice):,} ids more than once, such as {shown}")
+        raise HeadraceError(
+            f"{source}: expected every `{id}` once. Received: {len(twice):,} ids more than once, such as {shown}"
+        )
 
 
 def check_splits(splits: dict[str, pa.Table], labelled: Labelled, data: DataSpec) -> None:
     """Refuses a split that is empty, or from which a class is absent."""
     for name, rows in splits.items():
         if rows.num_rows == 0:
-            raise HeadraceError(f"data.split: expected rows in every split. Received: none in {name}; use more rows or a larger share")
+            raise HeadraceError(
+                f"data.split: expected rows in every split. Received: none in {name}; use more rows or a larger share"
+            )
         if labelled.classes is None:
             continue
         absent = set(labelled.classes) - set(pc.unique(rows[data.label.name]).to_pylist())
         if absent:
             shown = ", ".join(map(repr, sorted(absent)[:3]))
             raise HeadraceError(
-                f"data.label `{data.label.name}`: expected every class in every split. Received: no row of {shown} in {name}; "
-                "such a class is too rare to learn or to judge: merge it, or use more rows"
+                f"data.label `{data.label.name}`: expected every class in every split. "
+                f"Received: no row of {shown} in {name}; such a class is too rare to learn or to judge: merge it, or use more rows"
             )

@@ -37,19 +37,23 @@ def make_label(table: pa.Table, task: str, data: DataSpec, source: str) -> Label
     if column.null_count:
         row = pc.index(pc.is_null(column), True).as_py()
         raise HeadraceError(
-            f"{source}: expected a label in every row. Received: {column.null_count:,} rows without `{name}`, first row {row + 1}; "
-            "leave such rows out of the source"
+            f"{source}: expected a label in every row. Received: {column.null_count:,} rows without `{name}`, "
+            f"first row {row + 1}; leave such rows out of the source"
         )
     distinct = pc.count_distinct(column).as_py()
     if distinct < 2:
         value = column[0].as_py()
-        raise HeadraceError(f"{source}: expected a label of at least two values. Received: `{name}` is {value!r} in every row")
+        raise HeadraceError(
+            f"{source}: expected a label of at least two values. Received: `{name}` is {value!r} in every row"
+        )
     if task == "regression":
         return Labelled(_with(table, name, _numbers(column, name)), None, None, leaks)
     texts = _class_names(column, name)
     if distinct > MOST_CLASSES:
         hint = " Did you mean `task: regression`?" if not pa.types.is_string(column.type) else ""
-        raise HeadraceError(f"expected at most {MOST_CLASSES} classes. Received: `{name}` has {distinct:,} different values.{hint}")
+        raise HeadraceError(
+            f"expected at most {MOST_CLASSES} classes. Received: `{name}` has {distinct:,} different values.{hint}"
+        )
     classes = sorted(pc.unique(texts).to_pylist(), key=_class_order)
     return Labelled(_with(table, name, texts), classes, _positive(classes, data), leaks)
 
@@ -63,7 +67,9 @@ def _column(table: pa.Table, data: DataSpec, source: str) -> tuple[pa.ChunkedArr
             raise HeadraceError(f"{source}: expected the label column `{name}`. Received: no such column; {hint}")
         return table[name], []
     if name in table.column_names:
-        raise HeadraceError(f"data.label: expected a new name for the computed label. Received: `{name}`, a column of {source}")
+        raise HeadraceError(
+            f"data.label: expected a new name for the computed label. Received: `{name}`, a column of {source}"
+        )
     expression = parse(text)
     try:
         return evaluate(expression, table), expression.columns()
@@ -87,8 +93,9 @@ def _class_names(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     if pa.types.is_floating(column.type):
         whole = pc.equal(column, pc.floor(column))
         if not pc.all(whole).as_py():
+            fraction = column.filter(pc.invert(whole))[0].as_py()
             raise HeadraceError(
-                f"expected classes as label. Received: `{name}` has fractions such as {column.filter(pc.invert(whole))[0].as_py()}; "
+                f"expected classes as label. Received: `{name}` has fractions such as {fraction}; "
                 "did you mean `task: regression`?"
             )
         column = column.cast(pa.int64())
@@ -109,5 +116,7 @@ def _positive(classes: list[str], data: DataSpec) -> str | None:
     if len(classes) != 2:
         raise HeadraceError(f"data.positive: expected only with two classes. Received: {len(classes)} classes")
     if data.positive not in classes:
-        raise HeadraceError(f"data.positive: expected one of the classes {', '.join(classes)}. Received: {data.positive}")
+        raise HeadraceError(
+            f"data.positive: expected one of the classes {', '.join(classes)}. Received: {data.positive}"
+        )
     return data.positive

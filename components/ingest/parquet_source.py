@@ -24,7 +24,9 @@ def read_parquet(file: Path) -> pa.Table:
         raise HeadraceError(f"{file}: expected rows. Received: none")
     twice = {name for name in table.column_names if table.column_names.count(name) > 1}
     if twice:
-        raise HeadraceError(f"{file}: expected each column name once. Received: {', '.join(sorted(twice))} more than once")
+        raise HeadraceError(
+            f"{file}: expected each column name once. Received: {', '.join(sorted(twice))} more than once"
+        )
     return normalise_columns(table, file)
 
 
@@ -46,7 +48,9 @@ def _normalise(column: pa.ChunkedArray, field: pa.Field, file: Path) -> pa.Chunk
     try:
         return column.cast(target)
     except pa.ArrowInvalid as error:
-        raise HeadraceError(f"{file}, column `{field.name}`: expected values that fit {target}. Received: {error}") from None
+        raise HeadraceError(
+            f"{file}, column `{field.name}`: expected values that fit {target}. Received: {error}"
+        ) from None
 
 
 def _target(type: pa.DataType) -> pa.DataType | None:

@@ -36,7 +36,9 @@ class Split(Section):
     @model_validator(mode="after")
     def _something_left(self) -> Split:
         if self.eval + self.test >= 0.9:
-            raise ValueError(f"expected eval + test below 0.9, to leave rows to train on. Received: {self.eval + self.test:g}")
+            raise ValueError(
+                f"expected eval + test below 0.9, to leave rows to train on. Received: {self.eval + self.test:g}"
+            )
         return self
 
 
@@ -53,7 +55,7 @@ class DataSpec(Section):
     """The column that identifies a row: unique, never missing, never a feature."""
     split: Split = Split()
     """How rows are divided into train, eval and test."""
-    null_values: list[str] = ["", "NA", "N/A", "NaN", "nan", "null", "NULL"]
+    null_values: list[str] = Field(default=["", "NA", "N/A", "NaN", "nan", "null", "NULL"])
     """What counts as missing in text files, beside an empty field."""
 
     @model_validator(mode="after")

@@ -43,11 +43,11 @@ def render(statistics: Statistics, info: DatasetInfo) -> str:
         shown = [report.details(name, chart) for name, chart in charts.items()]
     else:
         shown = [report.grid(*charts.values())]
-    head = ["Column", "Type", "Missing", "Distinct", "Min", "Median", "Mean", "Max", "Train"]
+    head = ["Column", "Type", "Train", "Missing", "Distinct", "Min", "Median", "Mean", "Max"]
     sections = [
         report.section("Splits", report.tiles(_split_tiles(statistics, info))),
         report.section(
-            "Columns", report.table(head, rows, align="lllrrrrrl"), intro="Figures of the train split."
+            "Columns", report.table(head, rows, align="llllrrrrr"), intro="Figures of the train split."
         ),
         report.section("Distributions", *shown, intro="As shares of each split, so that splits compare."),
     ]
@@ -94,7 +94,7 @@ def _row(column: DescribedColumn, features: Features) -> list[str | int | Html |
         else report.markup(column.name)
     )
     alert = report.meter(missing, kind="bad" if missing == 1 else "warn" if missing > 0.5 else "neutral")
-    return [name, column.type, alert, *_figures(column, feature), _spark(feature, column)]
+    return [name, column.type, _spark(feature, column), alert, *_figures(column, feature)]
 
 
 def _missing(feature: statistics_pb2.FeatureNameStatistics) -> float:

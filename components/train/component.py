@@ -35,7 +35,13 @@ def train(
     from headrace.components.train.train import train_model
 
     logged = train_model(
-        Path(dataset.path), Path(transform.path), Path(schema.path), model_name, TrainSpec(**train), Path(model.path), Path(report.path)
+        Path(dataset.path),
+        Path(transform.path),
+        Path(schema.path),
+        model_name,
+        TrainSpec(**train),
+        Path(model.path),
+        Path(report.path),
     )
     for name, value in logged.items():
         metrics.log_metric(name, value)

@@ -10,7 +10,7 @@ from headrace.components.section import Section
 
 
 class GbdtSpec(Section):
-    """Gradient-boosted trees (LightGBM). The defaults did well on eight tables of 180 to 20,000 rows, repeatedly split."""
+    """Gradient-boosted trees (LightGBM). The defaults did well on eight tables of 180 to 20,000 rows."""
 
     learning_rate: float = Field(default=0.05, gt=0, le=1)
     """How much each tree adds."""

@@ -35,7 +35,8 @@ def train_model(
     )
     shutil.copyfile(Bundle.open(model, verify=False).card_html, report)
     fitted = trained.fitted
-    print(f"{fitted.best_iteration} rounds; parity over {trained.parity.rows:,} rows: {trained.parity.largest_difference:.1e}")
+    parity = trained.parity
+    print(f"{fitted.best_iteration} rounds; parity over {parity.rows:,} rows: {parity.largest_difference:.1e}")
     return {
         "rounds": fitted.best_iteration,
         f"eval_{fitted.metric}": fitted.curve["eval"][fitted.best_iteration - 1],

@@ -72,7 +72,7 @@ def exclusion(name: str, column: pa.ChunkedArray, info: DatasetInfo, features: F
         return "the same value in every row of the train split"
     values = len(column) - column.null_count
     if pa.types.is_string(column.type) and distinct > max(100, IDENTIFIER_SHARE * values):
-        return f"{distinct:,} different texts in {values:,} rows: it names the row rather than describes it (features.keep overrules)"
+        return f"{distinct:,} different texts in {values:,} rows: it names the row (features.keep overrules)"
     if name.startswith("unnamed_") and distinct == len(column):
         return "an unnamed row number (features.keep overrules)"
     return None
@@ -104,7 +104,9 @@ def vocabulary(column: pa.ChunkedArray) -> list[str]:
     """
     counts = pc.value_counts(column.drop_null()).to_pylist()
     fewest = min(10, max(2, len(column) // 1_000))
-    common = [(entry["counts"], entry["values"]) for entry in counts if entry["counts"] >= fewest and entry["values"] != ""]
+    common = [
+        (entry["counts"], entry["values"]) for entry in counts if entry["counts"] >= fewest and entry["values"] != ""
+    ]
     return [value for _, value in sorted(common, key=lambda entry: (-entry[0], entry[1]))[:MOST_VALUES]][::-1]
 
 
@@ -138,7 +140,9 @@ def _check_names(train: pa.Table, info: DatasetInfo, features: FeaturesSpec) -> 
     forbidden = {info.label: "the label", info.id: "the id"}
     for name in features.keep:
         if name in forbidden:
-            raise HeadraceError(f"features.keep: expected a column that may be learned from. Received: `{name}`, {forbidden[name]}")
+            raise HeadraceError(
+                f"features.keep: expected a column that may be learned from. Received: `{name}`, {forbidden[name]}"
+            )
     for name in features.constructed:
         if name in train.column_names:
             raise HeadraceError(f"features.construct: expected a new name. Received: `{name}`, a column of the data")

@@ -12,7 +12,7 @@ class FeaturesSpec(Section):
 
     constructed: dict[str, str] = Field(default={}, alias="construct")
     """New features by row-wise expressions, e.g. `spend_per_month: total_spend / tenure_months`."""
-    drop: list[str] = []
+    drop: list[str] = Field(default=[])
     """Columns that are no features."""
-    keep: list[str] = []
+    keep: list[str] = Field(default=[])
     """Columns that are features although a rule leaves them out: the label's expression reads them, say."""

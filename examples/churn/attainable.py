@@ -154,9 +154,6 @@ def describe(subscribers: Subscribers) -> str:
         f"AUC of the true p      {expected_auc(p, p):.4f} expected; {auc(p, label):.4f} on these labels",
         f"AUC attainable         {expected_auc(q, p):.4f} expected; {auc(q, label):.4f} on these labels",
         *(f"missing {name:<22} {mask.mean():.4f}" for name, mask in subscribers.missing.items()),
-        *(
-            f"rare {column + ' ' + level:<25} {(t[column] == level).sum():,} rows"
-            for column, level in rare.items()
-        ),
+        *(f"rare {column + ' ' + level:<25} {(t[column] == level).sum():,} rows" for column, level in rare.items()),
     ]
     return "\n".join(lines)

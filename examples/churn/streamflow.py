@@ -266,9 +266,7 @@ def churn_logit(t: Columns, world: World) -> Array:
     months, hours, channel = t["tenure_months"], t["hours_per_week"], t["signup_channel"]
     logit = -4.15 + by_level(t["plan"], {"ads": 0.2, "family": -0.3, "student": -0.3})
     logit = logit + by_level(channel, {"partner": 0.35, "referral": -0.4})
-    logit = logit + by_level(
-        t["payment_method"], {"gift_card": 1.5, "mobile_billing": 0.3, "direct_debit": -0.3}
-    )
+    logit = logit + by_level(t["payment_method"], {"gift_card": 1.5, "mobile_billing": 0.3, "direct_debit": -0.3})
     logit = logit + 0.9 * (t["region"] == "islands") + 0.4 * (t["device"] == "legacy_box")
     logit = logit - 0.5 * np.log(months / 24) - 0.02 * (t["age"] - 40) - 0.15 * (t["profiles"] - 1)
     # A partner's bundle pays the first year: those who came for it leave when it ends.

@@ -11,7 +11,9 @@ from headrace.pipelines.commands.options import spec_argument
 
 @click.command("compile")
 @spec_argument
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), default=Path("pipeline.yaml"), show_default=True)
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), default=Path("pipeline.yaml"), show_default=True
+)
 def command(spec: Path, output: Path) -> None:
     """Compile SPEC to Kubeflow Pipelines IR: the file that runs on a laptop, on Kubeflow and on Vertex AI.
 

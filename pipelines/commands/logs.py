@@ -25,5 +25,7 @@ def command(run: str, task: str, home: Path) -> None:
     if found is None:
         raise HeadraceError(f"expected one of the tasks {', '.join(tasks)}. Received: {task}")
     if found.log is None or not found.log.exists():
-        raise HeadraceError(f"{task}: expected a log. Received: none; it was {'taken from the cache' if found.cached else found.state.lower()}")
+        raise HeadraceError(
+            f"{task}: expected a log. Received: none; it was {'cached' if found.cached else found.state.lower()}"
+        )
     click.echo(found.log.read_text(errors="replace"), nl=False)

@@ -15,7 +15,9 @@ from headrace.pipelines.commands.options import home_option, spec_argument
 @click.command("run")
 @spec_argument
 @click.option("-p", "--param", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter of the pipeline.")
-@click.option("--max-parallel", type=click.IntRange(min=1), help="Tasks at the same time. [default: the number of cores]")
+@click.option(
+    "--max-parallel", type=click.IntRange(min=1), help="Tasks at the same time. [default: the number of cores]"
+)
 @click.option("--no-cache", is_flag=True, help="Run every task, also where nothing it depends on has changed.")
 @home_option
 def command(spec: Path, parameters: tuple[str, ...], max_parallel: int | None, no_cache: bool, home: Path) -> None:
@@ -88,7 +90,9 @@ def commit(folder: Path) -> str:
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5)
         if head.returncode != 0:
             return ""
-        dirty = subprocess.run([*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True, timeout=5)
+        dirty = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True, timeout=5
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return head.stdout.strip() + ("-dirty" if dirty.stdout.strip() else "")

@@ -33,11 +33,13 @@ def accept(spec: Path, run_id: str | None, force: bool, home: Path) -> None:
         raise HeadraceError(f"{target}: expected no schema there yet. Received: one; --force replaces it")
     candidates = [run_id] if run_id else [run.id for run in list_runs(home) if run.name == loaded.name]
     for candidate in candidates:
-        for task in load_run(home, candidate).tasks:
+        for task in load_run(home, candidate).tasks.values():
             for artifact in task.artifacts.get("schema", ()):
                 if task.name == "validate" and artifact.path and artifact.path.exists():
                     read_schema(artifact.path)
                     shutil.copyfile(artifact.path / FILE, target)
                     click.echo(f"{target}: the schema of run {candidate}. Review it, and commit it beside the spec.")
                     return
-    raise HeadraceError(f"{home}: expected a run of {loaded.name} with a schema. Received: none; `headrace run {spec}` first")
+    raise HeadraceError(
+        f"{home}: expected a run of {loaded.name} with a schema. Received: none; `headrace run {spec}` first"
+    )

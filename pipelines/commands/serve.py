@@ -15,7 +15,9 @@ from headrace.serving.settings import MAX_BODY
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
-@click.option("--max-body", type=click.IntRange(min=1), default=MAX_BODY, show_default=True, help="Bytes of a request at most.")
+@click.option(
+    "--max-body", type=click.IntRange(min=1), default=MAX_BODY, show_default=True, help="Bytes of a request at most."
+)
 @click.option("--access-log", is_flag=True, help="A line per request.")
 @home_option
 def command(model: str, host: str, port: int, workers: int, max_body: int, access_log: bool, home: Path) -> None:

@@ -25,11 +25,22 @@ def command(run: str, as_json: bool, home: Path) -> None:
     found = outcome(result)
     if as_json:
         tasks = {
-            task.path: {"state": task.state, "seconds": task.seconds, "cached": task.cached, "outputs": dict(task.outputs)}
+            task.path: {
+                "state": task.state,
+                "seconds": task.seconds,
+                "cached": task.cached,
+                "outputs": dict(task.outputs),
+            }
             for task in result.tasks.values()
             if task.leaf
         }
-        value = {"run": result.id, "name": result.name, "state": result.state, "seconds": result.seconds, "tasks": tasks}
+        value = {
+            "run": result.id,
+            "name": result.name,
+            "state": result.state,
+            "seconds": result.seconds,
+            "tasks": tasks,
+        }
         click.echo(json.dumps({**value, **found.as_json()}, indent=2))
         return
     width = max((len(task.path) for task in result.tasks.values()), default=0)

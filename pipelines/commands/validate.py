@@ -16,4 +16,7 @@ def command(spec: Path) -> None:
     from headrace.pipelines.check import check_spec
 
     checked, head = check_spec(spec)
-    click.echo(f"{spec}: fine. {checked.task} of `{checked.data.label.name}` from {head.num_columns} columns of {checked.data.source}")
+    click.echo(
+        f"{spec}: fine. {checked.task} of `{checked.data.label.name}` from {head.num_columns} columns of "
+        f"{checked.data.source}"
+    )

@@ -58,9 +58,7 @@ class Catalogue:
                 inputs[name].append((record.digest, record.metadata))
         command = self.command(component)
         outputs = [f"{n}:{kind}" for n, kind in component.output_parameters.items()]
-        outputs += [
-            f"{n}:{spec.schema.get('schemaTitle', '')}" for n, spec in component.output_artifacts.items()
-        ]
+        outputs += [f"{n}:{spec.schema.get('schemaTitle', '')}" for n, spec in component.output_artifacts.items()]
         return digests.cache_key(
             environment=self._environment_digest(self.environment(component)),
             command=("python",) if command.source is not None else executor.command,
@@ -134,8 +132,4 @@ def _leaves(graph: Graph, component: Component) -> list[Component]:
     """The container components inside a component."""
     if component.dag is None:
         return [component] if component.executor and component.executor.kind == "container" else []
-    return [
-        leaf
-        for task in component.dag.tasks.values()
-        for leaf in _leaves(graph, graph.components[task.component])
-    ]
+    return [leaf for task in component.dag.tasks.values() for leaf in _leaves(graph, graph.components[task.component])]

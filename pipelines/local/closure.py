@@ -122,9 +122,7 @@ class Closures:
         """Our modules that are reached, and the names of others'; `always`: by imports at top level."""
         modules: dict[str, Path] = {}
         outside: dict[str, None] = {}
-        todo = [
-            ("", module, names) for module, names, _ in reversed(imports)
-        ]  # importing package, module, names
+        todo = [("", module, names) for module, names, _ in reversed(imports)]  # importing package, module, names
         while todo:
             package, module, names = todo.pop()
             name = _absolute(package, module)
@@ -140,9 +138,7 @@ class Closures:
                 modules[candidate] = file
                 if file.suffix == ".py":
                     inner = candidate if file.name == "__init__.py" else candidate.rpartition(".")[0]
-                    todo += [
-                        (inner, m, n) for m, n, top in reversed(self._read(file)[1]) if top or not always
-                    ]
+                    todo += [(inner, m, n) for m, n, top in reversed(self._read(file)[1]) if top or not always]
         return modules, outside
 
     def _digest(self, source: str, modules: Mapping[str, Path]) -> tuple[str, tuple[Path, ...]]:

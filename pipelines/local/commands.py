@@ -34,11 +34,7 @@ def recognize(command: Sequence[str], args: Sequence[str]) -> Command:
         words = words[3:]
     if len(words) == 4 and words[0] in ("sh", "bash") and words[1].startswith("-") and _EXECUTOR in words[2]:
         return Command(True, words[3], tuple(args), tuple(installs))
-    if (
-        len(words) >= 3
-        and re.fullmatch(r"(?:.*/)?python[\d.]*", words[0])
-        and words[1:3] == ["-m", _EXECUTOR]
-    ):
+    if len(words) >= 3 and re.fullmatch(r"(?:.*/)?python[\d.]*", words[0]) and words[1:3] == ["-m", _EXECUTOR]:
         return Command(True, None, (*words[3:], *args), tuple(installs))
     return Command(False, None, (*words, *args), tuple(installs))
 
@@ -49,11 +45,7 @@ def _packages(script: str) -> list[str]:
     for match in _INSTALLED.finditer(script):
         for word in match.group(1).split():
             name = word.strip("'\"")
-            if (
-                name.startswith("-")
-                or "python_version" in name
-                or re.match(r"(kfp|typing-extensions)\b", name)
-            ):
+            if name.startswith("-") or "python_version" in name or re.match(r"(kfp|typing-extensions)\b", name):
                 continue
             found.append(name)
     return found

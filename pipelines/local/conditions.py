@@ -102,9 +102,7 @@ class _Parser:
 
     def _error(self, position: int, what: str) -> ConditionError:
         rest = self.text[position : position + 30]
-        return ConditionError(
-            f"expected a condition in CEL. Received: `{self.text}`, with {what} at `{rest}`"
-        )
+        return ConditionError(f"expected a condition in CEL. Received: `{self.text}`, with {what} at `{rest}`")
 
     def parse(self) -> Condition:
         try:
@@ -182,9 +180,7 @@ class _Parser:
             self._expect("op", ")")
             convert = _CONVERSIONS[token]
             return lambda p: convert(inner(p))
-        raise self._error(
-            position, "a value expected" if kind == "end" else f"`{token}`, which is not known here,"
-        )
+        raise self._error(position, "a value expected" if kind == "end" else f"`{token}`, which is not known here,")
 
     def _parameter(self) -> Evaluator:
         self._expect("op", ".")

@@ -54,8 +54,7 @@ class Environments:
         prefix = self.prefixes[name]
         if not (prefix / "bin" / "python").exists():
             raise UnknownEnvironment(
-                f"expected the environment `{name}` at {prefix}. Received: no Python there. "
-                "`make setup` builds it."
+                f"expected the environment `{name}` at {prefix}. Received: no Python there. `make setup` builds it."
             )
         return prefix
 

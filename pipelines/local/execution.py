@@ -262,9 +262,7 @@ class Workers:
                         settings.home, settings.run_id, job.node.path, job.attempt, job.node.component
                     )
             except HeadraceError as problem:
-                error = TaskError(
-                    type(problem).__name__, str(problem), user=True, exit_code=problem.exit_code
-                )
+                error = TaskError(type(problem).__name__, str(problem), user=True, exit_code=problem.exit_code)
         shutil.rmtree(job.attempt.folder, ignore_errors=True)
         self._on_done(job, Outcome(error, outputs, artifacts, max_rss_kib))
 
@@ -304,10 +302,7 @@ class Workers:
         """The next moment at which something is due."""
         moments = [limit]
         moments += [
-            m
-            for job in self._jobs.values()
-            for m in (job.deadline if not job.ended_by else None, job.kill_at)
-            if m
+            m for job in self._jobs.values() for m in (job.deadline if not job.ended_by else None, job.kill_at) if m
         ]
         if self._later:
             moments.append(self._later[0][0])

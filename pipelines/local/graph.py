@@ -134,8 +134,7 @@ def read_graph(ir: Mapping[str, Any]) -> Graph:
     executors = ir["deploymentSpec"].get("executors", {})
     notices: list[str] = []
     components = {
-        name: _component(name, spec, executors, notices)
-        for name, spec in (ir.get("components") or {}).items()
+        name: _component(name, spec, executors, notices) for name, spec in (ir.get("components") or {}).items()
     }
     root = _component("root", ir["root"], executors, notices)
     for component in (root, *components.values()):
@@ -144,17 +143,13 @@ def read_graph(ir: Mapping[str, Any]) -> Graph:
     return Graph(name, components, root, tuple(dict.fromkeys(notices)))
 
 
-def _component(
-    name: str, spec: Mapping[str, Any], executors: Mapping[str, Any], notices: list[str]
-) -> Component:
+def _component(name: str, spec: Mapping[str, Any], executors: Mapping[str, Any], notices: list[str]) -> Component:
     inputs, outputs = spec.get("inputDefinitions", {}), spec.get("outputDefinitions", {})
     executor = None
     if "executorLabel" in spec:
         label = spec["executorLabel"]
         if label not in executors:
-            raise UnsupportedPipeline(
-                f"{name}: expected an executor named {label}. Received: none in deploymentSpec"
-            )
+            raise UnsupportedPipeline(f"{name}: expected an executor named {label}. Received: none in deploymentSpec")
         executor = _executor(name, executors[label], notices)
     elif "dag" not in spec:
         raise UnsupportedPipeline(f"{name}: expected an executor or a dag. Received: neither")
@@ -171,8 +166,7 @@ def _component(
         },
         artifacts=_artifacts(inputs),
         output_parameters={
-            n: str(p.get("parameterType", p.get("type", "")))
-            for n, p in outputs.get("parameters", {}).items()
+            n: str(p.get("parameterType", p.get("type", ""))) for n, p in outputs.get("parameters", {}).items()
         },
         output_artifacts=_artifacts(outputs),
         executor=executor,
@@ -210,9 +204,7 @@ def _executor(name: str, spec: Mapping[str, Any], notices: list[str]) -> Executo
         notices.append(f"{name.removeprefix('comp-')}: its accelerator request means nothing on this machine")
     words = (*container.get("command", ()), *container.get("args", ()))
     if any("workspace_path" in word or "/kfp-workspace" in word for word in words):
-        raise UnsupportedPipeline(
-            f"{name}: expected a component without a workspace. Received: one that uses it"
-        )
+        raise UnsupportedPipeline(f"{name}: expected a component without a workspace. Received: one that uses it")
     return Executor(
         kind="container",
         image=str(container.get("image", "")),
@@ -298,9 +290,7 @@ def _parameter_source(task: str, name: str, spec: Mapping[str, Any]) -> Source:
         return Source("parent", name=spec["componentInputParameter"], selector=selector)
     if "taskOutputParameter" in spec:
         output = spec["taskOutputParameter"]
-        return Source(
-            "task", name=output["producerTask"], key=output["outputParameterKey"], selector=selector
-        )
+        return Source("task", name=output["producerTask"], key=output["outputParameterKey"], selector=selector)
     if "taskFinalStatus" in spec:
         return Source("status", name=spec["taskFinalStatus"]["producerTask"])
     raise UnsupportedPipeline(f"{task}: expected a source for the parameter `{name}`. Received: {dict(spec)}")

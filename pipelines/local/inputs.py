@@ -37,8 +37,7 @@ def pipeline_parameters(graph: Graph, given: Mapping[str, Any]) -> dict[str, Any
     known = graph.root.parameters
     if unknown := sorted(set(given) - set(known)):
         raise InputError(
-            f"expected parameters of {graph.name} among {', '.join(known) or 'none'}. "
-            f"Received: {', '.join(unknown)}"
+            f"expected parameters of {graph.name} among {', '.join(known) or 'none'}. Received: {', '.join(unknown)}"
         )
     required = [name for name, artifact in graph.root.artifacts.items() if not artifact.optional]
     if required:
@@ -114,15 +113,11 @@ def group_outputs(node: Node) -> tuple[dict[str, Any], Artifacts]:
     dag = node.component.dag
     assert dag is not None
     parameters = {name: [values[name] for values, _ in each if name in values] for name in dag.parameters}
-    artifacts = {
-        name: tuple(record for _, found in each for record in found.get(name, ())) for name in dag.artifacts
-    }
+    artifacts = {name: tuple(record for _, found in each for record in found.get(name, ())) for name in dag.artifacts}
     return parameters, artifacts
 
 
-def dag_outputs(
-    scope: Scope, component: Component, cast_them: bool = True
-) -> tuple[dict[str, Any], Artifacts]:
+def dag_outputs(scope: Scope, component: Component, cast_them: bool = True) -> tuple[dict[str, Any], Artifacts]:
     """The outputs of one opened DAG: of several sources (OneOf), the first that has a value."""
     parameters, artifacts = {}, {}
     for name, sources in scope.dag.parameters.items():
@@ -191,19 +186,13 @@ def _select(value: Any, selector: str, where: str) -> Any:
     try:
         value = json.loads(value) if isinstance(value, str) else value
         for step in _STEP.finditer(match.group(1)):
-            value = (
-                value[int(step.group(3))] if step.group(3) else value[step.group(1) or step.group(2) or ""]
-            )
+            value = value[int(step.group(3))] if step.group(3) else value[step.group(1) or step.group(2) or ""]
     except (ValueError, LookupError, TypeError):
-        raise InputError(
-            f"{where}: expected an item with {match.group(1)}. Received: {shown(value)}"
-        ) from None
+        raise InputError(f"{where}: expected an item with {match.group(1)}. Received: {shown(value)}") from None
     return value
 
 
-def _with_defaults(
-    component: Component, given: dict[str, Any], where: str, later: str = ""
-) -> dict[str, Any]:
+def _with_defaults(component: Component, given: dict[str, Any], where: str, later: str = "") -> dict[str, Any]:
     """Casts what is given, adds defaults; `later` is an input that comes with each iteration of a loop."""
     complete = dict(given)
     for name, declared in component.parameters.items():
@@ -213,15 +202,11 @@ def _with_defaults(
             if declared.has_default and declared.default is not None:
                 complete[name] = cast(tidy(declared.default), declared.type, f"{where}: default of `{name}`")
             elif (
-                not declared.optional
-                and not declared.has_default
-                and name != later
-                and declared.type != "TASK_CONFIG"
+                not declared.optional and not declared.has_default and name != later and declared.type != "TASK_CONFIG"
             ):
                 what = "null" if name in given else "none"
                 raise InputError(
-                    f"{where}: expected a value for the parameter `{name}` ({declared.type}). "
-                    f"Received: {what}"
+                    f"{where}: expected a value for the parameter `{name}` ({declared.type}). Received: {what}"
                 )
         else:
             complete[name] = cast(value, declared.type, f"{where}: `{name}`")
@@ -235,9 +220,7 @@ def _dispensable(component: Component, name: str) -> bool:
 
 def _missing(node: Node, name: str, source: Source) -> InputError:
     if source.kind == "parent":
-        return InputError(
-            f"{node.path}: expected a value for `{name}`. Received: none from `{source.name}` outside"
-        )
+        return InputError(f"{node.path}: expected a value for `{name}`. Received: none from `{source.name}` outside")
     producer = node.scope.nodes[source.name]
     return InputError(
         f"{node.path}: expected the output `{source.key}` of {source.name} for its input `{name}`. "

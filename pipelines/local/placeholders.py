@@ -20,9 +20,7 @@ class PlaceholderError(HeadraceError):
     """A placeholder that names what the task does not have, or a kind that is not known."""
 
 
-def resolve_command(
-    words: Sequence[str], executor_input: Mapping[str, Any], constants: Mapping[str, str]
-) -> list[str]:
+def resolve_command(words: Sequence[str], executor_input: Mapping[str, Any], constants: Mapping[str, str]) -> list[str]:
     """A container's command or arguments with every placeholder resolved.
 
     `constants` are the placeholders without a key, such as `{{$.pipeline_job_name}}`. A word that is an
@@ -98,9 +96,7 @@ def _structure(node: Any, executor_input: Mapping[str, Any], constants: Mapping[
     if isinstance(node, list):
         return [word for item in node for word in _structure(item, executor_input, constants)]
     if "Concat" in node:
-        return [
-            "".join(word for item in node["Concat"] for word in _structure(item, executor_input, constants))
-        ]
+        return ["".join(word for item in node["Concat"] for word in _structure(item, executor_input, constants))]
     if "IfPresent" in node:
         choice = node["IfPresent"]
         branch = choice.get("Then") if _present(choice["InputName"], executor_input) else choice.get("Else")

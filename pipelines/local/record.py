@@ -126,9 +126,7 @@ class Record:
                 ),
             )
 
-    def finish_run(
-        self, run_id: str, state: str, error: str = "", outputs: Mapping[str, Any] | None = None
-    ) -> None:
+    def finish_run(self, run_id: str, state: str, error: str = "", outputs: Mapping[str, Any] | None = None) -> None:
         with self.transaction():
             self._db.execute(
                 "UPDATE runs SET state = ?, finished = ?, error = ?, outputs = ? WHERE id = ?",
@@ -192,23 +190,18 @@ class Record:
 
     def cached(self, key: str) -> tuple[bool, dict[str, Any], dict[str, tuple[ArtifactRecord, ...]]] | None:
         """(reusable, output parameters, output artifacts) stored under a key."""
-        row = self._db.execute(
-            "SELECT reusable, outputs, artifacts FROM cache WHERE key = ?", (key,)
-        ).fetchone()
+        row = self._db.execute("SELECT reusable, outputs, artifacts FROM cache WHERE key = ?", (key,)).fetchone()
         if not row:
             return None
         artifacts = {
-            name: tuple(ArtifactRecord(**a) for a in items)
-            for name, items in json.loads(row["artifacts"]).items()
+            name: tuple(ArtifactRecord(**a) for a in items) for name, items in json.loads(row["artifacts"]).items()
         }
         return bool(row["reusable"]), json.loads(row["outputs"]), artifacts
 
     def imports(self) -> dict[str, Imports]:
         """What is known of source files, by the hash of their content."""
         return {
-            row["content"]: tuple(
-                (module, tuple(names), top) for module, names, top in json.loads(row["imports"])
-            )
+            row["content"]: tuple((module, tuple(names), top) for module, names, top in json.loads(row["imports"]))
             for row in self._db.execute("SELECT content, imports FROM code")
         }
 
@@ -220,9 +213,7 @@ class Record:
 
     def unfinished(self) -> list[tuple[str, Owner]]:
         """The runs recorded as running, with the process that ran them."""
-        rows = self._db.execute(
-            "SELECT id, pid, pid_started, boot FROM runs WHERE state = ?", (results.RUNNING,)
-        )
+        rows = self._db.execute("SELECT id, pid, pid_started, boot FROM runs WHERE state = ?", (results.RUNNING,))
         return [(r["id"], Owner(r["pid"], r["pid_started"], r["boot"])) for r in rows]
 
     def interrupted(self, run_id: str) -> None:
@@ -264,15 +255,12 @@ class Record:
         if run_id == "latest":
             rows = self._db.execute("SELECT * FROM runs ORDER BY started DESC, id DESC LIMIT 1").fetchall()
         else:
-            rows = self._db.execute(
-                "SELECT * FROM runs WHERE substr(id, 1, ?) = ?", (len(run_id), run_id)
-            ).fetchall()
+            rows = self._db.execute("SELECT * FROM runs WHERE substr(id, 1, ?) = ?", (len(run_id), run_id)).fetchall()
             rows = [r for r in rows if r["id"] == run_id] or rows
         if len(rows) != 1:
             found = "none" if not rows else ", ".join(r["id"] for r in rows[:5])
             raise RecordError(
-                f"expected one run named {run_id!r} in {self.file}. Received: {found}. "
-                "`headrace runs` lists them."
+                f"expected one run named {run_id!r} in {self.file}. Received: {found}. `headrace runs` lists them."
             )
         row = rows[0]
         return RunResult(
@@ -358,8 +346,6 @@ def load_run(home: Path, run_id: str) -> RunResult:
         RecordError: no such run.
     """
     if not (home / "runs.db").exists():
-        raise RecordError(
-            f"expected runs recorded in {home}. Received: none there yet. `headrace run SPEC` makes one."
-        )
+        raise RecordError(f"expected runs recorded in {home}. Received: none there yet. `headrace run SPEC` makes one.")
     with contextlib.closing(Record(home)) as record:
         return record.run(run_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +73,13 @@ class TaskResult:
     started: float = 0.0  # seconds since the epoch
     max_rss_kib: int = 0
 
+    @property
+    def label(self) -> str:
+        """What a person calls it: its path in display names, without the groups that KFP made up."""
+        groups = self.path.split("/")[:-1]
+        shown = [group for group in groups if not re.fullmatch(r"(condition(-branches)?|exit-handler)-\d+", group)]
+        return "/".join([*shown, self.name])
+
 
 @dataclass(frozen=True)
 class RunSummary:
@@ -120,9 +128,7 @@ class RunResult:
         return {
             f"{task.path}/{artifact.name}": artifact.path
             for task, artifact in self._artifacts()
-            if artifact.type in ("system.HTML", "system.Markdown")
-            and artifact.path
-            and artifact.path.exists()
+            if artifact.type in ("system.HTML", "system.Markdown") and artifact.path and artifact.path.exists()
         }
 
     def failed(self) -> list[TaskResult]:
@@ -131,6 +137,4 @@ class RunResult:
         return sorted(failed, key=lambda t: t.started + t.seconds)
 
     def _artifacts(self) -> list[tuple[TaskResult, ArtifactRecord]]:
-        return [
-            (t, a) for t in self.tasks.values() if t.leaf for items in t.artifacts.values() for a in items
-        ]
+        return [(t, a) for t in self.tasks.values() if t.leaf for items in t.artifacts.values() for a in items]

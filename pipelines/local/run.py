@@ -211,15 +211,11 @@ class Run:
     def _notices(self) -> None:
         notices = list(self._graph.notices)
         leaves = [c for c in self._graph.components.values() if c.executor and c.executor.kind == "container"]
-        if plain := sorted(
-            {c.executor.image for c in leaves if c.executor and is_plain_python(c.executor.image)}
-        ):
+        if plain := sorted({c.executor.image for c in leaves if c.executor and is_plain_python(c.executor.image)}):
             notices.append(f"components on {', '.join(plain)} run in the environment `main`")
         installs = sorted({package for c in leaves for package in self._catalogue.command(c).installs})
         if installs:
-            notices.append(
-                f"nothing is installed at run time; the environment must have {', '.join(installs)}"
-            )
+            notices.append(f"nothing is installed at run time; the environment must have {', '.join(installs)}")
         for notice in notices:
             self._tell(events.NOTICE, notice)
 

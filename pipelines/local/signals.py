@@ -22,7 +22,7 @@ class Wakeable(Protocol):
 
 @contextlib.contextmanager
 def caught(seen: list[int], waiting: Wakeable) -> Iterator[None]:
-    """Within the block, a signal is appended to `seen` and wakes `waiting`; only the main thread can do so."""
+    """Within the block, a signal is appended to `seen` and wakes `waiting`; in the main thread only."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

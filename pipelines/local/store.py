@@ -89,9 +89,7 @@ def prepare(
     executor_input = {
         "inputs": inputs,
         "outputs": {
-            "parameters": {
-                name: {"outputFile": str(place.parameter(name))} for name in component.output_parameters
-            },
+            "parameters": {name: {"outputFile": str(place.parameter(name))} for name in component.output_parameters},
             "artifacts": {
                 name: {
                     "artifacts": [
@@ -145,9 +143,7 @@ def _executor_output(attempt: Attempt, path: str) -> dict[str, Any]:
     except ValueError as error:
         raise OutputError(f"{path}: expected JSON in the executor's output file. Received: {error}") from None
     if not isinstance(said, dict):
-        raise OutputError(
-            f"{path}: expected a mapping in the executor's output file. Received: {type(said).__name__}"
-        )
+        raise OutputError(f"{path}: expected a mapping in the executor's output file. Received: {type(said).__name__}")
     return said
 
 
@@ -172,9 +168,7 @@ def _artifacts(
     return tuple(_artifact(name, spec, item, outputs, final) for item in items)
 
 
-def _artifact(
-    name: str, spec: Artifact, said: Mapping[str, Any], outputs: Path, final: Path
-) -> ArtifactRecord:
+def _artifact(name: str, spec: Artifact, said: Mapping[str, Any], outputs: Path, final: Path) -> ArtifactRecord:
     uri = str(said.get("custom_path") or said.get("uri") or outputs / name)
     digest: str | None = None
     files = size = 0

@@ -77,14 +77,10 @@ class PlainView:
         if task is None or not task.leaf:
             return ""
         if event.kind == events.TASK_STARTED:
-            return (
-                f"{task.path}: started"
-                if task.attempts == 1
-                else f"{task.path}: started, attempt {task.attempts}"
-            )
+            return f"{task.label}: started" if task.attempts == 1 else f"{task.label}: started, attempt {task.attempts}"
         if event.kind == events.TASK_RETRIED:
-            return f"{task.path}: attempt {task.attempts} failed ({first_line(event.message)}), trying again"
-        return f"{task.path}: {task_text(task)}" if event.kind == events.TASK_FINISHED else ""
+            return f"{task.label}: attempt {task.attempts} failed ({first_line(event.message)}), trying again"
+        return f"{task.label}: {task_text(task)}" if event.kind == events.TASK_FINISHED else ""
 
     def close(self) -> None:
         """Nothing to put away."""
@@ -102,20 +98,16 @@ class LiveView:
         self._tasks: dict[str, TaskResult] = {}
         self._console = Console(file=stream)
         # No thread of its own: the runner ticks.
-        self._live = Live(
-            console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
-        )
+        self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
         self._open = False
 
     def __call__(self, event: events.Event) -> None:
         if event.kind == events.RUN_STARTED:
-            self._console.print(
-                f"run {event.run} of {event.message}", style="dim", markup=False, highlight=False
-            )
+            self._console.print(f"run {event.run} of {event.message}", style="dim", markup=False, highlight=False)
             self._live.start()
             self._open = True
         elif event.kind in (events.NOTICE, events.TASK_RETRIED):
-            about = f"{event.task.path}: trying again: " if event.task else "note: "
+            about = f"{event.task.label}: trying again: " if event.task else "note: "
             self._console.print(about + first_line(event.message), style="dim", markup=False, highlight=False)
         elif event.task is not None and event.task.leaf:
             self._tasks[event.task.path] = event.task
@@ -136,7 +128,7 @@ class LiveView:
         for task in self._shown():
             sign, style = _SIGNS.get(task.state, ("?", ""))
             text = task_text(task) if task.state != RUNNING else seconds_text(now - task.started)
-            table.add_row(Text(sign, style), Text(task.path), Text(text, "dim"))
+            table.add_row(Text(sign, style), Text(task.label), Text(text, "dim"))
         return table
 
     def _shown(self) -> list[TaskResult]:
@@ -169,14 +161,12 @@ def failure_text(result: RunResult, debug: bool = False) -> str:
         error = task.error
         assert error is not None
         if error.user and not debug:
-            parts.append(
-                error.message if error.message.startswith(task.path) else f"{task.path}: {error.message}"
-            )
+            parts.append(error.message if error.message.startswith(task.path) else f"{task.label}: {error.message}")
             continue
         body = error.trace.rstrip() or _log_end(task.log)
         told = "" if error.trace else f": {error.message}"
         where = f"\nlog: {task.log}" if task.log else ""
-        parts.append(f"{body}\n{task.path} failed{told}{where}".strip())
+        parts.append(f"{body}\n{task.label} failed{told}{where}".strip())
     if result.error:
         parts.append(result.error)
     return "\n\n".join(parts)
@@ -189,9 +179,7 @@ def summary_text(result: RunResult) -> str:
     said = [f"{len(leaves)} task{'' if len(leaves) == 1 else 's'}"]
     if cached := sum(task.cached for task in leaves):
         said.append(f"{cached} cached")
-    said += [
-        f"{counts[state]} {_WORDS[state].lower()}" for state in (FAILED, SKIPPED, CANCELLED) if counts[state]
-    ]
+    said += [f"{counts[state]} {_WORDS[state].lower()}" for state in (FAILED, SKIPPED, CANCELLED) if counts[state]]
     return f"{result.name} {result.id}: {result.state} in {seconds_text(result.seconds)} ({', '.join(said)})"
 
 

@@ -259,9 +259,7 @@ def run_python(words: list[str]) -> tuple[int, dict[str, Any] | None]:
 
     main = types.ModuleType("__main__")
     main.__file__ = executor.__file__
-    main.__spec__ = (
-        executor.__spec__
-    )  # by this, multiprocessing and loky find what to import in their workers
+    main.__spec__ = executor.__spec__  # by this, multiprocessing and loky find what to import in their workers
     vars(main)["__builtins__"] = __builtins__
     sys.modules["__main__"] = main
     sys.argv = [executor.__file__, *words]

@@ -57,7 +57,14 @@ def trained(tmp_path, classes: int, construct: dict[str, str]):
     onnx.save(merge(encoder_graph(INPUTS), construct_graph(INPUTS, construct)), tmp_path / "transform.onnx")
     features = run_graph(open_graph(tmp_path / "transform.onnx"), rows, INPUTS)
     y = label(rows, classes)
-    fitted = fit((features[:600], y[:600]), (features[600:], y[600:]), [str(i) for i in range(features.shape[1])], classes, PARAMETERS, 0)
+    fitted = fit(
+        (features[:600], y[:600]),
+        (features[600:], y[600:]),
+        [str(i) for i in range(features.shape[1])],
+        classes,
+        PARAMETERS,
+        0,
+    )
     graphs = export(fitted.booster, INPUTS, construct, signature(classes).output)
     onnx.save(graphs.model, tmp_path / "model.onnx")
     onnx.save(graphs.matrix, tmp_path / "matrix.onnx")
@@ -69,7 +76,12 @@ def trained(tmp_path, classes: int, construct: dict[str, str]):
 def test_graphs_answer_as_the_trees_do(tmp_path, classes, construct):
     booster, rows = trained(tmp_path, classes, construct)
     parity = check_parity(
-        booster, tmp_path / "transform.onnx", tmp_path / "model.onnx", tmp_path / "matrix.onnx", signature(classes), rows
+        booster,
+        tmp_path / "transform.onnx",
+        tmp_path / "model.onnx",
+        tmp_path / "matrix.onnx",
+        signature(classes),
+        rows,
     )
     assert parity.rows > rows.num_rows  # the difficult rows were among them
     answers = run_graph(open_graph(tmp_path / "model.onnx"), rows, INPUTS)
@@ -85,7 +97,9 @@ def test_a_graph_that_answers_otherwise_fails(tmp_path):
     weights.floats[0] += 0.5
     onnx.save(model, tmp_path / "matrix.onnx")
     with pytest.raises(ExportError, match=r"expected matrix.onnx to answer as the trained model does"):
-        check_parity(booster, tmp_path / "transform.onnx", tmp_path / "model.onnx", tmp_path / "matrix.onnx", signature(2), rows)
+        check_parity(
+            booster, tmp_path / "transform.onnx", tmp_path / "model.onnx", tmp_path / "matrix.onnx", signature(2), rows
+        )
 
 
 def test_a_label_that_cannot_be_learned_is_exported_too(tmp_path):
@@ -99,7 +113,9 @@ def test_a_label_that_cannot_be_learned_is_exported_too(tmp_path):
     graphs = export(booster, INPUTS, {}, "probabilities")
     onnx.save(graphs.model, tmp_path / "model.onnx")
     onnx.save(graphs.matrix, tmp_path / "matrix.onnx")
-    check_parity(booster, tmp_path / "transform.onnx", tmp_path / "model.onnx", tmp_path / "matrix.onnx", signature(2), rows)
+    check_parity(
+        booster, tmp_path / "transform.onnx", tmp_path / "model.onnx", tmp_path / "matrix.onnx", signature(2), rows
+    )
 
 
 def test_difficult_rows_stand_on_the_thresholds(tmp_path):

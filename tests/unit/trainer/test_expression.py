@@ -97,7 +97,9 @@ NUMBERS = st.recursive(
         st.tuples(inner, st.sampled_from(["<", "<=", ">", ">=", "==", "!="]), inner, inner).map(
             lambda t: f"({t[3]} if {t[0]} {t[1]} {t[2]} else 1)"
         ),
-        st.tuples(inner, inner).map(lambda t: f'({t[0]} if (plan == "rare" or not new) and is_missing(plan) == 0 else {t[1]})'),
+        st.tuples(inner, inner).map(
+            lambda t: f'({t[0]} if (plan == "rare" or not new) and is_missing(plan) == 0 else {t[1]})'
+        ),
     ),
     max_leaves=5,
 )

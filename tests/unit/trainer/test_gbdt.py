@@ -45,7 +45,10 @@ def test_hardened_thresholds_are_float32():
 def test_a_value_that_was_never_missing_in_training_goes_with_the_majority():
     x, y = rows()
     tree = lgb.train({"objective": "binary", "verbosity": -1, "num_leaves": 2}, lgb.Dataset(x[:, :1], y), 1)
-    larger = max(tree.dump_model()["tree_info"][0]["tree_structure"].items(), key=lambda i: i[1].get("leaf_count", 0) if isinstance(i[1], dict) else -1)
+    larger = max(
+        tree.dump_model()["tree_info"][0]["tree_structure"].items(),
+        key=lambda i: i[1].get("leaf_count", 0) if isinstance(i[1], dict) else -1,
+    )
     hardened = harden(tree, 1)
     missing = hardened.predict(np.full((1, 1), np.nan), raw_score=True)[0]
     assert np.isclose(missing, larger[1]["leaf_value"])

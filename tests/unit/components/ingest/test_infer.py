@@ -50,7 +50,9 @@ def test_time_zones_are_taken_to_utc():
 def test_a_slip_in_a_numeric_column_is_noted():
     table = pa.table({"age": pa.array([*map(str, range(99)), "n.a."]), "plan": pa.array(["a"] * 100)})
     _, notes = infer_types(table)
-    assert notes == ["`age` stays text: 1.00% of its values are no numbers ('n.a.'); list them in data.null_values if they mean missing"]
+    assert notes == [
+        "`age` stays text: 1.00% of its values are no numbers ('n.a.'); list them in data.null_values if they mean missing"
+    ]
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(-(10**17), 10**17)), min_size=1))

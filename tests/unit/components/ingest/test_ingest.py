@@ -70,7 +70,12 @@ def test_bad_input_is_refused_in_one_line_and_leaves_nothing(tmp_path, case):
 
 @pytest.mark.parametrize(
     ("source", "message"),
-    [("none.csv", "no such file"), (".", "expected a file. Received: a folder"), ("a.xlsx", "Received: .xlsx"), ("*.parquet", "expected files that match")],
+    [
+        ("none.csv", "no such file"),
+        (".", "expected a file. Received: a folder"),
+        ("a.xlsx", "Received: .xlsx"),
+        ("*.parquet", "expected files that match"),
+    ],
 )
 def test_a_source_that_is_none(tmp_path, source, message):
     (tmp_path / "a.xlsx").touch()
@@ -142,7 +147,11 @@ def test_classes_are_in_the_order_of_numbers(tmp_path):
 
 def test_parquet_gives_what_csv_gives(tmp_path):
     from_csv = run(tmp_path, table())
-    columns = {"id": list(range(100)), "y": pa.array([str(i % 2) for i in range(100)]).dictionary_encode(), "x": [round(i / 3, 3) for i in range(100)]}
+    columns = {
+        "id": list(range(100)),
+        "y": pa.array([str(i % 2) for i in range(100)]).dictionary_encode(),
+        "x": [round(i / 3, 3) for i in range(100)],
+    }
     pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
     ingest(str(tmp_path / "rows.parquet"), "sha256:0", "classification", spec(), tmp_path / "other")
     other = Dataset.open(tmp_path / "other")
@@ -171,7 +180,9 @@ def test_several_files_are_typed_together(tmp_path):
 def test_files_of_other_columns_are_refused(tmp_path):
     (tmp_path / "a.csv").write_text(table())
     (tmp_path / "b.csv").write_text(table("id,y,z"))
-    with pytest.raises(HeadraceError, match=r"expected files with the same columns. Received: a difference in \['x', 'z'\]"):
+    with pytest.raises(
+        HeadraceError, match=r"expected files with the same columns. Received: a difference in \['x', 'z'\]"
+    ):
         ingest(str(tmp_path / "*.csv"), "sha256:0", "classification", spec(), tmp_path / "snapshot")
 
 

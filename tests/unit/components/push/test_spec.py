@@ -23,8 +23,8 @@ def test_a_strategy_of_a_later_version_is_refused_before_its_settings(
     assert "expected `replace`, which this version has. Received: " + repr(strategy) in error["msg"]
 
 
-def test_an_unknown_field_is_refused_with_the_nearest() -> None:
-    with pytest.raises(ValidationError, match="unknown field `endpont`; did you mean `endpoint`"):
+def test_an_unknown_field_is_refused() -> None:
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
         DeploySpec(endpont="churn")
 
 

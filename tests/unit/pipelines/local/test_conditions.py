@@ -133,18 +133,12 @@ leaves = names.map(lambda n: (f"inputs.parameter_values['{n}'] == true", lambda 
 def _combine(inner):
     return st.one_of(
         inner.map(lambda e: (f"!({e[0]})", lambda v: not e[1](v))),
-        st.tuples(inner, inner).map(
-            lambda e: (f"({e[0][0]}) && ({e[1][0]})", lambda v: e[0][1](v) and e[1][1](v))
-        ),
-        st.tuples(inner, inner).map(
-            lambda e: (f"({e[0][0]}) || ({e[1][0]})", lambda v: e[0][1](v) or e[1][1](v))
-        ),
+        st.tuples(inner, inner).map(lambda e: (f"({e[0][0]}) && ({e[1][0]})", lambda v: e[0][1](v) and e[1][1](v))),
+        st.tuples(inner, inner).map(lambda e: (f"({e[0][0]}) || ({e[1][0]})", lambda v: e[0][1](v) or e[1][1](v))),
     )
 
 
-@given(
-    st.recursive(leaves, _combine, max_leaves=12), st.fixed_dictionaries({n: st.booleans() for n in "abc"})
-)
+@given(st.recursive(leaves, _combine, max_leaves=12), st.fixed_dictionaries({n: st.booleans() for n in "abc"}))
 def test_logic_is_that_of_the_same_expression_in_python(expression, values):
     text, expected = expression
     assert parse(text).evaluate(values) is expected(values)

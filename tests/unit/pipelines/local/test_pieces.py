@@ -138,9 +138,7 @@ def test_the_whole_executor_input():
 
 def test_a_lone_placeholder_keeps_its_type():
     assert resolve_value("{{$.inputs.parameters['n']}}", INPUT, CONSTANTS) == 3
-    assert resolve_value(
-        ["{{$.inputs.parameters['l']}}", {"k": "{{$.pipeline_job_name}}"}], INPUT, CONSTANTS
-    ) == [
+    assert resolve_value(["{{$.inputs.parameters['l']}}", {"k": "{{$.pipeline_job_name}}"}], INPUT, CONSTANTS) == [
         [1, "a"],
         {"k": "churn"},
     ]
@@ -193,9 +191,7 @@ def test_a_containerized_component():
     assert (found.python, found.source, list(found.words)) == (True, None, ARGS)
 
 
-@pytest.mark.parametrize(
-    "command", [["sh", "-c", 'echo "$0" "$@"'], ["python3", "-m", "trainer.task"], ["./run"], []]
-)
+@pytest.mark.parametrize("command", [["sh", "-c", 'echo "$0" "$@"'], ["python3", "-m", "trainer.task"], ["./run"], []])
 def test_programs_are_left_as_they_are(command):
     found = recognize(command, ["a"])
     assert (found.python, list(found.words)) == (False, [*command, "a"])
@@ -300,12 +296,7 @@ def test_digests_of_trees(tmp_path):
 
     same = make("a", {"x": "1", "d/y": "2"})
     assert make("b", {"d/y": "2", "x": "1"}) == same
-    assert (
-        len(
-            {same, make("c", {"x": "2", "d/y": "1"}), make("d", {"x": "12"}), make("e", {"x": "1", "y": "2"})}
-        )
-        == 4
-    )
+    assert len({same, make("c", {"x": "2", "d/y": "1"}), make("d", {"x": "12"}), make("e", {"x": "1", "y": "2"})}) == 4
     assert digests.artifact_digest(tmp_path / "absent") == digests.ABSENT
     assert digests.extent(tmp_path / "a") == (2, 2)
 
@@ -320,9 +311,7 @@ def test_a_sealed_folder_has_its_own_digest(tmp_path):
     digest = digests.artifact_digest(folder)
     assert digest == manifest.digest
     assert digests.unchanged(folder, digest, *digests.extent(folder))
-    (folder / "manifest.json").write_text(
-        (folder / "manifest.json").read_text().replace(digest, "sha256:" + "0" * 64)
-    )
+    (folder / "manifest.json").write_text((folder / "manifest.json").read_text().replace(digest, "sha256:" + "0" * 64))
     assert not digests.unchanged(folder, digest, *digests.extent(folder))
     (folder / "manifest.json").write_text('{"format": "other", "digest": "x"}')
     assert digests.artifact_digest(folder) != "x"

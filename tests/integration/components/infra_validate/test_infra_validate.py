@@ -1,0 +1,92 @@
+"""The real server, on real bundles and on bundles that are wrong in ways a gate must hear of."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from headrace.artifacts.bundle import FORMAT, FORMAT_VERSION, SAMPLES, Bundle
+from headrace.artifacts.errors import ArtifactError
+from headrace.artifacts.folder import MANIFEST, seal, write_json
+from headrace.artifacts.infra import Infra, read_infra
+from headrace.components.infra_validate.validate import infra_validate
+from tests.unit.platforms.bundles import write_unscorable_bundle
+from tests.unit.serving.tiny_bundle import write_tiny_bundle
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_bundle(tmp_path_factory.mktemp("bundle") / "model")
+
+
+def resealed(bundle: Path, folder: Path, samples: dict) -> Path:  # type: ignore[type-arg]
+    """The bundle with other samples, and a manifest that fits them."""
+    shutil.copytree(bundle, folder)
+    (folder / SAMPLES).unlink()
+    write_json(folder / SAMPLES, samples)
+    (folder / MANIFEST).unlink()
+    seal(folder, FORMAT, FORMAT_VERSION, {"name": "tiny"})
+    return folder
+
+
+def outcome(infra: Infra) -> dict[str, bool]:
+    return {check.name: check.passed for check in infra.checks}
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+def test_a_sound_bundle_passes(tmp_path: Path, kind: str) -> None:
+    model = write_tiny_bundle(tmp_path / "model", kind)
+    infra = infra_validate(model, tmp_path / "infra")
+    assert infra.passed
+    assert outcome(infra) == dict.fromkeys(["starts", "model", "answers", "refuses", "healthy"], True)
+    assert infra.model_digest == Bundle.open(model).digest
+    assert 0 < infra.latency_ms["p50"] <= infra.latency_ms["p99"] < 1000
+    assert read_infra(tmp_path / "infra") == infra
+
+
+def test_answers_that_differ_from_the_samples_are_a_finding(bundle: Path, tmp_path: Path) -> None:
+    samples = json.loads((bundle / SAMPLES).read_text())
+    probabilities = samples["predictions"][4]["probabilities"]
+    probabilities["0"], probabilities["1"] = probabilities["1"] + 0.01, probabilities["0"] - 0.01
+    infra = infra_validate(resealed(bundle, tmp_path / "model", samples), tmp_path / "infra")
+    assert not read_infra(tmp_path / "infra").passed
+    assert outcome(infra) == {"starts": True, "model": True, "answers": False, "refuses": True, "healthy": True}
+    message = next(check.message for check in infra.checks if check.name == "answers")
+    assert message.startswith("samples[4], together: expected ")
+
+
+def test_samples_that_the_server_refuses_are_a_finding(bundle: Path, tmp_path: Path) -> None:
+    samples = json.loads((bundle / SAMPLES).read_text())
+    samples["instances"][0]["tenure"] = "twelve"
+    infra = infra_validate(resealed(bundle, tmp_path / "model", samples), tmp_path / "infra")
+    assert not outcome(infra)["answers"]
+    assert infra.latency_ms == {}
+    assert "tenure: expected a number or null" in "".join(check.message for check in infra.checks)
+
+
+def test_a_bundle_that_does_not_load_is_a_finding(tmp_path: Path) -> None:
+    model = write_unscorable_bundle(tmp_path / "model")
+    infra = infra_validate(model, tmp_path / "infra")
+    assert not read_infra(tmp_path / "infra").passed
+    assert outcome(infra) == {"serves": False}
+    assert "expected it to start" in infra.checks[0].message
+
+
+def test_a_file_that_changed_is_a_finding(bundle: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(bundle, model)
+    (model / "model.onnx").write_bytes(b"damage")
+    infra = infra_validate(model, tmp_path / "infra")
+    assert not infra.passed
+    assert "changed content" in infra.checks[0].message
+    assert infra.model_digest == Bundle.open(bundle).digest
+
+
+def test_what_is_no_bundle_is_an_error_and_leaves_no_report(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    with pytest.raises(ArtifactError, match="expected a headrace/bundle folder"):
+        infra_validate(tmp_path / "model", tmp_path / "infra")
+    assert not (tmp_path / "infra").exists()
