@@ -6,7 +6,7 @@
     samples.json     {"instances": [raw, ...], "predictions": [as the server answers, ...]}
     schema.pbtxt, lineage.json, card.html, card.md
 
-Nothing in it is code or pickle. The manifest's details carry `name` and, once registered, `version`.
+Nothing in it is code or pickle. The manifest's details carry the model's `name`.
 """
 
 from __future__ import annotations

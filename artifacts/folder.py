@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from headrace.artifacts.errors import ArtifactError
@@ -106,10 +106,18 @@ def read_manifest(path: Path, format: str, newest_version: int, *, verify: bool 
         raise ArtifactError(
             f"{file}: expected the digest to cover the manifest. Received: {manifest.digest}, which does not"
         )
-    if verify:
-        for name, entry in manifest.files.items():
+    for name, entry in manifest.files.items():
+        if not _stays_inside(name):
+            raise ArtifactError(f"{file}: expected names of files below the folder. Received: {name!r}")
+        if verify:
             _verify(path / name, entry["sha256"])
     return manifest
+
+
+def _stays_inside(name: str) -> bool:
+    """Whether a name that a stranger's manifest lists is one that `seal` would have written."""
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and path.as_posix() == name and name != MANIFEST
 
 
 def _verify(file: Path, expected: str) -> None:

@@ -53,9 +53,7 @@ class Input:
     vocabulary: tuple[str, ...] = ()  # category: known values, rarest first
 
     def __post_init__(self) -> None:
-        _check(
-            isinstance(self.name, str) and bool(self.name), "inputs: name", "a non-empty string", self.name
-        )
+        _check(isinstance(self.name, str) and bool(self.name), "inputs: name", "a non-empty string", self.name)
         where = f"inputs[{self.name!r}]"
         _check(self.type in get_args(InputType), f"{where}.type", f"one of {', '.join(_FIELDS)}", self.type)
         _check(_is_number(self.offset), f"{where}.offset", "a finite number", self.offset)
@@ -63,9 +61,7 @@ class Input:
             value = getattr(self, bound)
             _check(value is None or _is_number(value), f"{where}.{bound}", "a finite number or null", value)
         strings = all(isinstance(value, str) and value for value in self.vocabulary)
-        _check(
-            strings, f"{where}.vocabulary", "non-empty strings (an empty one means missing)", self.vocabulary
-        )
+        _check(strings, f"{where}.vocabulary", "non-empty strings (an empty one means missing)", self.vocabulary)
         distinct = len(set(self.vocabulary)) == len(self.vocabulary)
         _check(distinct, f"{where}.vocabulary", "distinct values", self.vocabulary)
 
@@ -74,9 +70,7 @@ class Input:
         """Builds an input from its JSON object; unknown and missing keys are refused."""
         _check(isinstance(value, dict), "inputs", "objects with a name and a type", value)
         where = f"inputs[{value.get('name')!r}]"
-        _check(
-            value.get("type") in _FIELDS, f"{where}.type", f"one of {', '.join(_FIELDS)}", value.get("type")
-        )
+        _check(value.get("type") in _FIELDS, f"{where}.type", f"one of {', '.join(_FIELDS)}", value.get("type"))
         allowed = ("name", "type", *_FIELDS[value["type"]])
         unknown = sorted(set(value) - set(allowed))
         _check(not unknown, where, f"only the keys {', '.join(allowed)}", ", ".join(unknown))
@@ -118,9 +112,7 @@ class Signature:
         if self.task == "classification":
             self._check_classes()
         else:
-            extra = [
-                key for key in ("classes", "positive", "threshold") if getattr(self, key) not in ((), None)
-            ]
+            extra = [key for key in ("classes", "positive", "threshold") if getattr(self, key) not in ((), None)]
             _check(not extra, "regression", "no classes, positive or threshold", ", ".join(extra))
 
     def _check_classes(self) -> None:

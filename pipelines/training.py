@@ -86,6 +86,7 @@ def training_pipeline(spec: Spec, schema_text: str) -> Any:
                     platform=platform,
                     endpoint=spec.endpoint,
                     deploy=deploy,
+                    run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
                 )
             )
 

@@ -122,9 +122,7 @@ class ModelRegistry(Protocol):
 class Endpoints(Protocol):
     """Names that answer predictions."""
 
-    def deploy(
-        self, endpoint: str, name: str, version: str, *, traffic: int = 100, run: str = ""
-    ) -> Endpoint:
+    def deploy(self, endpoint: str, name: str, version: str, *, traffic: int = 100, run: str = "") -> Endpoint:
         """Puts a version behind an endpoint with `traffic` percent, and makes it the champion, in one step.
 
         Raises:

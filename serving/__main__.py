@@ -44,9 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port, 0 for any free one (default 8080)")
     parser.add_argument("--workers", type=int, help="processes, best one per core (default 1)")
-    parser.add_argument(
-        "--max-body", type=int, metavar="BYTES", help=f"largest request body (default {MAX_BODY})"
-    )
+    parser.add_argument("--max-body", type=int, metavar="BYTES", help=f"largest request body (default {MAX_BODY})")
     parser.add_argument("--access-log", action="store_true", help="log every request to standard error")
     parser.add_argument("--exit-with", type=int, metavar="PID", help="end when this parent process has ended")
     return parser

@@ -1,7 +1,7 @@
 """The HTTP surface as a bare ASGI application.
 
-    POST /predict            {"instances": [...]} -> {"predictions": [...]}   (also Vertex's AIP_PREDICT_ROUTE)
-    GET  /health, /healthz   200 once the model is loaded                    (also Vertex's AIP_HEALTH_ROUTE)
+    POST /predict            {"instances": [...]} -> {"predictions": [...]}  (also Vertex's AIP_PREDICT_ROUTE)
+    GET  /health, /healthz   200 once the model is loaded                   (also Vertex's AIP_HEALTH_ROUTE)
     GET  /                   the model: name, version, digest, inputs, outputs
     GET  /metrics            for Prometheus
 

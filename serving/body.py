@@ -12,8 +12,8 @@ from headrace.serving.settings import Settings
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
-# A body of up to so many times the limit is read and thrown away: a client that is cut off while it sends would
-# see a broken connection instead of the answer.
+# A body of up to so many times the limit is read and thrown away: a client that is cut off while it sends
+# would see a broken connection instead of the answer.
 DRAINED = 4
 
 

@@ -21,9 +21,7 @@ BATCH_ROWS = 1000  # rows of a file per request: far below the server's limit on
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
-def predict(
-    url: str, instances: Sequence[dict[str, Any]], timeout: float = TIMEOUT_SECONDS
-) -> list[dict[str, Any]]:
+def predict(url: str, instances: Sequence[dict[str, Any]], timeout: float = TIMEOUT_SECONDS) -> list[dict[str, Any]]:
     """Asks a server for the predictions of some instances, in their order.
 
     `url` is the server's (http://127.0.0.1:8080), or with a path the prediction route's.
@@ -144,9 +142,7 @@ def read_csv(file: Path | str, inputs: Sequence[dict[str, Any]]) -> Iterator[dic
         raise HeadraceError(f"{file}: expected CSV. Received: {error}") from None
 
 
-def _rows(
-    lines: Iterable[list[str]], inputs: Sequence[dict[str, Any]], file: str
-) -> Iterator[dict[str, Any]]:
+def _rows(lines: Iterable[list[str]], inputs: Sequence[dict[str, Any]], file: str) -> Iterator[dict[str, Any]]:
     lines = iter(lines)
     header = next(lines, [])
     missing = [item["name"] for item in inputs if item["name"] not in header]

@@ -6,7 +6,7 @@ No server, no encoding in Python: a table of raw columns goes into `model.onnx` 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from headrace.serving.scorer import open_session
 
 BATCH_ROWS = 10_000
 
-Columns = pa.Table | Mapping[str, Any]
+Columns: TypeAlias = "pa.Table | Mapping[str, Any]"
 Column = Any  # pyarrow.ChunkedArray, whose type parameter depends on the data
 
 

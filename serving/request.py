@@ -46,8 +46,7 @@ def instance_decoder(signature: Signature) -> Callable[[bytes], list[Any]]:
     The function raises BadRequest. It does not parse dates; see `explain` for those.
     """
     fields = [
-        (f"f{place}", TYPES[item.type], msgspec.field(name=item.name))
-        for place, item in enumerate(signature.inputs)
+        (f"f{place}", TYPES[item.type], msgspec.field(name=item.name)) for place, item in enumerate(signature.inputs)
     ]
     instance = msgspec.defstruct("Instance", fields, forbid_unknown_fields=True, gc=False)
     body = msgspec.defstruct(
@@ -84,9 +83,7 @@ def explain(data: bytes, signature: Signature, error: Exception) -> str:
             values = _object(raw, where, [item.name for item in signature.inputs])
             missing = [item.name for item in signature.inputs if item.name not in values]
             if missing:
-                return (
-                    f"{where}: expected the fields {', '.join(missing)} (null where missing). Received: none"
-                )
+                return f"{where}: expected the fields {', '.join(missing)} (null where missing). Received: none"
             for item in signature.inputs:
                 _leaf(values[item.name], where, item)
     except BadRequest as found:
@@ -157,9 +154,7 @@ def _malformed(data: bytes, error: ValueError) -> str:
     if what == "trailing characters":
         position = str(int(position) - 1)  # where they begin; msgspec counts the first of them already
     near = data[int(position) :][:12].decode(errors="replace") if position.isdigit() else ""
-    hint = (
-        " (JSON has no NaN or infinity: null says a value is missing)" if near[:3] in ("NaN", "Inf") else ""
-    )
+    hint = " (JSON has no NaN or infinity: null says a value is missing)" if near[:3] in ("NaN", "Inf") else ""
     return f"body: expected JSON. Received: {what} at byte {position}, near {near!r}{hint}"
 
 

@@ -85,9 +85,7 @@ def open_session(file: Any) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 (ONNX Runtime's exceptions have no common base but Exception)
-        raise ArtifactError(
-            f"{file}: expected a graph that ONNX Runtime can load. Received: {error}"
-        ) from None
+        raise ArtifactError(f"{file}: expected a graph that ONNX Runtime can load. Received: {error}") from None
 
 
 def check_graph(session: onnxruntime.InferenceSession, bundle: Bundle) -> list[str]:
@@ -103,7 +101,5 @@ def check_graph(session: onnxruntime.InferenceSession, bundle: Bundle) -> list[s
         raise ArtifactError(f"{bundle.matrix}: expected the inputs {wanted}. Received: {inputs}")
     names = [item.name for item in session.get_outputs()]
     if bundle.signature.output not in names:
-        raise ArtifactError(
-            f"{bundle.matrix}: expected the output {bundle.signature.output}. Received: {names}"
-        )
+        raise ArtifactError(f"{bundle.matrix}: expected the output {bundle.signature.output}. Received: {names}")
     return [bundle.signature.output]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -82,6 +83,8 @@ def run(bundle: Bundle, settings: Settings, listener: socket.socket, ready: Call
         # uvicorn takes signals over when it runs, and raises them once more when it has stopped: that one
         # must not kill the process, and one that comes before must not be lost.
         signal.signal(name, server.handle_exit)
+    gc.collect()
+    gc.freeze()  # what is loaded stays: no collection need walk it while requests wait
     server.run(sockets=[listener])
 
 
@@ -98,9 +101,7 @@ def bind(host: str, port: int, *, listen: bool = False, shared: bool = False) ->
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise HeadraceError(
-            f"host: expected an address of this machine. Received: {host} ({error.strerror})"
-        ) from None
+        raise HeadraceError(f"host: expected an address of this machine. Received: {host} ({error.strerror})") from None
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if shared:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -117,9 +118,7 @@ def bind(host: str, port: int, *, listen: bool = False, shared: bool = False) ->
     return listener
 
 
-def announce(
-    bundle: Bundle, listener: socket.socket, on_ready: Callable[[str], object] | None = None
-) -> None:
+def announce(bundle: Bundle, listener: socket.socket, on_ready: Callable[[str], object] | None = None) -> None:
     """Says that the server is ready: to who reads its output, and to who started it."""
     version = f" {bundle.version}" if bundle.version else ""
     url = url_of(listener)

@@ -22,17 +22,13 @@ from headrace.serving.settings import Settings
 YOUNG_SECONDS = 5.0  # a worker that dies so soon would only die again
 
 
-def serve_many(
-    bundle_path: Path, settings: Settings, on_ready: Callable[[str], object] | None = None
-) -> None:
+def serve_many(bundle_path: Path, settings: Settings, on_ready: Callable[[str], object] | None = None) -> None:
     """Serves with `settings.workers` processes until SIGTERM or SIGINT.
 
     Raises:
         HeadraceError: the bundle is refused, the address is taken, or a worker died as soon as it started.
     """
-    probe = bind(
-        settings.host, settings.port, listen=True
-    )  # fails where a shared socket would join a stranger's
+    probe = bind(settings.host, settings.port, listen=True)  # fails where a shared socket would join a stranger's
     settings = replace(settings, port=probe.getsockname()[1])
     probe.close()
     reserved = bind(settings.host, settings.port, shared=True)  # keeps the port while workers come and go

@@ -89,9 +89,7 @@ def encoder_graph(inputs: Sequence[Input]) -> onnx.ModelProto:
             order.append(i)
     columns = graph.add("Concat", *parts, axis=1)
     places = graph.constant(np.argsort(order), np.int64)
-    matrix = helper.make_node(
-        "Gather", [columns, places], [_output_name(inputs)], name=f"{_PREFIX}order", axis=1
-    )
+    matrix = helper.make_node("Gather", [columns, places], [_output_name(inputs)], name=f"{_PREFIX}order", axis=1)
     proto = helper.make_graph(
         [*graph.nodes, matrix],
         "encode",
@@ -225,9 +223,7 @@ def _at_opset(model: onnx.ModelProto) -> onnx.ModelProto:
     standard = {item.domain: item.version for item in model.opset_import}
     if standard.get("", OPSET) != OPSET:
         model = version_converter.convert_version(model, OPSET)
-    changed = sorted(
-        {node.op_type for node in model.graph.node if node.domain == "ai.onnx.ml"} & {"LabelEncoder"}
-    )
+    changed = sorted({node.op_type for node in model.graph.node if node.domain == "ai.onnx.ml"} & {"LabelEncoder"})
     ml_version = standard.get("ai.onnx.ml", ML_OPSET)
     if ml_version > ML_OPSET or (ml_version < 2 and changed):
         raise HeadraceError(

@@ -130,7 +130,7 @@ def harden(booster: lgb.Booster, iterations: int) -> lgb.Booster:
     text = booster.model_to_string(num_iteration=iterations)
     head, *trees = re.split(r"(?=^Tree=\d+$)", text, flags=re.MULTILINE)
     hardened = [_harden_tree(tree) for tree in trees]
-    # LightGBM finds the trees by their sizes in bytes; the tail of the text (importances, parameters) is no part of the last.
+    # LightGBM finds the trees by their sizes in bytes; the text's tail (importances, parameters) is no part of a tree.
     sizes = [len(tree.split("end of trees", 1)[0].encode()) for tree in hardened]
     head = re.sub(r"^tree_sizes=.*$", "tree_sizes=" + " ".join(map(str, sizes)), head, flags=re.MULTILINE)
     return lgb.Booster(model_str=head + "".join(hardened))

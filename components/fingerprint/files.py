@@ -27,7 +27,7 @@ def source_files(source: str) -> list[Path]:
     if not glob.has_magic(source):
         return [_regular(Path(source))]
     # Not Path.glob, which takes hidden files too.
-    files = sorted(Path(name) for name in glob.glob(source))  # noqa: PTH207
+    files = sorted(Path(name) for name in glob.glob(source))
     if not files:
         raise HeadraceError(f"{source}: expected files that match. Received: none")
     return [_regular(file) for file in files]
@@ -43,9 +43,7 @@ def _regular(file: Path) -> Path:
     except ValueError:
         raise HeadraceError(f"{str(file)!r}: expected a file. Received: a null byte in its name") from None
     if stat.S_ISDIR(mode):
-        raise HeadraceError(
-            f"{file}: expected a file. Received: a folder; name its files, e.g. `{file}/*.csv`"
-        )
+        raise HeadraceError(f"{file}: expected a file. Received: a folder; name its files, e.g. `{file}/*.csv`")
     if not stat.S_ISREG(mode):  # a pipe would block, and could not be read twice
         raise HeadraceError(f"{file}: expected a regular file. Received: a pipe, socket or device")
     return file

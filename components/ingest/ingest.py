@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 
 from headrace.artifacts.dataset import Column, DatasetInfo, describe, write_dataset
 from headrace.artifacts.errors import HeadraceError
+from headrace.components.fingerprint.files import source_files
 from headrace.components.ingest.csv_source import read_csv
 from headrace.components.ingest.infer import infer_types
 from headrace.components.ingest.label import Labelled, make_label
@@ -87,16 +87,10 @@ def find_files(source: str) -> list[Path]:
     """The files that a source names, sorted.
 
     Raises:
-        HeadraceError: there is none, it is a folder, or its format is not known.
+        HeadraceError: there is none, one is no regular file, or its format is not known.
     """
-    files = sorted(Path(name) for name in glob.glob(source)) if glob.has_magic(source) else [Path(source)]
-    if not files:
-        raise HeadraceError(f"{source}: expected files that match. Received: none")
+    files = source_files(source)
     for file in files:
-        if not file.exists():
-            raise HeadraceError(f"{file}: expected a CSV or Parquet file. Received: no such file")
-        if file.is_dir():
-            raise HeadraceError(f"{file}: expected a file. Received: a folder; name its files, e.g. `{file}/*.parquet`")
         if file.suffix.lower() not in SUFFIXES:
             raise HeadraceError(
                 f"{file}: expected a file named {', '.join(SUFFIXES)}. Received: {file.suffix or 'no suffix'}"
@@ -171,5 +165,6 @@ def check_splits(splits: dict[str, pa.Table], labelled: Labelled, data: DataSpec
             shown = ", ".join(map(repr, sorted(absent)[:3]))
             raise HeadraceError(
                 f"data.label `{data.label.name}`: expected every class in every split. "
-                f"Received: no row of {shown} in {name}; such a class is too rare to learn or to judge: merge it, or use more rows"
+                f"Received: no row of {shown} in {name}; such a class is too rare to learn or to judge: "
+                "merge it, or use more rows"
             )

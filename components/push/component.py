@@ -32,9 +32,8 @@ def push(
     from pathlib import Path
 
     from headrace.components.push.push import Evidence, push
-    from headrace.components.push.spec import DeploySpec
+    from headrace.components.push.target import target
     from headrace.platforms.open import open_platform
 
-    section = DeploySpec(**deploy)
     evidence = Evidence(decision=Path(decision.path), infra=Path(infra.path))
-    push(open_platform(platform), model_name, version, evidence, section.endpoint or endpoint, run=run)
+    push(open_platform(platform), model_name, version, evidence, target(deploy, endpoint).endpoint, run=run)

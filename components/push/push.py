@@ -27,9 +27,7 @@ class Pushed:
     before: str | None  # "model/version" that served before, if any
 
 
-def push(
-    platform: Platform, name: str, version: str, evidence: Evidence, endpoint: str, *, run: str = ""
-) -> Pushed:
+def push(platform: Platform, name: str, version: str, evidence: Evidence, endpoint: str, *, run: str = "") -> Pushed:
     """Puts all of an endpoint's traffic on a version and makes it the model's champion.
 
     Pushing the version that is there already changes nothing.
@@ -48,7 +46,5 @@ def push(
         print(f"endpoint {endpoint} serves {name} version {registered.version} already: nothing to push")
         return Pushed(endpoint, registered.version, changed=False, before=before)
     platform.endpoints.deploy(endpoint, name, registered.version, run=run)
-    print(
-        f"endpoint {endpoint} now serves {name} version {registered.version} (before: {before or 'nothing'})"
-    )
+    print(f"endpoint {endpoint} now serves {name} version {registered.version} (before: {before or 'nothing'})")
     return Pushed(endpoint, registered.version, changed=True, before=before)

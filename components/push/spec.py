@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from headrace.artifacts.errors import HeadraceError
+from headrace.components.push.target import check_strategy
 from headrace.components.section import Section
 from headrace.platforms.interface import NAME_PATTERN
-
-Strategy = Literal["replace"]
 
 
 class DeploySpec(Section):
@@ -17,16 +17,16 @@ class DeploySpec(Section):
 
     endpoint: str | None = Field(default=None, pattern=f"^(?:{NAME_PATTERN})$")
     """The endpoint's name; by default the spec's name."""
-    strategy: Strategy = "replace"
+    strategy: Literal["replace"] = "replace"
     """How a new version takes over. `replace`: it gets all the traffic at once."""
 
     @model_validator(mode="before")
     @classmethod
     def _known_strategy(cls, value: Any) -> Any:
         # First of all checks: a strategy's own settings would else be reported as unknown fields.
-        known = get_args(Strategy)
-        if isinstance(value, dict) and value.get("strategy", known[0]) not in known:
-            expected = " or ".join(f"`{name}`" for name in known)
-            received = value["strategy"]
-            raise ValueError(f"strategy: expected {expected}, which this version has. Received: {received!r}")
+        if isinstance(value, dict) and "strategy" in value:
+            try:
+                check_strategy(value["strategy"])
+            except HeadraceError as error:
+                raise ValueError(str(error)) from None
         return value

@@ -10,9 +10,7 @@ from headrace.components.register.blessing import NotBlessed, require_decision
 from headrace.platforms.interface import ModelVersion, Platform
 
 
-def register(
-    platform: Platform, name: str, model: Path, *, evaluation: Path, decision: Path, run: str
-) -> ModelVersion:
+def register(platform: Platform, name: str, model: Path, *, evaluation: Path, decision: Path, run: str) -> ModelVersion:
     """Registers a bundle whose gates passed; content that is registered already keeps its version.
 
     The decision is checked here although the pipeline has a condition before this step: a registry that

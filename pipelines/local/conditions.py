@@ -49,6 +49,11 @@ class Condition:
     names: frozenset[str]  # the parameters that it reads
     _evaluate: Evaluator
 
+    @property
+    def short(self) -> str:
+        """The text as people read it: `gate-passed == true`."""
+        return re.sub(r"inputs\.parameter_values\['(?:pipelinechannel--)?([^']+)'\]", r"\1", self.text)
+
     def evaluate(self, parameters: Mapping[str, Any]) -> bool:
         """Whether the condition holds for a task's input parameters.
 

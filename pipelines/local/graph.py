@@ -351,6 +351,8 @@ def _check_references(component: Component, components: Mapping[str, Component])
             raise UnsupportedPipeline(
                 f"{task.name}: expected a component named {task.component}. Received: none in the pipeline"
             )
+        if task.loop and components[task.component].dag is None:
+            raise UnsupportedPipeline(f"{task.name}: expected a group of tasks to loop over. Received: a single one")
 
 
 def _check_order(component: str, tasks: Mapping[str, Task]) -> None:

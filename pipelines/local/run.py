@@ -185,10 +185,10 @@ class Run:
             raise
         finally:
             self._workers.close()
+            store.remove_tmp(self._home, self.id)  # before the record is written: the disk may be full
             outputs = self._tree.outputs() if state == SUCCEEDED else {}
             self._record.learn_imports(self._closures.learned)
             self._record.finish_run(self.id, state, error, outputs)
-            store.remove_tmp(self._home, self.id)
         result = RunResult(
             id=self.id,
             name=self.summary.name,

@@ -170,7 +170,7 @@ class Tree:
         node.parameters, node.artifacts = inputs_.resolve(node, self.constants)
         condition = node.task.condition
         if condition is not None and not condition.evaluate(node.parameters):
-            return f"the condition is false: {condition.text}"
+            return f"the condition is false: {condition.short}"
         return None
 
     def _skip(self, node: Node, reason: str) -> None:

@@ -108,8 +108,7 @@ class Zygote:
 
 def environment(prefix: Path, home: Path, run_id: str, threads: int) -> dict[str, str]:
     """The variables that a zygote and its tasks start with. HEADRACE_RUN marks every process of a run."""
-    env = dict(os.environ)
-    env.update({name: str(threads) for name in _THREAD_VARIABLES})
+    env = {**{name: str(threads) for name in _THREAD_VARIABLES}, **os.environ}
     env.update(
         PATH=f"{prefix / 'bin'}{os.pathsep}{env.get('PATH', os.defpath)}",
         VIRTUAL_ENV=str(prefix),

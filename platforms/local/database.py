@@ -111,9 +111,7 @@ class Database:
                     raise
                 connection.commit()
         except (sqlite3.Error, OSError) as error:
-            raise HeadraceError(
-                f"{self.file}: expected a registry that can be used. Received: {error}"
-            ) from error
+            raise HeadraceError(f"{self.file}: expected a registry that can be used. Received: {error}") from error
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.file, timeout=_PATIENCE_S, isolation_level=None)
@@ -134,9 +132,7 @@ def _check(connection: sqlite3.Connection, file: Path) -> None:
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):  # busy, disk: not the file's content
             raise
-        raise ArtifactError(
-            f"{file}: expected a model registry. Received: a damaged file ({error})"
-        ) from None
+        raise ArtifactError(f"{file}: expected a model registry. Received: a damaged file ({error})") from None
     if application != _APPLICATION:
         raise ArtifactError(f"{file}: expected a model registry. Received: another or an empty file")
     if version > FORMAT_VERSION:

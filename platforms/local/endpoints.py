@@ -20,16 +20,12 @@ class LocalEndpoints:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def deploy(
-        self, endpoint: str, name: str, version: str, *, traffic: int = 100, run: str = ""
-    ) -> Endpoint:
+    def deploy(self, endpoint: str, name: str, version: str, *, traffic: int = 100, run: str = "") -> Endpoint:
         """Puts a version behind an endpoint and makes it the champion; see `Endpoints.deploy`."""
         rows.check_name("endpoint", endpoint)
         if traffic != 100:
             # A share needs a router that honours it; until there is one, a part would be all or nothing.
-            raise HeadraceError(
-                f"endpoint {endpoint}: expected 100 percent of the traffic. Received: {traffic}"
-            )
+            raise HeadraceError(f"endpoint {endpoint}: expected 100 percent of the traffic. Received: {traffic}")
         with self._database.write() as connection:
             number = rows.version_number(connection, name, version)
             before = [f"{item.model}/{item.version}" for item in _deployed(connection, endpoint)]

@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.errors import ArtifactError, HeadraceError
@@ -20,17 +20,7 @@ _YOUNG_S = 60.0  # a folder this new may be between its making and its locking
 
 
 def bundle_files(bundle: Bundle) -> list[str]:
-    """The names of a bundle's files, the manifest last; what else lies in the folder is no part of it.
-
-    Raises:
-        ArtifactError: the manifest lists a name that leads out of the folder.
-    """
-    for name in bundle.manifest.files:
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or path.as_posix() != name or name == MANIFEST:
-            raise ArtifactError(
-                f"{bundle.path}: expected files inside the bundle. Received: {name!r} in its manifest"
-            )
+    """The names of a bundle's files, the manifest last; what else lies in the folder is no part of it."""
     return [*bundle.manifest.files, MANIFEST]
 
 
@@ -44,9 +34,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise HeadraceError(
-            f"{path}: expected to write a bundle there. Received: {error.strerror}"
-        ) from error
+        raise HeadraceError(f"{path}: expected to write a bundle there. Received: {error.strerror}") from error
 
 
 @contextmanager
@@ -127,9 +115,7 @@ def place_bundle(bundle: Bundle, path: Path) -> None:
         HeadraceError: the system refuses to write there.
     """
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise ArtifactError(
-            f"{path}: expected a place that is still free to put a bundle. Received: a filled one"
-        )
+        raise ArtifactError(f"{path}: expected a place that is still free to put a bundle. Received: a filled one")
     partial = path.with_name(f".{path.name}-{os.getpid()}-{os.urandom(4).hex()}")
     with writing(path):
         try:

@@ -59,9 +59,7 @@ class LocalRegistry:
                 return self._again(connection, entry)
         with writing(self._models / name), partial_folder(self._models / name) as folder:
             if copy_bundle(source, folder).digest != entry.digest:
-                raise ArtifactError(
-                    f"{bundle}: expected a bundle that stays as it is. Received: one that changed"
-                )
+                raise ArtifactError(f"{bundle}: expected a bundle that stays as it is. Received: one that changed")
             with self._database.write() as connection:
                 if _number(connection, entry) is not None:  # another process was faster
                     return self._again(connection, entry)
@@ -138,9 +136,7 @@ class LocalRegistry:
         return self._version(connection, entry.name, number)
 
     def _version(self, connection: sqlite3.Connection, name: str, number: int) -> ModelVersion:
-        query = (
-            "SELECT digest, created, run, metrics, labels FROM model_version WHERE name = ? AND version = ?"
-        )
+        query = "SELECT digest, created, run, metrics, labels FROM model_version WHERE name = ? AND version = ?"
         digest, created, run, metrics, labels = connection.execute(query, (name, number)).fetchone()
         query = "SELECT alias FROM alias WHERE name = ? AND version = ? ORDER BY alias"
         aliases = tuple(alias for (alias,) in connection.execute(query, (name, number)))
@@ -183,8 +179,7 @@ def _next_number(connection: sqlite3.Connection, name: str) -> int:
 def _insert(connection: sqlite3.Connection, entry: _Entry, number: int) -> None:
     metrics, labels = rows.to_json(entry.metrics), rows.to_json(entry.labels)
     connection.execute(
-        "INSERT INTO model_version (name, version, digest, created, run, metrics, labels) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO model_version (name, version, digest, created, run, metrics, labels) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (entry.name, number, entry.digest, rows.now(), entry.run, metrics, labels),
     )
     detail = {"version": number, "new": True, "digest": entry.digest}

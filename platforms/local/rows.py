@@ -49,18 +49,14 @@ def version_number(connection: sqlite3.Connection, name: str, version: str) -> i
         query = "SELECT version FROM model_version WHERE name = ? AND version = ?"
         row = connection.execute(query, (name, int(version[:18]))).fetchone()
     else:
-        row = connection.execute(
-            "SELECT version FROM alias WHERE name = ? AND alias = ?", (name, version)
-        ).fetchone()
+        row = connection.execute("SELECT version FROM alias WHERE name = ? AND alias = ?", (name, version)).fetchone()
     if row is not None:
         return int(row[0])
     raise HeadraceError(_no_such_version(connection, name, version))
 
 
 def _no_such_version(connection: sqlite3.Connection, name: str, version: str) -> str:
-    (newest,) = connection.execute(
-        "SELECT max(version) FROM model_version WHERE name = ?", (name,)
-    ).fetchone()
+    (newest,) = connection.execute("SELECT max(version) FROM model_version WHERE name = ?", (name,)).fetchone()
     if newest is None:
         names = connection.execute("SELECT DISTINCT name FROM model_version ORDER BY name LIMIT 20")
         known = ", ".join(row[0] for row in names) or "none yet"
@@ -82,9 +78,7 @@ def point_alias(connection: sqlite3.Connection, name: str, alias: str, version: 
     return None if before is None else int(before[0])
 
 
-def record(
-    connection: sqlite3.Connection, action: str, subject: str, run: str, detail: Mapping[str, Any]
-) -> None:
+def record(connection: sqlite3.Connection, action: str, subject: str, run: str, detail: Mapping[str, Any]) -> None:
     """Adds a line to the audit log, in the transaction of the deed itself."""
     connection.execute(
         "INSERT INTO audit (time, actor, action, subject, run, detail) VALUES (?, ?, ?, ?, ?, ?)",

@@ -66,9 +66,7 @@ def kill_at_line(number: int, work: Callable[[], None]) -> None:
     work()
 
 
-def test_a_kill_before_any_line_leaves_a_whole_registry(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kill_before_any_line_leaves_a_whole_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "_YOUNG_S", 0.0)  # sweep at once, or each kill leaves the next one more to do
     home = tmp_path / "home"
     line, killed = 1, 0

@@ -156,9 +156,7 @@ def test_a_body_over_the_limit_is_refused_without_being_held(bundles: dict[str, 
         assert ask(url, "POST", "/predict", large)[::2] == (413, expected)
         chunks = [large[:500_000]] * 7
         connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)
-        connection.request(
-            "POST", "/predict", iter(chunks), {"Transfer-Encoding": "chunked"}, encode_chunked=True
-        )
+        connection.request("POST", "/predict", iter(chunks), {"Transfer-Encoding": "chunked"}, encode_chunked=True)
         response = connection.getresponse()
         assert (response.status, json.loads(response.read())) == (413, expected)
         connection.request("POST", "/predict", body(GOOD))  # the connection is still good
@@ -178,9 +176,7 @@ def test_ten_megabytes_are_refused_by_default(url: str) -> None:
 def test_a_huge_body_is_refused_before_it_is_sent(url: str) -> None:
     host, _, port = urlsplit(url).netloc.partition(":")
     with socket.create_connection((host, int(port)), timeout=20) as client:
-        client.sendall(
-            b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000000\r\n\r\n" + b" " * 100_000
-        )
+        client.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000000\r\n\r\n" + b" " * 100_000)
         answer = client.recv(65536)
     assert answer.startswith(b"HTTP/1.1 413")
     assert b"connection: close" in answer.lower()
@@ -267,11 +263,7 @@ def test_metrics_count_what_was_answered(bundles: dict[str, Path], binary: Bundl
     assert values['headrace_requests_total{status="405"}'] == "1"
     assert values["headrace_rows_total"] == "2"
     assert values["headrace_unseen_categories_total"] == "1"
-    assert (
-        values["headrace_latency_seconds_count"]
-        == values['headrace_latency_seconds_bucket{le="+Inf"}']
-        == "2"
-    )
+    assert values["headrace_latency_seconds_count"] == values['headrace_latency_seconds_bucket{le="+Inf"}'] == "2"
     assert float(values["headrace_latency_seconds_sum"]) > 0
     assert values[f'headrace_model_info{{model="tiny",version="3",digest="{binary.digest}"}}'] == "1"
 
@@ -352,9 +344,7 @@ def test_wrong_settings_are_one_line(bundles: dict[str, Path]) -> None:
     assert "expected an address of this machine. Received: no.such.host.invalid" in refused(
         model, "--host", "no.such.host.invalid"
     )
-    assert "expected a folder or a file:// address. Received: gs://bucket/model." in refused(
-        "gs://bucket/model"
-    )
+    assert "expected a folder or a file:// address. Received: gs://bucket/model." in refused("gs://bucket/model")
 
 
 def test_vertex_says_where_and_what_through_the_environment(bundles: dict[str, Path]) -> None:

@@ -15,9 +15,7 @@ def write_decision(path: Path, digest: str, passed: bool = True) -> Path:
 
 
 def write_infra_report(path: Path, digest: str, passed: bool = True) -> Path:
-    write_infra(
-        path, Infra(digest, (Check("answers", passed, "sample 3 differs"),), {"p50": 1.0, "p99": 2.0})
-    )
+    write_infra(path, Infra(digest, (Check("answers", passed, "sample 3 differs"),), {"p50": 1.0, "p99": 2.0}))
     return path
 
 

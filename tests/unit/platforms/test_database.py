@@ -48,9 +48,7 @@ def test_another_programs_database_is_refused(tmp_path: Path) -> None:
 def test_a_block_that_raises_leaves_no_trace(tmp_path: Path) -> None:
     database = Database(tmp_path)
     with pytest.raises(ZeroDivisionError), database.write() as connection:
-        connection.execute(
-            "INSERT INTO audit (time, actor, action, subject, run, detail) VALUES ('','','','','','')"
-        )
+        connection.execute("INSERT INTO audit (time, actor, action, subject, run, detail) VALUES ('','','','','','')")
         raise ZeroDivisionError
     with database.read() as connection:
         assert connection.execute("SELECT count(*) FROM audit").fetchone() == (0,)
@@ -60,9 +58,7 @@ def test_a_block_that_raises_leaves_no_trace(tmp_path: Path) -> None:
 def test_the_audit_log_is_only_added_to(tmp_path: Path, statement: str) -> None:
     database = Database(tmp_path)
     with database.write() as connection:
-        connection.execute(
-            "INSERT INTO audit (time, actor, action, subject, run, detail) VALUES ('','','','','','')"
-        )
+        connection.execute("INSERT INTO audit (time, actor, action, subject, run, detail) VALUES ('','','','','','')")
     with pytest.raises(HeadraceError, match="the audit log is only added to"), database.write() as connection:
         connection.execute(statement)
 
@@ -79,9 +75,7 @@ def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
 def _create(home: Path, start: multiprocessing.synchronize.Event) -> None:
     start.wait()
     with Database(home).write() as connection:
-        connection.execute(
-            "INSERT INTO audit (time, actor, action, subject, run, detail) VALUES ('','','','','','')"
-        )
+        connection.execute("INSERT INTO audit (time, actor, action, subject, run, detail) VALUES ('','','','','','')")
 
 
 def test_processes_that_create_it_at_once_share_one_file(tmp_path: Path) -> None:

@@ -53,8 +53,6 @@ def test_the_local_platform_has_the_interface(tmp_path: Path) -> None:
 
 
 def test_importing_it_loads_nothing_heavy() -> None:
-    code = (
-        "import sys, headrace.platforms.local.platform; print(*{name.split('.')[0] for name in sys.modules})"
-    )
+    code = "import sys, headrace.platforms.local.platform; print(*{name.split('.')[0] for name in sys.modules})"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not {"numpy", "pyarrow", "pandas", "onnxruntime", "pydantic", "kfp", "yaml"} & set(out.split())

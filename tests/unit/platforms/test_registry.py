@@ -92,18 +92,14 @@ def test_a_missing_file_is_refused(registry: LocalRegistry, tmp_path: Path) -> N
         register(registry, bundle)
 
 
-@pytest.mark.parametrize(
-    "name", ["../outside.txt", "/etc/hostname", "extra/../../outside.txt", "manifest.json"]
-)
-def test_a_manifest_that_leads_out_of_the_folder_is_refused(
-    registry: LocalRegistry, tmp_path: Path, name: str
-) -> None:
+@pytest.mark.parametrize("name", ["../outside.txt", "/etc/hostname", "extra/../../outside.txt", "manifest.json"])
+def test_a_manifest_that_leads_out_of_the_folder_is_refused(registry: LocalRegistry, tmp_path: Path, name: str) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     (tmp_path / "outside.txt").write_text("not the bundle's")
     manifest = json.loads((bundle / MANIFEST).read_text())
     manifest["files"][name] = {"sha256": "0" * 64, "bytes": 1}
     sealed = seal_as(tmp_path / "other", manifest)
-    with pytest.raises(ArtifactError, match="expected files inside the bundle"):
+    with pytest.raises(ArtifactError, match="expected names of files below the folder"):
         register(registry, sealed)
 
 
@@ -166,9 +162,7 @@ def test_aliases_move(registry: LocalRegistry, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("alias", ["", "1", "2nd", "Champion", "a/b", "a b"])
-def test_an_alias_that_could_be_a_version_is_refused(
-    registry: LocalRegistry, tmp_path: Path, alias: str
-) -> None:
+def test_an_alias_that_could_be_a_version_is_refused(registry: LocalRegistry, tmp_path: Path, alias: str) -> None:
     register(registry, write_bundle(tmp_path / "bundle"))
     with pytest.raises(HeadraceError, match="alias: expected"):
         registry.set_alias("homes", alias, "1")
@@ -190,9 +184,7 @@ def test_a_version_that_is_not_there_is_refused_with_those_that_are(
     assert str(caught.value).startswith(expected)
 
 
-def test_a_model_that_is_not_there_is_refused_with_those_that_are(
-    registry: LocalRegistry, tmp_path: Path
-) -> None:
+def test_a_model_that_is_not_there_is_refused_with_those_that_are(registry: LocalRegistry, tmp_path: Path) -> None:
     with pytest.raises(HeadraceError, match=r"expected a registered one \(none yet\). Received: 'homs'"):
         registry.get("homs", "1")
     register(registry, write_bundle(tmp_path / "bundle"))
@@ -244,9 +236,7 @@ def test_a_stored_bundle_that_was_damaged_is_not_handed_out(registry: LocalRegis
     assert not (tmp_path / "place").exists()
 
 
-def test_a_stored_bundle_that_was_exchanged_is_not_handed_out(
-    registry: LocalRegistry, tmp_path: Path
-) -> None:
+def test_a_stored_bundle_that_was_exchanged_is_not_handed_out(registry: LocalRegistry, tmp_path: Path) -> None:
     version = register(registry, write_bundle(tmp_path / "bundle", 1))
     shutil.rmtree(version.uri)
     write_bundle(Path(version.uri), 2)
@@ -263,9 +253,7 @@ def test_rows_of_versions_cannot_be_changed(registry: LocalRegistry, tmp_path: P
     connection.close()
 
 
-def test_what_killed_processes_left_is_swept_and_what_is_in_use_is_not(
-    registry: LocalRegistry, tmp_path: Path
-) -> None:
+def test_what_killed_processes_left_is_swept_and_what_is_in_use_is_not(registry: LocalRegistry, tmp_path: Path) -> None:
     models = tmp_path / "home" / "models" / "homes"
     (models / ".partial-dead").mkdir(parents=True)
     (models / ".partial-young").mkdir()
@@ -278,9 +266,7 @@ def test_what_killed_processes_left_is_swept_and_what_is_in_use_is_not(
     assert {path.name for path in models.iterdir()} == {".partial-young", "1"}
 
 
-def test_a_full_disk_leaves_nothing(
-    registry: LocalRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_leaves_nothing(registry: LocalRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(source: Path, target: Path) -> None:
         Path(target).write_bytes(b"half")
         raise OSError(28, "No space left on device", str(target))

@@ -71,9 +71,7 @@ def test_nobody_there() -> None:
 
 
 def test_an_address_is_checked() -> None:
-    with pytest.raises(
-        HeadraceError, match=r"expected an address like http://127\.0\.0\.1:8080\. Received: ftp://x"
-    ):
+    with pytest.raises(HeadraceError, match=r"expected an address like http://127\.0\.0\.1:8080\. Received: ftp://x"):
         Client("ftp://x")
 
 

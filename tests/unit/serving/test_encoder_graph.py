@@ -32,9 +32,7 @@ def session(model: Any) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 GRAPH = session(encoder_graph(INPUTS_ALL))
@@ -60,10 +58,7 @@ def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
 
 @st.composite
 def dates(draw: st.DrawFn) -> str | None:
-    day = draw(
-        st.dates(dt.date(1, 1, 2), dt.date(9999, 12, 30))
-        | st.dates(dt.date(1900, 1, 1), dt.date(2100, 12, 31))
-    )
+    day = draw(st.dates(dt.date(1, 1, 2), dt.date(9999, 12, 30)) | st.dates(dt.date(1900, 1, 1), dt.date(2100, 12, 31)))
     form = draw(st.sampled_from(["none", "empty", "day", "moment", "moment"]))
     if form in ("none", "empty", "day"):
         return {"none": None, "empty": "", "day": day.isoformat()}[form]

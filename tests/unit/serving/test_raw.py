@@ -90,9 +90,7 @@ def test_a_column_of_nulls_is_missing(name: str, model: OnnxModel) -> None:
         ),
     ],
 )
-def test_a_column_that_does_not_fit_is_named(
-    name: str, values: pa.Array, message: str, model: OnnxModel
-) -> None:
+def test_a_column_that_does_not_fit_is_named(name: str, values: pa.Array, message: str, model: OnnxModel) -> None:
     with pytest.raises(HeadraceError) as refused:
         model.predict(table(**{name: values}))
     assert message in str(refused.value)

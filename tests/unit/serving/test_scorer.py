@@ -92,9 +92,7 @@ def test_missing_is_null_or_an_empty_string(scorer: Scorer) -> None:
 
 
 def test_an_unknown_category_is_scored_and_counted(scorer: Scorer) -> None:
-    scored = scorer.score(
-        body({**GOOD, "plan": "platinum"}, GOOD, {**GOOD, "plan": "gold"}, {**GOOD, "plan": None})
-    )
+    scored = scorer.score(body({**GOOD, "plan": "platinum"}, GOOD, {**GOOD, "plan": "gold"}, {**GOOD, "plan": None}))
     assert (scored.rows, scored.unseen) == (4, 2)
     first, _, third, _ = json.loads(scored.body)["predictions"]
     assert first == third
@@ -137,8 +135,7 @@ WRONG = [
     (b'{"instances": [3]}', "instances[0]: expected an object. Received: 3"),
     (
         b'{"instance": []}',
-        "body: expected only the fields instances, parameters. Received: 'instance'"
-        "; did you mean 'instances'?",
+        "body: expected only the fields instances, parameters. Received: 'instance'; did you mean 'instances'?",
     ),
     (body(GOOD, data=1), "body: expected only the fields instances, parameters. Received: 'data'"),
     (
@@ -189,8 +186,7 @@ WRONG = [
     (body({**GOOD, "plan": ["pro"]}), 'instances[0].plan: expected a string or null. Received: ["pro"]'),
     (
         body({**GOOD, "signup": "yesterday"}),
-        "instances[0].signup: expected a date such as 2024-03-01 or 2024-03-01T10:20:30Z. "
-        'Received: "yesterday"',
+        'instances[0].signup: expected a date such as 2024-03-01 or 2024-03-01T10:20:30Z. Received: "yesterday"',
     ),
     (
         body(GOOD, GOOD, {**GOOD, "signup": "2023-02-29"}),
@@ -198,8 +194,7 @@ WRONG = [
     ),
     (
         body({**GOOD, "signup": 19000}),
-        "instances[0].signup: expected a date such as 2024-03-01 or 2024-03-01T10:20:30Z, or null. "
-        "Received: 19000",
+        "instances[0].signup: expected a date such as 2024-03-01 or 2024-03-01T10:20:30Z, or null. Received: 19000",
     ),
     (
         body({**GOOD, "plan": 1}).replace(b": 1}", b': "\xff"}').replace(b'"plan": 1', b'"plan": "\xff"'),
@@ -211,9 +206,7 @@ WRONG = [
     ),
     (
         body({**GOOD, "plan": {"deep": "x" * 1000}}),
-        'instances[0].plan: expected a string or null. Received: {"deep": "'
-        + "x" * 70
-        + "... (1,012 characters)",
+        'instances[0].plan: expected a string or null. Received: {"deep": "' + "x" * 70 + "... (1,012 characters)",
     ),
     (
         b'{"instances": [], "parameters": ' + b"[" * 100_000,
@@ -266,7 +259,5 @@ def test_serving_imports_nothing_heavy() -> None:
         "heavy = ('pandas', 'sklearn', 'onnx', 'pyarrow', 'lightgbm', 'pydantic');"
         "print([name for name in heavy if name in sys.modules])"
     )
-    found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert found.stdout.strip() == "[]"

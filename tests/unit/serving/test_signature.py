@@ -113,9 +113,7 @@ def test_a_bundle_with_a_changed_file_is_refused(tmp_path: Path) -> None:
     path = write_tiny_bundle(tmp_path / "model")
     graph = path / "matrix.onnx"
     graph.write_bytes(graph.read_bytes()[:-1] + b"\0")
-    with pytest.raises(
-        ArtifactError, match=r"matrix\.onnx: expected content with sha256 .* Received: changed content"
-    ):
+    with pytest.raises(ArtifactError, match=r"matrix\.onnx: expected content with sha256 .* Received: changed content"):
         Bundle.open(path)
     assert Bundle.open(path, verify=False).name == "tiny"
 
@@ -128,9 +126,7 @@ def test_a_newer_bundle_and_another_artifact_are_refused(tmp_path: Path) -> None
         Bundle.open(tmp_path / "newer")
     with pytest.raises(ArtifactError, match=r"expected a headrace/bundle\. Received: a headrace/dataset"):
         Bundle.open(tmp_path / "other")
-    with pytest.raises(
-        ArtifactError, match=r"expected a headrace/bundle folder with a manifest\.json. Received: none"
-    ):
+    with pytest.raises(ArtifactError, match=r"expected a headrace/bundle folder with a manifest\.json. Received: none"):
         Bundle.open(tmp_path)
 
 

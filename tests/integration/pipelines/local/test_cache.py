@@ -61,9 +61,7 @@ def test_the_same_content_stops_the_wave(runner):
     assert runner.run(ir, parameters={"text": " abc "}).outputs == {"Output": 6}
     assert runner.ran() == {"produce"}
     runner.run(ir, parameters={"text": "xyz"})
-    assert runner.ran() == {"produce", "measure"}, (
-        "other content of the same length, so `double` has what it had"
-    )
+    assert runner.ran() == {"produce", "measure"}, "other content of the same length, so `double` has what it had"
 
 
 def test_without_cache_everything_runs_and_is_stored(runner):
@@ -99,6 +97,14 @@ def test_outputs_that_are_gone_are_made_again(runner, damage):
     assert runner.ran() == {"produce"}
 
 
+def test_two_runs_at_the_same_time_share_the_store(runner):
+    ir = runner.compile(steps)
+    runs = [runner.spawn(ir) for _ in range(3)]
+    assert [run.communicate(timeout=60)[0].strip() for run in runs] == ["SUCCEEDED"] * 3
+    assert runner.run(ir).outputs == {"Output": 6}
+    assert runner.ran() == set()
+
+
 def test_a_failure_is_not_cached(runner, tmp_path):
     @component
     def flaky(file: str) -> str:
@@ -120,9 +126,7 @@ def test_code_that_a_task_imports_is_part_of_its_key(runner, tmp_path, monkeypat
     (package / "rooms").mkdir(parents=True)
     (package / "__init__.py").write_text("")
     (package / "rooms" / "__init__.py").write_text("")
-    (package / "rooms" / "used.py").write_text(
-        "def name():\n    from houselib import deep\n    return deep.NAME\n"
-    )
+    (package / "rooms" / "used.py").write_text("def name():\n    from houselib import deep\n    return deep.NAME\n")
     (package / "rooms" / "unused.py").write_text("NAME = 'unused'\n")
     (package / "deep.py").write_text("NAME = 'one'\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "lib"))

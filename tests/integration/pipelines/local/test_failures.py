@@ -129,10 +129,7 @@ def test_a_leaving_task_is_not_a_success(runner):
         say(text=leave(code=code).output)
 
     ir = runner.compile(leaves)
-    assert (
-        runner.run(ir, parameters={"code": 3}).tasks["leave"].error.message
-        == "the task left with sys.exit(3)"
-    )
+    assert runner.run(ir, parameters={"code": 3}).tasks["leave"].error.message == "the task left with sys.exit(3)"
     result = runner.run(ir, parameters={"code": 0})
     assert result.state == "FAILED"
     assert "expected the output `Output` of leave" in result.tasks["say"].error.message

@@ -120,12 +120,8 @@ def test_branches_and_oneof(runner, x, branch):
 
     result = runner.run(branches, parameters={"x": x})
     assert result.outputs == {"Output": {"a": 12, "b": 22, "c": 32}[x]}
-    states = {
-        path.split("/")[-1]: t.state for path, t in result.tasks.items() if "condition-branches-1/" in path
-    }
-    assert [
-        name for name in ("increment-2", "increment-3", "increment-4") if states[name] == "SUCCEEDED"
-    ] == [branch]
+    states = {path.split("/")[-1]: t.state for path, t in result.tasks.items() if "condition-branches-1/" in path}
+    assert [name for name in ("increment-2", "increment-3", "increment-4") if states[name] == "SUCCEEDED"] == [branch]
 
 
 def test_loops_and_collected(runner):
@@ -170,10 +166,7 @@ def test_importer(runner, tmp_path):
     result = runner.run(ir, parameters={"uri": str(tmp_path / "given.txt")})
     assert result.tasks["read"].outputs["Output"] == "given 5"
     (tmp_path / "given.txt").write_text("other")
-    assert (
-        runner.run(ir, parameters={"uri": str(tmp_path / "given.txt")}).tasks["read"].outputs["Output"]
-        == "other 5"
-    )
+    assert runner.run(ir, parameters={"uri": str(tmp_path / "given.txt")}).tasks["read"].outputs["Output"] == "other 5"
     missing = runner.run(ir, parameters={"uri": str(tmp_path / "absent")})
     assert missing.state == "FAILED"
     assert "expected an artifact to import" in missing.failed()[0].error.message

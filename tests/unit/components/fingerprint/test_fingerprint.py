@@ -116,9 +116,7 @@ def test_what_is_no_readable_file_is_refused(tmp_path: Path, source: str, receiv
         fingerprint(source.format(tmp_path))
 
 
-@pytest.mark.parametrize(
-    "source", ["gs://bucket/x.csv", "s3://bucket/*.csv", "bigquery://p.d.t", "https://h/x.csv"]
-)
+@pytest.mark.parametrize("source", ["gs://bucket/x.csv", "s3://bucket/*.csv", "bigquery://p.d.t", "https://h/x.csv"])
 def test_urls_are_refused(source: str) -> None:
     with pytest.raises(HeadraceError, match=r"expected a path on this machine.*which is not supported yet"):
         fingerprint(source)
@@ -161,8 +159,6 @@ def test_a_file_that_changes_meanwhile_is_refused(tmp_path: Path, monkeypatch: p
 
 
 def test_importing_it_loads_nothing_heavy() -> None:
-    code = (
-        "import sys, headrace.components.fingerprint.digest; print(*{n.split('.')[0] for n in sys.modules})"
-    )
+    code = "import sys, headrace.components.fingerprint.digest; print(*{n.split('.')[0] for n in sys.modules})"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not {"numpy", "pyarrow", "pandas", "pydantic", "kfp", "difflib"} & set(out.split())

@@ -62,9 +62,7 @@ def test_the_next_version_replaces_it(case: Case) -> None:
     assert case.platform.registry.get("homes", "champion").version == "2"
 
 
-def test_pushing_what_is_there_changes_nothing_and_says_so(
-    case: Case, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_pushing_what_is_there_changes_nothing_and_says_so(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     case.bless("1")
     case.push("1")
     before = case.platform.endpoints.get("prices"), case.platform.registry.history()

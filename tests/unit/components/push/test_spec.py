@@ -14,9 +14,7 @@ def test_the_defaults_replace_at_the_specs_own_endpoint() -> None:
 
 @pytest.mark.parametrize("extra", [{}, {"steps": [10, 50, 100]}])
 @pytest.mark.parametrize("strategy", ["canary", "shadow", "", None, ["replace"]])
-def test_a_strategy_of_a_later_version_is_refused_before_its_settings(
-    strategy: Any, extra: dict[str, Any]
-) -> None:
+def test_a_strategy_of_a_later_version_is_refused_before_its_settings(strategy: Any, extra: dict[str, Any]) -> None:
     with pytest.raises(ValidationError) as caught:
         DeploySpec(strategy=strategy, **extra)
     (error,) = caught.value.errors()

@@ -56,9 +56,7 @@ def test_a_passed_model_is_registered_with_its_metrics(case: Case) -> None:
 def test_a_model_that_is_not_passed_is_refused(case: Case) -> None:
     write_decision(case.decision, case.digest, passed=False)
     write_evidence_of_worth(case.evaluation, case.digest)
-    case.refused(
-        NotBlessed, r"expected all gates passed\. Received: not passed: auc at least 0\.75 \(auc is 0\.7\)"
-    )
+    case.refused(NotBlessed, r"expected all gates passed\. Received: not passed: auc at least 0\.75 \(auc is 0\.7\)")
 
 
 def test_a_decision_on_another_model_is_refused(case: Case) -> None:

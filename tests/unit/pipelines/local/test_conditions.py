@@ -65,6 +65,11 @@ def test_doubts_are_errors(text, value, why):
     assert text in str(caught.value)
 
 
+def test_the_short_form_is_for_people():
+    text = "!(int(inputs.parameter_values['pipelinechannel--count-Output']) > 2) && inputs.parameter_values['x'] == 'a'"
+    assert parse(text).short == "!(int(count-Output) > 2) && x == 'a'"
+
+
 def test_the_error_shows_the_values():
     with pytest.raises(ConditionError, match=r"\(values: x = \"can't say\"\)"):
         parse(f"{X} == true").evaluate({"x": "can't say"})

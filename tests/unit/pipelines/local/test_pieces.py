@@ -1,6 +1,8 @@
 """The small parts: values, placeholders, commands, environments, digests."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -87,7 +89,6 @@ def test_tidy_undoes_what_the_ir_does_to_integers(value):
 
 
 # --- placeholders
-# ruff: noqa: E501
 
 INPUT = {
     "inputs": {
@@ -315,6 +316,17 @@ def test_a_sealed_folder_has_its_own_digest(tmp_path):
     assert not digests.unchanged(folder, digest, *digests.extent(folder))
     (folder / "manifest.json").write_text('{"format": "other", "digest": "x"}')
     assert digests.artifact_digest(folder) != "x"
+
+
+# --- weight
+
+
+def test_the_runner_is_light_to_import():
+    code = (
+        "import sys, headrace.pipelines.local.run, headrace.pipelines.local.view\n"
+        "print(sorted({'kfp', 'yaml', 'rich', 'pandas', 'numpy', 'asyncio', 'pydantic'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
 # --- processes and names

@@ -1,0 +1,49 @@
+"""What the `deploy` section asks for, read without pydantic: pushing runs in every run, in a light worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from headrace.artifacts.errors import HeadraceError
+
+STRATEGIES = ("replace",)
+_FIELDS = ("endpoint", "strategy")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a version is to be served, and how it gets there."""
+
+    endpoint: str
+    strategy: str = STRATEGIES[0]
+
+
+def target(deploy: Mapping[str, Any], endpoint: str) -> Target:
+    """Reads the section as it stands in a compiled pipeline, which somebody may have edited.
+
+    Args:
+        deploy: the section; `endpoint` and `strategy` may be absent.
+        endpoint: the endpoint's name where the section has none.
+
+    Raises:
+        HeadraceError: the section asks for something that this version does not do.
+    """
+    check_strategy(deploy.get("strategy", STRATEGIES[0]))
+    unknown = sorted(set(deploy) - set(_FIELDS))
+    if unknown:
+        raise HeadraceError(f"deploy: expected only {' and '.join(_FIELDS)}. Received: {', '.join(unknown)}")
+    return Target(deploy.get("endpoint") or endpoint)
+
+
+def check_strategy(strategy: object) -> None:
+    """Refuses a strategy that this version does not have.
+
+    Raises:
+        HeadraceError: with those that it has.
+    """
+    if strategy not in STRATEGIES:
+        expected = " or ".join(f"`{name}`" for name in STRATEGIES)
+        message = f"strategy: expected {expected}, which this version has. Received: {strategy!r}"
+        raise HeadraceError(message)
