@@ -1,0 +1,75 @@
+"""Every artifact that is read refuses a damaged folder and one of a newer format."""
+
+import json
+
+import pytest
+
+from headrace.artifacts import anomalies, bundle, dataset, evaluation, schema, statistics, transform
+from headrace.artifacts.errors import ArtifactError
+from headrace.artifacts.folder import write_folder
+from headrace.artifacts.signature import Input
+
+READERS = {
+    "headrace/dataset": dataset.Dataset.open,
+    "headrace/schema": schema.read_schema,
+    "headrace/statistics": statistics.read_statistics,
+    "headrace/anomalies": anomalies.read_anomalies,
+    "headrace/transform": transform.read_transform,
+    "headrace/bundle": bundle.Bundle.open,
+    "headrace/evaluation": evaluation.read_evaluation,
+}
+
+
+@pytest.mark.parametrize("format", READERS)
+def test_a_newer_format_is_refused(tmp_path, format):
+    with write_folder(tmp_path / "artifact", format, 99, {}) as folder:
+        (folder / "something").write_text("from the future")
+    with pytest.raises(ArtifactError, match="Received: version 99. Upgrade headrace"):
+        READERS[format](tmp_path / "artifact")
+
+
+@pytest.mark.parametrize("format", READERS)
+def test_changed_content_is_refused(tmp_path, format):
+    with write_folder(tmp_path / "artifact", format, 1, {}) as folder:
+        (folder / "something").write_text("sealed")
+    (tmp_path / "artifact" / "something").write_text("edited")
+    with pytest.raises(ArtifactError, match="Received: changed content"):
+        READERS[format](tmp_path / "artifact")
+
+
+@pytest.mark.parametrize("format", READERS)
+def test_another_kind_is_refused(tmp_path, format):
+    with write_folder(tmp_path / "artifact", "headrace/other", 1, {}):
+        pass
+    with pytest.raises(ArtifactError, match=f"expected a {format}. Received: a headrace/other"):
+        READERS[format](tmp_path / "artifact")
+
+
+def test_transform_reads_back(tmp_path):
+    written = transform.Transform(
+        (Input("a", "number", offset=2.0, min=2.0, max=3.0), Input("b", "category", vocabulary=("x", "y"))),
+        {"c": "a * 2"},
+        {"d": "the id"},
+    )
+    with transform.write_transform(tmp_path / "t", written) as file:
+        file.write_bytes(b"graph")
+    read, graph, manifest = transform.read_transform(tmp_path / "t")
+    assert (read, graph.read_bytes(), manifest.details) == (written, b"graph", {"features": 3})
+    assert read.features == ["a", "b", "c"]
+
+
+def test_a_transform_without_its_fields_is_refused(tmp_path):
+    with write_folder(tmp_path / "t", transform.FORMAT, 1, {}) as folder:
+        (folder / transform.RECIPE).write_text(json.dumps({"inputs": []}))
+    with pytest.raises(ArtifactError, match="expected inputs, construct and excluded"):
+        transform.read_transform(tmp_path / "t")
+
+
+def test_an_unknown_split_is_refused(tmp_path):
+    info = dataset.DatasetInfo("regression", [], "y", {"train": 0, "eval": 0, "test": 0})
+    with dataset.write_dataset(tmp_path / "d") as (files, details):
+        for file in files.values():
+            file.write_bytes(b"")
+        details.update(dataset.describe(info))
+    with pytest.raises(ArtifactError, match="expected one of the splits train, eval, test. Received: validation"):
+        dataset.Dataset.open(tmp_path / "d").table("validation")
