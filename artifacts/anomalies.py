@@ -43,6 +43,4 @@ def read_anomalies(path: Path | str) -> anomalies_pb2.Anomalies:
     except FileNotFoundError:
         raise ArtifactError(f"{file}: expected anomalies in text format. Received: no such file") from None
     except (text_format.ParseError, UnicodeDecodeError) as error:
-        raise ArtifactError(
-            f"{file}: expected anomalies in text format. Received: damage ({error})"
-        ) from None
+        raise ArtifactError(f"{file}: expected anomalies in text format. Received: damage ({error})") from None

@@ -57,9 +57,7 @@ class ModelCard:
         parts += _markdown("Model details", _pairs(self.details))
         parts += _markdown("Intended use", [_plain(self.purpose)] if self.purpose else [])
         parts += _markdown("Data", _pairs(self.data))
-        features = [
-            f"| {_cell(name)} | {_cell(kind)} | {_cell(about)} |" for name, kind, about in self.features
-        ]
+        features = [f"| {_cell(name)} | {_cell(kind)} | {_cell(about)} |" for name, kind, about in self.features]
         head = ["| feature | type | known values |", "| --- | --- | --- |"]
         parts += _markdown("Features", ["\n".join(head + features)] if features else [])
         numbers = {_title(name): report.number(value) for name, value in self.metrics.items()}
@@ -77,9 +75,7 @@ class ModelCard:
             "Intended use": report.paragraph(self.purpose) if self.purpose else None,
             f"Metrics on the {self.metrics_split} split": report.tiles(tiles) if tiles else None,
             "Data": report.key_values(_texts(self.data)) if self.data else None,
-            "Features": report.table(["Feature", "Type", "Known values"], self.features)
-            if self.features
-            else None,
+            "Features": report.table(["Feature", "Type", "Known values"], self.features) if self.features else None,
             "Ethical considerations": report.bullets(self.considerations) if self.considerations else None,
             "Limits": report.bullets(self.limits) if self.limits else None,
             "Lineage": report.key_values(_texts(self.lineage)) if self.lineage else None,

@@ -65,7 +65,5 @@ def read_verdict(path: Path | str) -> Verdict:
     except (KeyError, TypeError) as error:
         raise ArtifactError(f"{path / FILE}: expected a decision. Received: {error!r}") from None
     if said is not verdict.passed:
-        raise ArtifactError(
-            f"{path / FILE}: expected passed to follow from the decisions. Received: passed={said!r}"
-        )
+        raise ArtifactError(f"{path / FILE}: expected passed to follow from the decisions. Received: passed={said!r}")
     return verdict

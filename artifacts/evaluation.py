@@ -132,16 +132,12 @@ def write_evaluation(path: Path | str, evaluation: Evaluation) -> None:
     Raises:
         ArtifactError: a number is not finite, or `path` is taken.
     """
-    details = {
-        name: getattr(evaluation, name) for name in ("present", "split", "model_digest", "dataset_digest")
-    }
+    details = {name: getattr(evaluation, name) for name in ("present", "split", "model_digest", "dataset_digest")}
     with write_folder(Path(path), FORMAT, VERSION, details) as folder:
         try:
             write_json(folder / FILE, asdict(evaluation))
         except ValueError as error:
-            raise ArtifactError(
-                f"{path}: expected finite numbers in an evaluation. Received: {error}"
-            ) from None
+            raise ArtifactError(f"{path}: expected finite numbers in an evaluation. Received: {error}") from None
 
 
 def read_evaluation(path: Path | str) -> Evaluation:
@@ -169,8 +165,7 @@ def _from_dict(value: Any) -> Evaluation:
     value["classes"] = tuple(value["classes"])
     value["confusion"] = tuple(tuple(row) for row in value["confusion"])
     value["curves"] = tuple(
-        Curve(**{**item, "points": tuple(tuple(point) for point in item["points"])})
-        for item in value["curves"]
+        Curve(**{**item, "points": tuple(tuple(point) for point in item["points"])}) for item in value["curves"]
     )
     value["slices"] = tuple(Slice(**item) for item in value["slices"])
     value["unjudged"] = tuple(Unjudged(**item) for item in value["unjudged"])

@@ -64,7 +64,5 @@ def read_infra(path: Path | str) -> Infra:
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"{path / FILE}: expected a report on serving. Received: {error!r}") from None
     if said is not infra.passed:
-        raise ArtifactError(
-            f"{path / FILE}: expected passed to follow from the checks. Received: passed={said!r}"
-        )
+        raise ArtifactError(f"{path / FILE}: expected passed to follow from the checks. Received: passed={said!r}")
     return infra

@@ -86,6 +86,4 @@ def read_statistics(path: Path | str) -> Statistics:
     except DecodeError as error:
         raise ArtifactError(f"{file}: expected serialized statistics. Received: damage ({error})") from None
     except (KeyError, TypeError) as error:
-        raise ArtifactError(
-            f"{path}: expected details of dataset and columns. Received: damage ({error})"
-        ) from None
+        raise ArtifactError(f"{path}: expected details of dataset and columns. Received: damage ({error})") from None

@@ -1,6 +1,6 @@
 """The images that the steps run in, fixed when a pipeline is compiled.
 
-    HEADRACE_IMAGE_MAIN=registry/headrace@sha256:... headrace compile spec.yaml
+HEADRACE_IMAGE_MAIN=registry/headrace@sha256:... headrace compile spec.yaml
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -67,6 +68,14 @@ def compiled(file: Path, home: Path) -> Compiled:
 
 
 def _compile(file: Path, cache: Path) -> Compiled:
+    gc.disable()  # importing KFP makes a hundred thousand objects and no garbage: collecting takes a third of its time
+    try:
+        return _compile_now(file, cache)
+    finally:
+        gc.enable()
+
+
+def _compile_now(file: Path, cache: Path) -> Compiled:
     import yaml
 
     from headrace.pipelines.compile import schema_text, training_ir

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from headrace.artifacts.answer import predictions
 from headrace.artifacts.raw_inputs import open_graph, run_graph
 from headrace.artifacts.signature import Signature
 
@@ -19,20 +20,7 @@ def samples(rows: pa.Table, model: Path, signature: Signature) -> dict[str, Any]
     rows = rows.slice(0, COUNT)
     answers = run_graph(open_graph(model), rows, signature.inputs)
     instances = [{name: _json(value) for name, value in row.items()} for row in rows.to_pylist()]
-    return {"instances": instances, "predictions": [prediction(signature, answer.tolist()) for answer in answers]}
-
-
-def prediction(signature: Signature, answer: list[float]) -> dict[str, Any]:
-    """One row of a graph's output as the server answers it."""
-    if signature.task == "regression":
-        return {"value": answer[0]}
-    probabilities = dict(zip(signature.classes, answer, strict=True))
-    if signature.positive is not None and signature.threshold is not None:
-        negative = next(name for name in signature.classes if name != signature.positive)
-        label = signature.positive if probabilities[signature.positive] >= signature.threshold else negative
-    else:
-        label = max(signature.classes, key=lambda name: probabilities[name])
-    return {"label": label, "probabilities": probabilities}
+    return {"instances": instances, "predictions": predictions(signature, answers)}
 
 
 def _json(value: Any) -> Any:

@@ -80,8 +80,7 @@ def tiles(items: Iterable[tuple[str, Cell, Cell] | tuple[str, Cell]]) -> Html:
     for label, value, *rest in items:
         note = f'<div class="note">{markup(rest[0])}</div>' if rest and rest[0] not in (None, "") else ""
         parts.append(
-            f'<div class="tile"><dt>{markup(label)}</dt>'
-            f'<dd><div class="value">{markup(value)}</div>{note}</dd></div>'
+            f'<div class="tile"><dt>{markup(label)}</dt><dd><div class="value">{markup(value)}</div>{note}</dd></div>'
         )
     return Html(f'<dl class="tiles">{"".join(parts)}</dl>')
 
@@ -123,8 +122,7 @@ def table(
     if not body:
         return Html(f'<p class="muted">{markup(empty)}</p>')
     head = "".join(
-        f'<th scope="col" class="{letter}">{markup(header)}</th>'
-        for header, letter in zip(headers, align, strict=True)
+        f'<th scope="col" class="{letter}">{markup(header)}</th>' for header, letter in zip(headers, align, strict=True)
     )
     lines = "".join(f"<tr>{_cells(row, align)}</tr>" for row in body)
     title = f"<caption>{markup(caption)}</caption>" if caption else ""
@@ -160,9 +158,7 @@ def heat_table(
 
 
 def _cells(row: Sequence[Cell], align: str) -> str:
-    return "".join(
-        f'<td class="{letter}">{markup(cell)}</td>' for cell, letter in zip(row, align, strict=True)
-    )
+    return "".join(f'<td class="{letter}">{markup(cell)}</td>' for cell, letter in zip(row, align, strict=True))
 
 
 def _heat_cell(value: float | int, share: float) -> str:

@@ -143,11 +143,7 @@ def histogram(
             outline += [(left, value), (right, value)]
         outline += [(edges[-1], 0.0)] if edges else []
         drawn.append(_path(outline, frame, f"area s{index % _COLOURS}"))
-    legend = (
-        _legend([(name, f"s{index % _COLOURS}") for index, name in enumerate(series)])
-        if len(series) > 1
-        else ""
-    )
+    legend = _legend([(name, f"s{index % _COLOURS}") for index, name in enumerate(series)]) if len(series) > 1 else ""
     return _figure(title, legend, frame.axes(x_label, "Density", y_ticks=False) + "".join(drawn), caption)
 
 
@@ -190,9 +186,7 @@ class _Frame:
             parts.append(f'<path d="M{x},{HEIGHT - _BOTTOM}v5"/>')
             parts.append(f'<text x="{x}" y="{HEIGHT - _BOTTOM + 18}" text-anchor="middle">{text}</text>')
         middle = (_LEFT + WIDTH - _RIGHT) / 2
-        parts.append(
-            f'<text class="name" x="{middle}" y="{HEIGHT - 5}" text-anchor="middle">{_text(x_label)}</text>'
-        )
+        parts.append(f'<text class="name" x="{middle}" y="{HEIGHT - 5}" text-anchor="middle">{_text(x_label)}</text>')
         parts.append(f'<text class="name" x="{_LEFT - 40}" y="{_TOP - 14}">{_text(y_label)}</text></g>')
         return "".join(parts)
 
@@ -206,8 +200,7 @@ def _line(line: Line, style: str, frame: _Frame) -> str:
     parts.append(_path(line.points, frame, f"line {style}"))
     if line.marks:
         dots = "".join(
-            f'<circle cx="{frame.x(x)}" cy="{frame.y(y)}" r="3.4">'
-            f"<title>{number(x)}, {number(y)}</title></circle>"
+            f'<circle cx="{frame.x(x)}" cy="{frame.y(y)}" r="3.4"><title>{number(x)}, {number(y)}</title></circle>'
             for x, y in line.points
             if math.isfinite(x) and math.isfinite(y)
         )
@@ -252,19 +245,14 @@ def _value_axis(scale: Scale, top: float, bottom: float) -> str:
     for value in values:
         x = scale(value)
         parts.append(f'<path d="M{x},{top}V{bottom}"/>')
-        parts.append(
-            f'<text x="{x}" y="{bottom + 18}" text-anchor="middle">{tick_label(value, _step(values))}</text>'
-        )
+        parts.append(f'<text x="{x}" y="{bottom + 18}" text-anchor="middle">{tick_label(value, _step(values))}</text>')
     return f'<g class="axis">{"".join(parts)}</g>'
 
 
 def _density(edges: Sequence[float], counts: Sequence[float]) -> list[float]:
     total, span = sum(counts), (edges[-1] - edges[0] if len(edges) else 0.0)
     pairs = zip(edges, edges[1:], counts, strict=False)
-    return [
-        count / total * span / (right - left) if total and right > left else 0.0
-        for left, right, count in pairs
-    ]
+    return [count / total * span / (right - left) if total and right > left else 0.0 for left, right, count in pairs]
 
 
 def _legend(entries: Sequence[tuple[str, str]]) -> str:
@@ -274,10 +262,7 @@ def _legend(entries: Sequence[tuple[str, str]]) -> str:
 
 def _figure(title: str, legend: str, body: str, caption: str, height: float = HEIGHT) -> Html:
     note = f'<p class="caption">{markup(caption)}</p>' if caption else ""
-    svg = (
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{_text(title)}">'
-        f"{body}</svg>"
-    )
+    svg = f'<svg class="chart" viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{_text(title)}">{body}</svg>'
     return Html(f"<figure><figcaption>{markup(title)}</figcaption>{legend}{svg}{note}</figure>")
 
 

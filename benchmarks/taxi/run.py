@@ -125,9 +125,7 @@ def contenders(only: str | None, as_it_comes: bool) -> list[Contender]:
     if as_it_comes:
         sides.insert(
             0,
-            Contender(
-                "tfx as it comes", TFX_PYTHON, tfx_warm_up, prepare_tfx, tfx_command_as_it_comes, tfx_quality
-            ),
+            Contender("tfx as it comes", TFX_PYTHON, tfx_warm_up, prepare_tfx, tfx_command_as_it_comes, tfx_quality),
         )
     return [side for side in sides if only is None or side.name.startswith(only)]
 
@@ -145,8 +143,7 @@ def output_of(command: list[str]) -> str:
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SystemExit(
-            f"expected `{' '.join(command)}` to succeed. Received: exit {done.returncode}\n"
-            f"{done.stderr[-3000:]}"
+            f"expected `{' '.join(command)}` to succeed. Received: exit {done.returncode}\n{done.stderr[-3000:]}"
         )
     return done.stdout
 
@@ -164,9 +161,7 @@ def measure(command: list[str], folder: Path, log: Path) -> tuple[float, float, 
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         tail = log.read_text(errors="replace")[-3000:]
-        raise SystemExit(
-            f"expected `{' '.join(command)}` to succeed. Received: exit {process.returncode}\n{tail}"
-        )
+        raise SystemExit(f"expected `{' '.join(command)}` to succeed. Received: exit {process.returncode}\n{tail}")
     refuse_leftovers(process.pid, command)
     return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
@@ -273,14 +268,10 @@ def machine() -> dict[str, Any]:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=PROJECT.parent / "shared" / "data" / "chicago_taxi.csv")
     parser.add_argument("--repetitions", "-n", type=int, default=3)
-    parser.add_argument(
-        "--as-it-comes", action="store_true", help="also TFX with its example's own Beam options"
-    )
+    parser.add_argument("--as-it-comes", action="store_true", help="also TFX with its example's own Beam options")
     parser.add_argument("--only", choices=("headrace", "tfx"), help="one side, without ratios")
     parser.add_argument("--keep", action="store_true", help="keep the contenders' folders and logs")
     args = parser.parse_args()

@@ -22,9 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, required=True)
     pipelines = parser.parse_args().root / "pipelines"
-    metrics = tfma.load_eval_result(
-        str(newest(pipelines / "Evaluator" / "evaluation"))
-    ).get_metrics_for_all_slices()
+    metrics = tfma.load_eval_result(str(newest(pipelines / "Evaluator" / "evaluation"))).get_metrics_for_all_slices()
     rows, positive = label_counts(newest(pipelines / "CsvExampleGen" / "examples") / f"Split-{SPLIT}")
     quality = {
         "accuracy": metrics[()]["binary_accuracy"]["doubleValue"],

@@ -36,7 +36,5 @@ def evaluate(
     from headrace.components.evaluate.spec import EvaluateSpec
 
     settings = EvaluateSpec(**evaluate)
-    found = run(
-        Path(model.path), Path(dataset.path), settings, Path(evaluation.path), Path(report.path), split
-    )
+    found = run(Path(model.path), Path(dataset.path), settings, Path(evaluation.path), Path(report.path), split)
     show(found, metrics, curves)

@@ -38,17 +38,14 @@ def _compare(scores: Scores, table: pa.Table, name: str) -> Fairness:
     chosen = scores.take(rows)
     actual, selected = chosen.actual, chosen.predicted == scores.positive
     described = tuple(
-        _group(part.value, actual[member == code], selected[member == code])
-        for code, part in enumerate(large)
+        _group(part.value, actual[member == code], selected[member == code]) for code, part in enumerate(large)
     )
     metrics, undefined = _metrics(actual.astype(int), selected.astype(int), member, described)
     return Fairness(name, described, metrics, undefined, small)
 
 
 def _group(value: str, actual: Array, selected: Array) -> Group:
-    return Group(
-        value, len(actual), float(selected.mean()), _rate(selected[actual]), _rate(selected[~actual])
-    )
+    return Group(value, len(actual), float(selected.mean()), _rate(selected[actual]), _rate(selected[~actual]))
 
 
 def _rate(selected: Array) -> float | None:

@@ -73,10 +73,7 @@ def calibration(scores: Scores) -> list[tuple[float, float, float]]:
     rows = np.bincount(bins, minlength=BINS)
     predicted = np.bincount(bins, scores.score, BINS)
     observed = np.bincount(bins, scores.actual, BINS)
-    return [
-        (float(predicted[i] / rows[i]), float(observed[i] / rows[i]), float(rows[i]))
-        for i in np.flatnonzero(rows)
-    ]
+    return [(float(predicted[i] / rows[i]), float(observed[i] / rows[i]), float(rows[i])) for i in np.flatnonzero(rows)]
 
 
 def _ece(scores: Scores, counts: Floats) -> float:
@@ -98,9 +95,7 @@ def _auc_of_several(scores: Scores, counts: Floats) -> float:
     absent = np.flatnonzero(counts.sum(axis=1) == 0)
     if len(absent):
         raise Undefined(f"no row is of class {scores.classes[absent[0]]}")
-    each = [
-        sk.roc_auc_score(scores.truth == code, scores.outputs[:, code]) for code in range(len(scores.classes))
-    ]
+    each = [sk.roc_auc_score(scores.truth == code, scores.outputs[:, code]) for code in range(len(scores.classes))]
     return float(np.mean(each))
 
 

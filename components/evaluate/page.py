@@ -66,10 +66,7 @@ def _roc(found: Evaluation) -> r.Html | None:
     if not curves:
         return None
     several = len(curves) > 1
-    lines = [
-        r.Line(str(curve.of) if several else "model", [(p[0], p[1]) for p in curve.points])
-        for curve in curves
-    ]
+    lines = [r.Line(str(curve.of) if several else "model", [(p[0], p[1]) for p in curve.points]) for curve in curves]
     lines.append(r.Line("chance", [(0, 0), (1, 1)], dashed=True))
     title = "ROC, one class against the rest" if several else "ROC"
     return r.line_chart(lines, title, "False positive rate", "True positive rate", _UNIT, _UNIT)
@@ -151,9 +148,7 @@ def _verdict(found: Evaluation, part: Slice, main: str | None) -> r.Cell:
     gap = _gap(found, part, main)
     text = f"{abs(gap):.4f} {'better' if gap >= 0 else 'worse'}"
     low, high = found.intervals.get(main, (float("-inf"), float("inf")))
-    chance = (
-        (high - low) / 2 * math.sqrt(found.rows / part.rows)
-    )  # the half width of the slice's own interval
+    chance = (high - low) / 2 * math.sqrt(found.rows / part.rows)  # the half width of the slice's own interval
     return text if abs(gap) <= chance else r.badge(text, "good" if gap > 0 else "bad")
 
 
@@ -175,9 +170,7 @@ def _fairness_of(item: Fairness) -> list[r.Html]:
         for group in item.groups
     ]
     if not item.groups:
-        return [
-            r.paragraph(f"{item.by} was not compared: {next(iter(item.undefined.values()), 'no group')}.")
-        ]
+        return [r.paragraph(f"{item.by} was not compared: {next(iter(item.undefined.values()), 'no group')}.")]
     headers = [item.by, "Rows", "Predicted positive", "True positive rate", "False positive rate"]
     blocks = [r.table(headers, rows, "lrlrr")]
     values: list[tuple[r.Cell, ...]] = [

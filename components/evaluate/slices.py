@@ -14,9 +14,7 @@ from headrace.components.evaluate.scores import Scores
 MOST_SLICES = 100  # of one column
 
 
-def slices(
-    scores: Scores, table: pa.Table, columns: Iterable[str]
-) -> tuple[tuple[Slice, ...], tuple[Unjudged, ...]]:
+def slices(scores: Scores, table: pa.Table, columns: Iterable[str]) -> tuple[tuple[Slice, ...], tuple[Unjudged, ...]]:
     """Measures each value of each column on its own, if it has enough rows.
 
     Raises:

@@ -42,7 +42,5 @@ class EvaluateSpec(Section):
                 known = ", ".join(name for name, info in METRICS.items() if info.fits(task))
                 messages.append(f"{where}: expected a metric of {task}: {known}. Received: {gate.metric}")
             if gate.fairness and task != "classification":
-                messages.append(
-                    f"{where}: expected fairness gates only in a classification. Received: {task}"
-                )
+                messages.append(f"{where}: expected fairness gates only in a classification. Received: {task}")
         return messages

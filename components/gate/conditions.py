@@ -36,8 +36,7 @@ def _slice(gate: Gate, evidence: Evidence) -> Outcome:
     if any(item.left_out for item in rest):
         raise NoEvidence(f"{rest[0].left_out:,} values of {gate.slice} were not measured: there are too many")
     values = {
-        part.value: number(part.metrics, name, part.undefined, f"slice {gate.slice}={part.value}")
-        for part in parts
+        part.value: number(part.metrics, name, part.undefined, f"slice {gate.slice}={part.value}") for part in parts
     }
     failed = {value: found for value, found in values.items() if not _within(gate, found)}
     small = sum(item.small for item in rest)
@@ -57,9 +56,7 @@ def _fairness(gate: Gate, evidence: Evidence) -> Outcome:
     outcome = _bounded(gate, name, value)
     small = f"; too small to compare: {', '.join(item.small_groups)}" if item.small_groups else ""
     rates = {group.value: group.selection_rate for group in item.groups}
-    return outcome._replace(
-        reason=outcome.reason + small, evidence={**outcome.evidence, "selection_rates": rates}
-    )
+    return outcome._replace(reason=outcome.reason + small, evidence={**outcome.evidence, "selection_rates": rates})
 
 
 def _versus(gate: Gate, evidence: Evidence) -> Outcome:
@@ -72,12 +69,8 @@ def _versus(gate: Gate, evidence: Evidence) -> Outcome:
         other = number(champion.metrics, name, champion.undefined, "the champion")
         return _compared(gate, value, other)
     if gate.without_champion == "pass":
-        return Outcome(
-            True, "there is no champion yet, and the gate says `without_champion: pass`", {name: value}
-        )
-    return Outcome(
-        False, "there is no champion yet; `without_champion: pass` would allow that", {name: value}
-    )
+        return Outcome(True, "there is no champion yet, and the gate says `without_champion: pass`", {name: value})
+    return Outcome(False, "there is no champion yet; `without_champion: pass` would allow that", {name: value})
 
 
 def _compared(gate: Gate, value: float, other: float) -> Outcome:

@@ -37,9 +37,7 @@ class Evidence:
         if found.present is not True:
             raise NoEvidence("the evaluation says that there was no model")
         if found.model_digest != self.model_digest:
-            raise NoEvidence(
-                f"the evaluation is of another model, {found.model_digest}, not of {self.model_digest}"
-            )
+            raise NoEvidence(f"the evaluation is of another model, {found.model_digest}, not of {self.model_digest}")
         if found.task != self.task:
             raise NoEvidence(f"the evaluation is of a {found.task}, not of a {self.task}")
         return found

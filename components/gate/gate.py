@@ -64,11 +64,7 @@ def summary(verdict: Verdict) -> str:
     """The decision in lines for a log, what failed first."""
     count = len(verdict.decisions)
     failed = [item for item in verdict.decisions if item.passed is not True]
-    head = (
-        f"passed: all {count} checks"
-        if verdict.passed
-        else f"NOT passed: {len(failed)} of {count} checks failed"
-    )
+    head = f"passed: all {count} checks" if verdict.passed else f"NOT passed: {len(failed)} of {count} checks failed"
     ordered = failed + [item for item in verdict.decisions if item.passed is True]
     lines = [f"  {'ok  ' if item.passed is True else 'FAIL'} {item.gate}: {item.reason}" for item in ordered]
     return "\n".join([head, *lines])

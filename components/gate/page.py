@@ -22,9 +22,7 @@ def verdict_page(verdict: Verdict) -> str:
         words = r.callout("The model may be registered and pushed.", "good", "All gates are passed.")
     else:
         count = f"{failed} of {len(verdict.decisions)} checks failed."
-        words = r.callout(
-            "The model is neither registered nor pushed; the run goes on without it.", "bad", count
-        )
+        words = r.callout("The model is neither registered nor pushed; the run goes on without it.", "bad", count)
     status = r.badge("passed", "good") if verdict.passed else r.badge("not passed", "bad")
     section = r.section("Decisions", words, r.table(["", "Gate", "Why"], rows, "lll"))
     subtitle = "Whether the model may be registered and served"

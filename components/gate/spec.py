@@ -114,9 +114,7 @@ class Gate(Section):
             raise ValueError(f"expected no {' or '.join(found)} in {where}. Received: {self._given()}")
 
     def _given(self) -> str:
-        return (
-            ", ".join(f"{key}: {value}" for key, value in self.model_dump(exclude_none=True).items()) or "{}"
-        )
+        return ", ".join(f"{key}: {value}" for key, value in self.model_dump(exclude_none=True).items()) or "{}"
 
 
 def default_gates(task: str) -> list[Gate]:

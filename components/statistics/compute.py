@@ -10,9 +10,7 @@ from headrace.components.statistics.generate import generate
 from headrace.components.statistics.report import write_report
 
 
-def compute_statistics(
-    dataset: Path | str, output: Path | str, report: Path | str, workers: int | None = None
-) -> None:
+def compute_statistics(dataset: Path | str, output: Path | str, report: Path | str, workers: int | None = None) -> None:
     """Describes the three splits of a snapshot.
 
     The same snapshot gives the same bytes, whatever the number of workers and whenever it runs.

@@ -22,9 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tfx_bsl.arrow import table_util
 
-Column: TypeAlias = (
-    Any  # an Arrow array: the type stubs at hand describe a newer Arrow than this environment has
-)
+Column: TypeAlias = Any  # an Arrow array: the type stubs at hand describe a newer Arrow than this environment has
 
 
 def describable(type: pa.DataType) -> bool:

@@ -46,9 +46,7 @@ def render(statistics: Statistics, info: DatasetInfo) -> str:
     head = ["Column", "Type", "Train", "Missing", "Distinct", "Min", "Median", "Mean", "Max"]
     sections = [
         report.section("Splits", report.tiles(_split_tiles(statistics, info))),
-        report.section(
-            "Columns", report.table(head, rows, align="llllrrrrr"), intro="Figures of the train split."
-        ),
+        report.section("Columns", report.table(head, rows, align="llllrrrrr"), intro="Figures of the train split."),
         report.section("Distributions", *shown, intro="As shares of each split, so that splits compare."),
     ]
     omitted = [column.name for column in statistics.columns if not column.described]
@@ -148,9 +146,7 @@ def _histogram(feature: statistics_pb2.FeatureNameStatistics) -> tuple[list[floa
     """Edges (n + 1) and counts (n) of TFDV's equal-width histogram, without the buckets at infinity."""
     for histogram in feature.num_stats.histograms:
         if histogram.type == histogram.STANDARD:
-            finite = [
-                b for b in histogram.buckets if math.isfinite(b.low_value) and math.isfinite(b.high_value)
-            ]
+            finite = [b for b in histogram.buckets if math.isfinite(b.low_value) and math.isfinite(b.high_value)]
             edges = [bucket.low_value for bucket in finite] + [bucket.high_value for bucket in finite[-1:]]
             return edges, [bucket.sample_count for bucket in finite]
     return [], []
@@ -180,9 +176,7 @@ def _column_block(column: DescribedColumn, features: Features) -> Html:
     return _distribution(column, series, np.linspace(min(ends), max(ends), _BINS + 1))
 
 
-def _distribution(
-    column: DescribedColumn, series: dict[str, tuple[list[float], list[float]]], bins: Edges
-) -> Html:
+def _distribution(column: DescribedColumn, series: dict[str, tuple[list[float], list[float]]], bins: Edges) -> Html:
     """The splits' histograms over common bins; dates in days since the earliest, which people can read."""
     counts = {split: _rebinned(pair, bins) for split, pair in series.items()}
     days = _days(column, 1.0)
@@ -190,9 +184,7 @@ def _distribution(
     if days is not None:
         edges = (bins - bins[0]) * days
         label = f"days since {_write(column, float(bins[0]))}"
-    return report.histogram(
-        {s: (edges.tolist(), c) for s, c in counts.items()}, _title(column), x_label=label
-    )
+    return report.histogram({s: (edges.tolist(), c) for s, c in counts.items()}, _title(column), x_label=label)
 
 
 def _rebinned(histogram: tuple[list[float], list[float]], bins: Edges) -> list[float]:

@@ -25,9 +25,7 @@ from headrace.components.statistics.encode import Column
 TOP_VALUES = 20  # TFDV's defaults
 RANK_BUCKETS = 1000
 LONGEST_VALUE = 1024  # bytes; longer ones are counted under TFDV's placeholder
-MOST_DISTINCT = (
-    500_000  # counted exactly up to here; beyond, the rarest are let go and the number is estimated
-)
+MOST_DISTINCT = 500_000  # counted exactly up to here; beyond, the rarest are let go and the number is estimated
 _KMV_BUCKETS = 16_384
 
 

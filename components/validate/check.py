@@ -137,12 +137,8 @@ def _add_units(anomalies: anomalies_pb2.Anomalies, statistics: Statistics, schem
         info = anomalies.anomaly_info[feature.name]
         info.severity = AnomalyInfo.ERROR
         unit = schema_pb2.TimeDomain.IntegerTimeFormat.Name(wanted)
-        reason = info.reason.add(
-            type=AnomalyInfo.UNEXPECTED_DATA_TYPE, short_description="Unexpected unit of time"
-        )
-        reason.description = (
-            f"{', '.join(SPLITS)}: Expected a time in {unit} but got a column of type {column.type}"
-        )
+        reason = info.reason.add(type=AnomalyInfo.UNEXPECTED_DATA_TYPE, short_description="Unexpected unit of time")
+        reason.description = f"{', '.join(SPLITS)}: Expected a time in {unit} but got a column of type {column.type}"
         info.short_description = "; ".join(r.short_description for r in info.reason)
         info.description = " ".join(r.description for r in info.reason)
         if not info.path.step:

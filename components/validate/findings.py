@@ -31,15 +31,11 @@ def findings(anomalies: anomalies_pb2.Anomalies, schema: schema_pb2.Schema) -> l
     order = {feature.name: index for index, feature in enumerate(schema.feature)}
     features = {feature.name: feature for feature in schema.feature}
     result = [
-        _finding(
-            name, info, expectation(features[name], schema) if name in features else "no column of this name"
-        )
+        _finding(name, info, expectation(features[name], schema) if name in features else "no column of this name")
         for name, info in anomalies.anomaly_info.items()
     ]
     if anomalies.dataset_anomaly_info.reason:
-        result.append(
-            _finding(DATASET, anomalies.dataset_anomaly_info, "the schema's dataset_constraints to hold")
-        )
+        result.append(_finding(DATASET, anomalies.dataset_anomaly_info, "the schema's dataset_constraints to hold"))
     return sorted(result, key=lambda f: (f.level != "error", order.get(f.feature, len(order)), f.feature))
 
 

@@ -61,10 +61,7 @@ def _anomalies(found: list[Finding]) -> list[Html]:
 
 def _schema(found: list[Finding], schema: schema_pb2.Schema, inferred: bool) -> list[Html]:
     levels = {finding.feature: finding.level for finding in found}
-    rows = [
-        [feature.name, expectation(feature, schema), _mark(levels.get(feature.name))]
-        for feature in schema.feature
-    ]
+    rows = [[feature.name, expectation(feature, schema), _mark(levels.get(feature.name))] for feature in schema.feature]
     blocks = [
         report.table(["Column", "Expected", "Data"], rows),
         report.details("schema.pbtxt", report.code(format_schema(schema))),

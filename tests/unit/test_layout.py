@@ -92,7 +92,19 @@ def test_the_wheel_holds_every_module(tmp_path):
 
 
 def test_help_is_quick_because_imports_are_lazy():
-    heavy = {"kfp", "pyarrow", "pandas", "numpy", "onnx", "onnxruntime", "lightgbm", "sklearn", "pydantic", "rich", "uvicorn"}
+    heavy = {
+        "kfp",
+        "pyarrow",
+        "pandas",
+        "numpy",
+        "onnx",
+        "onnxruntime",
+        "lightgbm",
+        "sklearn",
+        "pydantic",
+        "rich",
+        "uvicorn",
+    }
     code = "import sys\nfrom headrace.pipelines.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not heavy & set(done.stdout.split())

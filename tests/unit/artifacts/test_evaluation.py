@@ -94,9 +94,7 @@ def test_newer_version_is_refused(tmp_path):
         read_evaluation(tmp_path / "e")
 
 
-@pytest.mark.parametrize(
-    "change", [{"present": None}, {"metrics": None}, {"metrics": {"auc": "x"}}, {"more": 1}]
-)
+@pytest.mark.parametrize("change", [{"present": None}, {"metrics": None}, {"metrics": {"auc": "x"}}, {"more": 1}])
 def test_other_content_is_refused(tmp_path, change):
     write_evaluation(tmp_path / "good", FULL)
     value = json.loads((tmp_path / "good" / "evaluation.json").read_text())

@@ -34,9 +34,7 @@ def _svg(html: str) -> ET.Element:
         lambda: r.table([NASTY], [[NASTY]], caption=NASTY),
         lambda: r.heat_table([NASTY], [NASTY], [[1]], NASTY, NASTY, NASTY),
         lambda: r.section(NASTY, intro=NASTY),
-        lambda: r.line_chart(
-            [r.Line(NASTY, [(0, 1)]), r.Line("b", [(0, 1)])], NASTY, NASTY, NASTY, caption=NASTY
-        ),
+        lambda: r.line_chart([r.Line(NASTY, [(0, 1)]), r.Line("b", [(0, 1)])], NASTY, NASTY, NASTY, caption=NASTY),
         lambda: r.bar_chart([r.Bar(NASTY, 1.0)], NASTY, reference=(NASTY, 0.5)),
         lambda: r.histogram({NASTY: ([0, 1], [1]), "b": ([0, 1], [1])}, NASTY, NASTY),
         lambda: r.scatter_chart([(0, 1)], NASTY, NASTY, NASTY),
@@ -83,16 +81,12 @@ def test_table_aligns_numbers_right_and_checks_its_shape():
 
 
 def test_unknown_kind_is_refused():
-    with pytest.raises(
-        ValueError, match=r"expected one of good, bad, warn, info, neutral\. Received: kind='god'"
-    ):
+    with pytest.raises(ValueError, match=r"expected one of good, bad, warn, info, neutral\. Received: kind='god'"):
         r.badge("x", "god")
 
 
 def test_line_chart_maps_values_to_pixels_and_breaks_at_nan():
-    chart = r.line_chart(
-        [r.Line("a", [(0, 0), (0.5, math.nan), (1, 1)])], "t", x_range=(0, 1), y_range=(0, 1)
-    )
+    chart = r.line_chart([r.Line("a", [(0, 0), (0.5, math.nan), (1, 1)])], "t", x_range=(0, 1), y_range=(0, 1))
     path = next(p for p in _svg(chart).iter() if p.get("class") == "line s0")
     assert path.get("d") == "M52.0,258.0M466.0,26.0"  # bottom left, and top right after the gap
     labels = [text.text for text in _svg(chart).iter() if text.tag.endswith("text")]

@@ -313,9 +313,7 @@ def test_auc_matches_counting_pairs(churn: SimpleNamespace) -> None:
     assert churn.attainable.expected_auc(score, p) == pytest.approx(wins / pairs)
 
 
-def test_describe_says_both_limits(
-    churn: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_describe_says_both_limits(churn: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--rows", "2000", "--output", str(tmp_path / "s.csv"), "--describe"]
     assert churn.generate.main(arguments) == 0
     text = capsys.readouterr().out
@@ -326,8 +324,7 @@ def test_describe_says_both_limits(
 def test_later_world_has_dearer_prices_and_more_churn(churn: SimpleNamespace) -> None:
     base, later = (churn.streamflow.generate(20_000, 7, world).truth for world in ("base", "price_rise"))
     standard = [
-        t["monthly_price"][(t["plan"] == "standard") & (t["discount_percent"] == 0)].mean()
-        for t in (base, later)
+        t["monthly_price"][(t["plan"] == "standard") & (t["discount_percent"] == 0)].mean() for t in (base, later)
     ]
     assert standard[1] / standard[0] == pytest.approx(1.15, abs=0.01)
     assert later["churned"].mean() > base["churned"].mean() + 0.08

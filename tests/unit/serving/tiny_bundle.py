@@ -13,10 +13,10 @@ import onnx
 from onnxmltools import convert_lightgbm
 from onnxmltools.convert.common.data_types import FloatTensorType
 
+from headrace.artifacts.answer import predictions
 from headrace.artifacts.bundle import MATRIX, MODEL, SAMPLES, SIGNATURE, write_bundle
 from headrace.artifacts.folder import write_json
 from headrace.artifacts.signature import Input, Signature
-from headrace.serving.answer import predictions
 from headrace.serving.encode import Encoder
 from headrace.trainer.encoder_graph import encoder_graph, merge
 

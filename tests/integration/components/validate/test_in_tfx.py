@@ -103,9 +103,7 @@ JOBS = [
         {"amount": None},
         says=["amount: expected a number", "completely missing", "Bring the"],
     ),
-    Job(
-        "new-column", {"extra": lambda i: i}, says=["extra: expected no column of this name", "not in schema"]
-    ),
+    Job("new-column", {"extra": lambda i: i}, says=["extra: expected no column of this name", "not in schema"]),
     Job(
         "fraction-for-whole-number",
         {"count": lambda i: i * 0.5},
@@ -180,9 +178,7 @@ JOBS = [
     ),
     Job("drift-within-threshold", edits=[adding("count", "INT", DRIFT)]),
     Job("deprecated", {"note": None}, edits=[adding("note", "BYTES", "lifecycle_stage: DEPRECATED")]),
-    Job(
-        "two-at-once", {"amount": None, "extra": lambda i: i}, says=["2 departures", "- amount:", "- extra:"]
-    ),
+    Job("two-at-once", {"amount": None, "extra": lambda i: i}, says=["2 departures", "- amount:", "- extra:"]),
     Job(
         "damaged-schema",
         edits=[("type: FLOAT", "typ: FLOAT")],
@@ -319,9 +315,7 @@ def test_statistics_of_another_snapshot_are_refused(results: dict[str, Any]) -> 
     assert "expected statistics of the data version" in results["of-another"]["message"]
 
 
-def test_a_column_that_tfdv_cannot_take_is_left_out_and_said_so(
-    folder: Path, results: dict[str, Any]
-) -> None:
+def test_a_column_that_tfdv_cannot_take_is_left_out_and_said_so(folder: Path, results: dict[str, Any]) -> None:
     assert results["foreign-type"]["ok"] is True, results["foreign-type"]
     described = {c.name: c.described for c in read_statistics(folder / "statistics" / "foreign").columns}
     assert described["tags"] is False and all(described[name] for name in columns(1, 0))

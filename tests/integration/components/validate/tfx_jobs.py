@@ -82,15 +82,11 @@ def digests(folder: Path) -> list[str]:
 
 def agreement(folder: Path) -> list[str]:
     """Features of which TFDV itself says something else, given the same values at once."""
-    table = (
-        Dataset.open(folder / "base").table("train").select(["amount", "count", "plan", "flag"]).to_pydict()
-    )
+    table = Dataset.open(folder / "base").table("train").select(["amount", "count", "plan", "flag"]).to_pydict()
     table["amount"] = [None if value is None or value != value else value for value in table["amount"]]
     table["plan"] = [value or None for value in table["plan"]]
     plain = pa.RecordBatch.from_pydict(table)
-    theirs = stats_impl.generate_statistics_in_memory(
-        table_util.CanonicalizeRecordBatch(plain), tfdv.StatsOptions()
-    )
+    theirs = stats_impl.generate_statistics_in_memory(table_util.CanonicalizeRecordBatch(plain), tfdv.StatsOptions())
     ours = {f.path.step[0]: f for f in read_statistics(statistics_of(folder, "base")).split("train").features}
     return [f.path.step[0] for f in theirs.datasets[0].features if f != ours[f.path.step[0]]]
 

@@ -61,9 +61,7 @@ def several(tmp_path_factory) -> Dataset:
         data = rows(seed, count)
         place = np.digitize(data["x"] + data.pop("u") - 0.5, [-0.5, 0.7])
         tables[split] = pa.table({**data, "y": np.array(["a", "b", "c"])[place]})
-    return snapshot(
-        tmp_path_factory.mktemp("several") / "data", "classification", tables, classes=["a", "b", "c"]
-    )
+    return snapshot(tmp_path_factory.mktemp("several") / "data", "classification", tables, classes=["a", "b", "c"])
 
 
 @pytest.fixture(scope="session")

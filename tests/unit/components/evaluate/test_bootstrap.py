@@ -17,9 +17,7 @@ def draw(seed: int, count: int = 1500, kind: str = "binary") -> Scores:
         return Scores("regression", truth, (truth + rng.normal(size=count)).reshape(-1, 1))
     if kind == "multiclass":
         outputs = rng.dirichlet([1, 1, 1], count)
-        return Scores(
-            "classification", np.array([rng.choice(3, p=p) for p in outputs]), outputs, ("a", "b", "c")
-        )
+        return Scores("classification", np.array([rng.choice(3, p=p) for p in outputs]), outputs, ("a", "b", "c"))
     score = np.round(rng.random(count), 2)  # with ties
     truth = (rng.random(count) < score).astype(int)
     return Scores("classification", truth, np.column_stack([1 - score, score]), ("0", "1"), 1)

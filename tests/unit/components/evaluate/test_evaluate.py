@@ -42,8 +42,7 @@ def logistic_bundle(path: Path, signature) -> None:
             helper.make_node("Concat", ["q", "p"], ["probabilities"], axis=1),
         ]
         constants = [
-            helper.make_tensor(key, TensorProto.FLOAT, [1], [value])
-            for key, value in (("one", 1), ("two", 2))
+            helper.make_tensor(key, TensorProto.FLOAT, [1], [value]) for key, value in (("one", 1), ("two", 2))
         ]
         inputs = [helper.make_tensor_value_info(name, kind, ["N", 1])]
         outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", 2])]

@@ -56,8 +56,7 @@ def test_dates_by_quartile():
 
 def test_the_largest_first():
     sizes = [
-        len(rows)
-        for rows in divide(np.random.default_rng(0).choice(["a", "b", "c"], 50, p=[0.2, 0.5, 0.3])).values()
+        len(rows) for rows in divide(np.random.default_rng(0).choice(["a", "b", "c"], 50, p=[0.2, 0.5, 0.3])).values()
     ]
     assert sizes == sorted(sizes, reverse=True)
 

@@ -39,9 +39,7 @@ def test_the_pipeline_branches_on_the_gates_answer(tmp_path):
     compiler.Compiler().compile(gated, str(tmp_path / "p.yaml"))
     ir = yaml.safe_load((tmp_path / "p.yaml").read_text())
     tasks = ir["root"]["dag"]["tasks"]
-    assert tasks["condition-1"]["triggerPolicy"]["condition"].endswith(
-        "['pipelinechannel--gate-passed'] == true"
-    )
+    assert tasks["condition-1"]["triggerPolicy"]["condition"].endswith("['pipelinechannel--gate-passed'] == true")
     outputs = ir["components"]["comp-gate"]["outputDefinitions"]
     assert outputs["parameters"]["passed"]["parameterType"] == "BOOLEAN"
     command = "".join(ir["deploymentSpec"]["executors"]["exec-gate"]["container"]["command"])

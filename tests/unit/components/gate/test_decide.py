@@ -148,9 +148,7 @@ def test_a_vanished_champion_fails_even_where_none_is_needed():
     lenient = VERSUS.model_copy(update={"without_champion": "pass"})
     assert not judge(lenient, replace(ALL, champion=None)).passed
     assert not judge(lenient, champion(metrics={})).passed
-    strange = replace(
-        ALL, champion=replace(NO_CHAMPION, present=None)
-    )  # neither there nor stated to be absent
+    strange = replace(ALL, champion=replace(NO_CHAMPION, present=None))  # neither there nor stated to be absent
     assert not judge(lenient, strange).passed
 
 
@@ -242,9 +240,7 @@ def test_an_exception_in_a_gate(monkeypatch, error):
         raise error
 
     monkeypatch.setattr(conditions, "CONDITIONS", {})
-    monkeypatch.setattr(
-        "headrace.components.gate.decide.CONDITIONS", {**conditions.CONDITIONS, "absolute": broken}
-    )
+    monkeypatch.setattr("headrace.components.gate.decide.CONDITIONS", {**conditions.CONDITIONS, "absolute": broken})
     decision = judge(AUC)
     assert not decision.passed
     assert decision.reason.startswith(f"the gate could not be evaluated: {type(error).__name__}")

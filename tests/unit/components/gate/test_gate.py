@@ -54,9 +54,7 @@ def test_passed(paths):
 
 
 def test_not_passed_says_why_everywhere(paths):
-    verdict = run(
-        paths, EvaluateSpec(gates=[{"metric": "r2", "at_least": 0.7}, {"metric": "r2", "at_least": 0.1}])
-    )
+    verdict = run(paths, EvaluateSpec(gates=[{"metric": "r2", "at_least": 0.7}, {"metric": "r2", "at_least": 0.1}]))
     assert not verdict.passed
     assert read_verdict(paths / "decision") == verdict
     lines = summary(verdict).splitlines()

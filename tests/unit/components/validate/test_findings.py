@@ -90,9 +90,7 @@ def test_an_unknown_severity_does_not_pass() -> None:
 def test_an_anomaly_of_the_whole_data_is_a_finding() -> None:
     whole = anomalies_pb2.Anomalies()
     whole.dataset_anomaly_info.severity = Info.ERROR
-    whole.dataset_anomaly_info.reason.add(
-        type=Info.NO_DATA_IN_SPAN, description="eval: The split has no rows"
-    )
+    whole.dataset_anomaly_info.reason.add(type=Info.NO_DATA_IN_SPAN, description="eval: The split has no rows")
     (finding,) = findings(whole, SCHEMA)
     assert finding.line().startswith("(all rows): expected")
     assert "eval: The split has no rows" in finding.line()

@@ -33,9 +33,7 @@ def infer(
         stats = feature.string_stats if column.type == "string" else feature.num_stats
         stats.common_stats.num_missing = counts.get("", 0)
         stats.common_stats.num_non_missing = sum(present.values())
-    info = DatasetInfo(
-        task="classification", columns=[], label="y", rows=dict.fromkeys(SPLITS, 1), classes=classes
-    )
+    info = DatasetInfo(task="classification", columns=[], label="y", rows=dict.fromkeys(SPLITS, 1), classes=classes)
     schema = infer_schema(Statistics(proto, "sha256:x", [column]), info)
     assert parse_schema(format_schema(schema)) == schema
     return schema.feature[0], schema
@@ -57,9 +55,7 @@ def text(role: Role = "feature") -> DescribedColumn:
 )
 def test_each_type_of_a_snapshot_has_its_kind_of_feature(type: str, expected: str) -> None:
     feature, _ = infer(DescribedColumn("x", type), {"1": 80}, {"1": 10}, {"1": 10})
-    wanted = parse_schema(
-        f'feature {{ name: "x" presence {{ min_count: 1 min_fraction: 0.95 }} {expected} }}'
-    )
+    wanted = parse_schema(f'feature {{ name: "x" presence {{ min_count: 1 min_fraction: 0.95 }} {expected} }}')
     assert feature == wanted.feature[0]  # no range of values: tomorrow's may be others
 
 
@@ -67,9 +63,7 @@ def test_each_type_of_a_snapshot_has_its_kind_of_feature(type: str, expected: st
     ("missing", "least"),
     [(0, 0.95), (2, 0.93), (10, 0.8), (30, 0.4), (49, 0.02), (60, 0.0)],
 )  # fmt: skip
-def test_the_share_of_missing_values_may_double_and_grow_by_five_points_at_least(
-    missing: int, least: float
-) -> None:
+def test_the_share_of_missing_values_may_double_and_grow_by_five_points_at_least(missing: int, least: float) -> None:
     counts = {"a": 100 - missing, "": missing}
     feature, _ = infer(text(), counts, {"a": 100}, {"a": 100})
     assert feature.presence.min_fraction == pytest.approx(least)
