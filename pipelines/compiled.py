@@ -6,14 +6,18 @@ import gc
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headrace import __version__
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.folder import write_json
 from headrace.pipelines.yaml_lines import read_yaml
+
+if TYPE_CHECKING:
+    from headrace.pipelines.spec import Spec
 
 _CODE = (
     "pipelines/*.py",
@@ -44,8 +48,13 @@ class Compiled:
     has_schema: bool = False
 
 
-def compiled(file: Path, home: Path) -> Compiled:
+def compiled(file: Path, home: Path, before_compiling: Callable[[], object] = lambda: None) -> Compiled:
     """Loads a compiled pipeline, or compiles a spec.
+
+    Args:
+        file: a spec, or a pipeline that was compiled before.
+        home: keeps what was compiled.
+        before_compiling: called when a spec without mistakes has to be compiled, which takes a while.
 
     Raises:
         HeadraceError: the file is neither, or the spec has a mistake.
@@ -64,24 +73,26 @@ def compiled(file: Path, home: Path) -> Compiled:
         schema = schema_folder / entry["schema"]
         if _schema_digest(schema) == entry["schema_digest"]:
             return _ready(entry, file, schema)
-    return _compile(file, cache)
+    return _compile(file, cache, before_compiling)
 
 
-def _compile(file: Path, cache: Path) -> Compiled:
+def _compile(file: Path, cache: Path, before_compiling: Callable[[], object]) -> Compiled:
+    from headrace.pipelines.spec import load_spec
+
+    spec = load_spec(file)
+    before_compiling()
     gc.disable()  # importing KFP makes a hundred thousand objects and no garbage: collecting takes a third of its time
     try:
-        return _compile_now(file, cache)
+        return _compile_now(spec, file, cache)
     finally:
         gc.enable()
 
 
-def _compile_now(file: Path, cache: Path) -> Compiled:
+def _compile_now(spec: Spec, file: Path, cache: Path) -> Compiled:
     import yaml
 
     from headrace.pipelines.compile import schema_text, training_ir
-    from headrace.pipelines.spec import load_spec
 
-    spec = load_spec(file)
     schema = file.parent / spec.validation.schema_file
     digest = _schema_digest(schema)
     text = training_ir(spec, schema_text(spec, file))

@@ -74,7 +74,7 @@ def training_pipeline(spec: Spec, schema_text: str) -> Any:
                     decision=verdict.outputs["decision"],
                     platform=platform,
                     model_name=spec.name,
-                    run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
+                    run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
                 )
             )
             _always(
@@ -86,7 +86,7 @@ def training_pipeline(spec: Spec, schema_text: str) -> Any:
                     platform=platform,
                     endpoint=spec.endpoint,
                     deploy=deploy,
-                    run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
+                    run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
                 )
             )
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from headrace.pipelines.commands.options import home_option, spec_argument
+
+if TYPE_CHECKING:
+    from headrace.pipelines.compiled import Compiled
+    from headrace.pipelines.local.results import RunResult
 
 
 @click.command("run")
@@ -26,50 +32,71 @@ def command(spec: Path, parameters: tuple[str, ...], max_parallel: int | None, n
     Tasks of which neither code, environment nor inputs have changed are taken from the cache, also after a run
     that was killed. Exits with 1 when the run failed, and with 3 when it ran well but a gate did not pass.
     """
+    os.environ.setdefault("HEADRACE_COMMIT", commit(spec.resolve().parent))
+    pipeline, result = execute(spec, home, parse(parameters), max_parallel or os.cpu_count() or 1, not no_cache)
+    sys.exit(report(spec, pipeline, result))
+
+
+def execute(
+    spec: Path, home: Path, parameters: dict[str, str], max_parallel: int, use_cache: bool
+) -> tuple[Compiled, RunResult]:
+    """Compiles where that is needed, and runs."""
     from headrace.pipelines.compiled import compiled
     from headrace.pipelines.local.environments import default_environments
+    from headrace.pipelines.local.head_start import HeadStart, head_start
     from headrace.pipelines.local.run import run_pipeline
-    from headrace.pipelines.local.view import failure_text, make_view, summary_text
-    from headrace.pipelines.outcome import outcome, outcome_text
-    from headrace.pipelines.reports import publish_reports
+    from headrace.pipelines.local.view import make_view
 
-    pipeline = compiled(spec, home)
-    os.environ.setdefault("HEADRACE_COMMIT", commit(spec.resolve().parent))
-    view = make_view(sys.stdout)
-    try:
+    environments = default_environments()
+    with contextlib.ExitStack() as stack:
+        early: list[HeadStart] = []
+
+        def start_early() -> None:
+            if not (home / "store").exists():  # nothing is cached, so the slowest import of all is sure to be needed
+                slow = {"tfx": Path(__file__).parents[2] / "components" / "statistics" / "component.py"}
+                early.append(stack.enter_context(head_start(home, environments, slow, max_parallel)))
+
+        pipeline = compiled(spec, home, start_early)
+        view = make_view(sys.stdout)
+        stack.callback(view.close)
         result = run_pipeline(
             pipeline.ir,
-            parameters={**pipeline.parameters, **parse(parameters)},
+            parameters={**pipeline.parameters, **parameters},
             home=home,
-            environments=default_environments(),
+            environments=environments,
             name=pipeline.name,
             labels={"spec": str(spec)},
             max_parallel=max_parallel,
             on_event=view,
-            use_cache=not no_cache,
+            use_cache=use_cache,
+            early=early[0] if early else None,
         )
-    finally:
-        view.close()
+    return pipeline, result
+
+
+def report(spec: Path, pipeline: Compiled, result: RunResult) -> int:
+    """Prints what came of a run; returns the exit code."""
+    from headrace.pipelines.local.view import failure_text, summary_text
+    from headrace.pipelines.outcome import outcome, outcome_text
+    from headrace.pipelines.reports import publish_reports
+
     if not result.succeeded:
         click.echo(failure_text(result, debug=bool(os.environ.get("HEADRACE_DEBUG"))), err=True)
         click.echo(summary_text(result), err=True)
-        sys.exit(1)
+        return 1
     found = outcome(result)
-    page = publish_reports(result, found)
-    text = outcome_text(found, pipeline.name)
-    if text:
+    if text := outcome_text(found, pipeline.name):
         click.echo("\n" + text)
     if pipeline.schema is not None and not pipeline.has_schema:
         click.echo(
             f"There is no {pipeline.schema} yet, so the schema was inferred from this very data and proves little. "
             f"Review and commit it: headrace schema accept {spec}"
         )
-    click.echo(f"Reports: {page}")
+    click.echo(f"Reports: {publish_reports(result, found)}")
     if found.pushed:
         click.echo(f"Serve it: headrace serve {pipeline.name}")
     click.echo(summary_text(result))
-    if found.passed is False:
-        sys.exit(3)
+    return 3 if found.passed is False else 0
 
 
 def parse(parameters: tuple[str, ...]) -> dict[str, str]:

@@ -99,6 +99,12 @@ class Workers:
         else:
             self._ready.append((node, attempt))
 
+    def adopt(self, zygotes: Mapping[str, zygote.Zygote]) -> None:
+        """Takes over zygotes that are running already."""
+        for name, one in zygotes.items():
+            self._zygotes[name] = one
+            self._selector.register(one.events, selectors.EVENT_READ, one)
+
     def warm_up(self, components: list[Component]) -> None:
         """Starts the environments of components that will run, to import their modules early."""
         wanted: dict[str, dict[str, None]] = {}
@@ -156,9 +162,7 @@ class Workers:
             self.logs.mkdir(parents=True, exist_ok=True)
             settings = self._settings
             env = zygote.environment(prefix, settings.home, settings.run_id, settings.threads)
-            started = zygote.Zygote(name, prefix, env, self.logs / f"_environment-{name}.log")
-            self._zygotes[name] = started
-            self._selector.register(started.events, selectors.EVENT_READ, started)
+            self.adopt({name: zygote.Zygote(name, prefix, env, self.logs / f"_environment-{name}.log")})
         return self._zygotes[name]
 
     def _watch(self, one: zygote.Zygote) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import os
-import secrets
 import signal
 import time
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from headrace.pipelines.local.closure import default_closures
 from headrace.pipelines.local.environments import Environments, is_plain_python
 from headrace.pipelines.local.execution import GRACE, Job, Outcome, Settings, Workers
 from headrace.pipelines.local.graph import Graph, read_graph
+from headrace.pipelines.local.head_start import HeadStart, new_run_id, threads_for
 from headrace.pipelines.local.importer import ImportRefused, import_artifact
 from headrace.pipelines.local.inputs import pipeline_parameters
 from headrace.pipelines.local.processes import myself
@@ -61,6 +61,7 @@ def run_pipeline(
     timeouts: Mapping[str, float] | None = None,
     on_event: events.Listener = lambda event: None,
     use_cache: bool = True,
+    early: HeadStart | None = None,
 ) -> RunResult:
     """Executes a compiled pipeline and returns its record, whether it succeeded or not.
 
@@ -75,6 +76,7 @@ def run_pipeline(
         timeouts: seconds by task name, after which a task is ended and has failed.
         on_event: told of everything that happens, in this thread.
         use_cache: False runs every task, and still stores what it puts out.
+        early: environments that were started beforehand, see `head_start`.
 
     Raises:
         HeadraceError: the pipeline cannot run at all: unsupported, a parameter missing, no environment.
@@ -101,6 +103,7 @@ def run_pipeline(
             max_parallel=max_parallel or os.cpu_count() or 1,
             timeouts=dict(timeouts or {}),
             ir_digest=_ir_digest(ir),
+            early=early,
         )
         return run.execute()
 
@@ -138,10 +141,10 @@ class Run:
         max_parallel: int,
         timeouts: Mapping[str, float],
         ir_digest: str,
+        early: HeadStart | None,
     ) -> None:
         now = time.time()
-        stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d-%H%M%S")
-        self.id = f"{stamp}-{secrets.token_hex(3)}"
+        self.id = early.run_id if early else new_run_id()
         self.summary = RunSummary(self.id, name, graph.name, RUNNING, now, 0.0, labels)
         self._graph, self._parameters, self._home, self._record = graph, parameters, home, record
         self._listener, self._use_cache, self._ir_digest = on_event, use_cache, ir_digest
@@ -153,11 +156,13 @@ class Run:
             home=home,
             cwd=Path.cwd(),
             max_parallel=max_parallel,
-            threads=max(1, (os.cpu_count() or 1) // max_parallel),
+            threads=threads_for(max_parallel),
             timeouts=timeouts,
             constants=self._constants,
         )
         self._workers = Workers(settings, known, self._catalogue, self._on_started, self._on_done)
+        if early:
+            self._workers.adopt(early.zygotes)
         self._tree = Tree(graph, parameters, self._constants, self._on_leaf, self._on_final)
         self._expected: set[str] = set()
         self._results: dict[str, TaskResult] = {}
