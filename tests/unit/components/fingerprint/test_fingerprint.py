@@ -136,7 +136,7 @@ def test_a_file_without_permission_is_refused(tmp_path: Path) -> None:
         "except HeadraceError as error: print(error)\n"
     )
     for parent in file.parents:
-        if parent.stat().st_uid == os.getuid() and parent.is_relative_to(tmp_path.parents[1]):
+        if parent.stat().st_uid == os.getuid() and parent.is_relative_to(tmp_path.parents[2]):
             parent.chmod(parent.stat().st_mode | 0o555)
     done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True)
     assert done.stdout == f"{file}: expected a readable file. Received: permission denied\n"
