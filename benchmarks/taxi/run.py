@@ -29,6 +29,7 @@ PROJECT = HERE.parents[1]
 RESULTS = PROJECT / "benchmarks" / "results"
 HEADRACE = PROJECT / ".venv" / "bin" / "headrace"
 TFX_PYTHON = PROJECT / ".venv-tfx" / "bin" / "python"
+TAXI = next(PROJECT.glob(".venv-tfx/lib/python3*/site-packages/tfx/examples/chicago_taxi_pipeline/data/simple/data.csv"), None)
 STATES = ("cold", "again", "third")
 
 
@@ -78,7 +79,7 @@ def headrace_quality(folder: Path) -> dict[str, Any]:
     evaluation = run["evaluation"]
     return {
         "accuracy": evaluation["metrics"]["accuracy"],
-        "base_rate": evaluation["base_rate"],
+        "base_rate": evaluation["baseline"]["accuracy"],
         "rows": evaluation["rows"],
         "split": "test",
         "blessed": run["passed"],
@@ -269,7 +270,7 @@ def machine() -> dict[str, Any]:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=PROJECT.parent / "shared" / "data" / "chicago_taxi.csv")
+    parser.add_argument("--data", type=Path, default=TAXI)
     parser.add_argument("--repetitions", "-n", type=int, default=3)
     parser.add_argument("--as-it-comes", action="store_true", help="also TFX with its example's own Beam options")
     parser.add_argument("--only", choices=("headrace", "tfx"), help="one side, without ratios")

@@ -152,7 +152,14 @@ def _histogram(feature: statistics_pb2.FeatureNameStatistics) -> tuple[list[floa
     return [], []
 
 
+def _names_its_row(feature: statistics_pb2.FeatureNameStatistics) -> bool:
+    """Whether a text identifies rows, as addresses and e-mails do: a share of them tells nothing, and is private."""
+    return feature.string_stats.unique > max(100, 0.5 * _common(feature).num_non_missing)
+
+
 def _spark(feature: statistics_pb2.FeatureNameStatistics, column: DescribedColumn) -> Html | None:
+    if _names_its_row(feature):
+        return None
     if feature.WhichOneof("stats") == "string_stats":
         counts: Sequence[float] = [value.frequency for value in feature.string_stats.top_values]
     else:
@@ -165,6 +172,8 @@ def _column_block(column: DescribedColumn, features: Features) -> Html:
     present = {split: feature for split, feature in seen.items() if _common(feature).num_non_missing}
     if not present:
         return report.callout("has no value in any row.", "warn", title=column.name)
+    if _names_its_row(seen["train"]):
+        return report.callout("has a different value in nearly every row; none of them is shown.", title=column.name)
     if seen["train"].WhichOneof("stats") == "string_stats" or column.type == "bool":
         return _shares(column, seen)
     series = {split: _histogram(feature) for split, feature in present.items()}
