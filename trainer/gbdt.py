@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import lightgbm as lgb
 import numpy as np
+
+from headrace.trainer.parameters import GbdtParameters
 
 # kind of task -> LightGBM's objective, LightGBM's name of the metric, everybody's name of it
 _OBJECTIVE = {
@@ -20,27 +21,6 @@ _OBJECTIVE = {
 
 
 ZERO = float(np.float32(1e-35))  # LightGBM's kZeroThreshold: what is not farther from 0 counts as 0
-
-
-@dataclass(frozen=True)
-class GbdtParameters:
-    """What a boosting run is told; the names are LightGBM's."""
-
-    learning_rate: float
-    num_leaves: int | None  # None: by the number of rows
-    min_child_samples: int | None  # None: by the number of rows
-    feature_fraction: float
-    bagging_fraction: float
-    lambda_l2: float
-    n_estimators: int
-    early_stopping_rounds: int
-
-    def for_rows(self, rows: int) -> GbdtParameters:
-        """The same parameters, with what goes by the number of training rows decided."""
-        leaves = self.num_leaves or min(63, max(7, int(math.sqrt(rows) / 7)))
-        return replace(
-            self, num_leaves=leaves, min_child_samples=self.min_child_samples or min(20, max(2, rows // 100))
-        )
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from headrace.artifacts.signature import Signature
 from headrace.artifacts.transform import Transform, read_transform
 from headrace.trainer.card import write_card
 from headrace.trainer.export import export
-from headrace.trainer.gbdt import Fitted, GbdtParameters, fit, importance
+from headrace.trainer.gbdt import Fitted, fit, importance
+from headrace.trainer.parameters import GbdtParameters
 from headrace.trainer.parity import Parity, check_parity
 from headrace.trainer.samples import samples
 

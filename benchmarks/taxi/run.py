@@ -29,7 +29,8 @@ PROJECT = HERE.parents[1]
 RESULTS = PROJECT / "benchmarks" / "results"
 HEADRACE = PROJECT / ".venv" / "bin" / "headrace"
 TFX_PYTHON = PROJECT / ".venv-tfx" / "bin" / "python"
-TAXI = next(PROJECT.glob(".venv-tfx/lib/python3*/site-packages/tfx/examples/chicago_taxi_pipeline/data/simple/data.csv"), None)
+WHEEL = PROJECT / ".venv-tfx" / "lib" / "python3.11" / "site-packages"
+TAXI = WHEEL / "tfx" / "examples" / "chicago_taxi_pipeline" / "data" / "simple" / "data.csv"
 STATES = ("cold", "again", "third")
 
 

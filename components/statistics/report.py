@@ -154,7 +154,7 @@ def _histogram(feature: statistics_pb2.FeatureNameStatistics) -> tuple[list[floa
 
 def _names_its_row(feature: statistics_pb2.FeatureNameStatistics) -> bool:
     """Whether a text identifies rows, as addresses and e-mails do: a share of them tells nothing, and is private."""
-    return feature.string_stats.unique > max(100, 0.5 * _common(feature).num_non_missing)
+    return bool(feature.string_stats.unique > max(100, 0.5 * _common(feature).num_non_missing))
 
 
 def _spark(feature: statistics_pb2.FeatureNameStatistics, column: DescribedColumn) -> Html | None:

@@ -10,7 +10,7 @@ from headrace import __version__
 from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.schema import FILE, read_schema
 from headrace.components.train.spec import TrainSpec
-from headrace.trainer.gbdt import GbdtParameters
+from headrace.trainer.parameters import GbdtParameters
 from headrace.trainer.tabular import train
 
 

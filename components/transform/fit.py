@@ -122,12 +122,13 @@ def numbers(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def offset(values: np.ndarray) -> float:
-    """What to subtract before float32, which models compute in: the minimum, where float32 alone merges values.
+    """What to subtract before float32, which models compute in, so that as few values as possible merge.
 
-    A time in epoch seconds is such a column: above 2^24 float32 cannot tell neighbouring seconds apart.
+    A time in epoch seconds needs one: above 2^24 float32 cannot tell neighbouring seconds apart.
     """
     distinct = np.unique(values)
-    return float(distinct[0]) if len(np.unique(distinct.astype(np.float32))) < len(distinct) else 0.0
+    candidates = (0.0, float(distinct[0]), float(distinct[len(distinct) // 2]))
+    return max(candidates, key=lambda shift: len(np.unique((distinct - shift).astype(np.float32))))
 
 
 def _check_names(train: pa.Table, info: DatasetInfo, features: FeaturesSpec) -> None:

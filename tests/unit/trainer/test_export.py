@@ -10,7 +10,8 @@ from headrace.artifacts.signature import Input, Signature
 from headrace.trainer.construct_graph import construct_graph
 from headrace.trainer.encoder_graph import encoder_graph, merge
 from headrace.trainer.export import export
-from headrace.trainer.gbdt import GbdtParameters, fit
+from headrace.trainer.gbdt import fit
+from headrace.trainer.parameters import GbdtParameters
 from headrace.trainer.parity import ExportError, check_parity, difficult_rows
 
 PARAMETERS = GbdtParameters(0.1, 15, 5, 1.0, 1.0, 0.0, 40, 10)

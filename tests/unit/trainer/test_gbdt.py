@@ -5,7 +5,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.trainer.gbdt import GbdtParameters, fit, floor_float32, harden, importance
+from headrace.trainer.gbdt import fit, floor_float32, harden, importance
+from headrace.trainer.parameters import GbdtParameters
 
 PARAMETERS = GbdtParameters(0.1, 15, 20, 1.0, 1.0, 0.0, 60, 10)
 
