@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all check format lock hooks bench-taxi clean
+.PHONY: help setup setup-dev demo test test-all check format docs lock hooks bench-taxi clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ format: setup-dev  ## put the code into shape
 
 lock: setup  ## resolve requirements/*.in anew into the hashed locks
 	@$(BIN)/python tools/lock.py
+
+docs: setup-dev  ## write docs/spec.md from the spec's models
+	@$(BIN)/python tools/spec_reference.py
 
 hooks:  ## have git run `make check` before each commit
 	@git config core.hooksPath tools/hooks && echo "git runs tools/hooks from now on"

@@ -20,6 +20,7 @@ from headrace.artifacts.signature import Input
 
 FORMAT = "headrace/transform"
 VERSION = 1
+EXPECTED = LABEL, ID, DROPPED = "the label", "the id", "dropped by the spec"  # reasons that surprise nobody
 GRAPH = "transform.onnx"
 RECIPE = "transform.json"
 
@@ -37,6 +38,11 @@ class Transform:
     inputs: tuple[Input, ...]
     construct: dict[str, str]
     excluded: dict[str, str]
+
+    @property
+    def surprises(self) -> dict[str, str]:
+        """The columns that were left out by a rule, and not because the spec says so."""
+        return {name: reason for name, reason in self.excluded.items() if reason not in EXPECTED}
 
     @property
     def features(self) -> list[str]:

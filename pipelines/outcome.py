@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ class Outcome:
     passed: bool | None = None
     version: str | None = None
     pushed: bool = False
+    notes: tuple[str, ...] = ()  # what the steps want their reader to know
     reports: dict[str, Path] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -40,6 +42,7 @@ class Outcome:
                 "intervals": {name: list(interval) for name, interval in evaluation.intervals.items()},
                 "baseline": evaluation.baseline,
             },
+            "notes": list(self.notes),
             "gates": [
                 {"gate": d.gate, "passed": d.passed, "reason": d.reason}
                 for d in (self.verdict.decisions if self.verdict else ())
@@ -59,8 +62,16 @@ def outcome(run: RunResult) -> Outcome:
         passed=None if gate is None or gate.state != SUCCEEDED else bool(gate.outputs.get("passed")),
         version=None if register is None else register.outputs.get("version"),
         pushed=push is not None and push.state == SUCCEEDED,
+        notes=tuple(_notes(run)),
         reports=run.reports(),
     )
+
+
+def _notes(run: RunResult) -> Iterator[str]:
+    for task in run.tasks.values():
+        for records in task.artifacts.values() if task.leaf else ():
+            for record in records:
+                yield from (f"{task.label}: {note}" for note in record.metadata.get("notes", ()))
 
 
 def _read(task: TaskResult | None, artifact: str, read: Any) -> Any:
@@ -74,7 +85,7 @@ def _read(task: TaskResult | None, artifact: str, read: Any) -> Any:
 
 def outcome_text(found: Outcome, name: str) -> str:
     """The outcome in lines for a terminal."""
-    lines: list[str] = []
+    lines = [f"note: {note}" for note in found.notes]
     evaluation = found.evaluation
     if evaluation is not None:
         lines.append(f"On the {evaluation.split} split, {evaluation.rows:,} rows no step before has seen:")

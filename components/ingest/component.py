@@ -24,4 +24,5 @@ def ingest(source: str, source_digest: str, task: str, data: dict, dataset: Outp
 
     found = ingest(source, source_digest, task, DataSpec(**data), Path(dataset.path))
     dataset.metadata.update({f"{split}_rows": rows for split, rows in found.rows.items()})
-    print(*[f"note: {note}" for note in found.notes], sep="\n")
+    if found.notes:
+        dataset.metadata["notes"] = found.notes

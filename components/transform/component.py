@@ -22,4 +22,5 @@ def transform(dataset: Input[Dataset], features: dict, transform: Output[Artifac
 
     fitted = fit(Path(dataset.path), FeaturesSpec(**features), Path(transform.path))
     transform.metadata["features"] = len(fitted.features)
-    print(*[f"left out `{name}`: {reason}" for name, reason in fitted.excluded.items()], sep="\n")
+    if notes := [f"`{name}` is no feature: {reason}" for name, reason in fitted.surprises.items()]:
+        transform.metadata["notes"] = notes

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from headrace.artifacts.dataset import Dataset, DatasetInfo
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.signature import Input
-from headrace.artifacts.transform import Transform, write_transform
+from headrace.artifacts.transform import DROPPED, ID, LABEL, Transform, write_transform
 from headrace.components.transform.spec import FeaturesSpec
 from headrace.trainer.construct_graph import construct_graph
 from headrace.trainer.encoder_graph import encoder_graph, merge
@@ -56,11 +56,11 @@ def fit_transform(train: pa.Table, info: DatasetInfo, features: FeaturesSpec) ->
 def exclusion(name: str, column: pa.ChunkedArray, info: DatasetInfo, features: FeaturesSpec) -> str | None:
     """Why a column is no feature; None where it is one."""
     if name == info.label:
-        return "the label"
+        return LABEL
     if name == info.id:
-        return "the id"
+        return ID
     if name in features.drop:
-        return "dropped by the spec"
+        return DROPPED
     if column.null_count == len(column):
         return "no value in the train split"
     if name in features.keep:
@@ -138,7 +138,7 @@ def _check_names(train: pa.Table, info: DatasetInfo, features: FeaturesSpec) -> 
                 near = difflib.get_close_matches(name, train.column_names, n=1)
                 hint = f"did you mean `{near[0]}`?" if near else f"the columns are {', '.join(train.column_names)}"
                 raise HeadraceError(f"features.{section}: expected a column of the data. Received: `{name}`; {hint}")
-    forbidden = {info.label: "the label", info.id: "the id"}
+    forbidden = {info.label: LABEL, info.id: ID}
     for name in features.keep:
         if name in forbidden:
             raise HeadraceError(
