@@ -70,8 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> Any:
     """Runs the command line; an error that the user can put right is one message and an exit code."""
     try:
         return cli.main(args=arguments, prog_name="headrace", standalone_mode=False)
-    except click.exceptions.Abort:
-        return _end("interrupted", 130)
+    except click.exceptions.Abort as abort:  # what click makes of a KeyboardInterrupt
+        return _end("interrupted", getattr(abort.__cause__, "exit_code", 130))
     except KeyboardInterrupt:
         return _end("interrupted", 130)
     except click.ClickException as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.components.evaluate.spec import EvaluateSpec
@@ -57,9 +58,16 @@ class Spec(Section):
 
     @model_validator(mode="after")
     def _metrics_fit_the_task(self) -> Spec:
-        misfits = self.evaluate.misfits(self.task)
-        if misfits:
-            raise ValueError("; ".join(misfits))
+        errors = [
+            InitErrorDetails(
+                type=PydanticCustomError("value_error", "{error}", {"error": message}),
+                loc=("evaluate", "gates", index),  # where the mistake stands, which a plain ValueError cannot say
+                input=self.evaluate.gates,
+            )
+            for index, message in self.evaluate.misfits(self.task).items()
+        ]
+        if errors:
+            raise ValidationError.from_exception_data("Spec", errors)
         return self
 
     @property

@@ -33,7 +33,7 @@ def read_yaml(file: Path) -> YamlFile:
     """Reads a file of one YAML document, with plain data only.
 
     Raises:
-        HeadraceError: no such file, not UTF-8, not YAML, or a key that appears twice; with the line.
+        HeadraceError: no such file, not UTF-8, not YAML, or a key that is no text or appears twice; with the line.
     """
     try:
         text = file.read_text(encoding="utf-8")
@@ -63,6 +63,9 @@ def _collect(node: yaml.Node, place: Place, lines: dict[Place, int], file: Path)
         seen: dict[str, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                kind = "a mapping" if isinstance(key, yaml.MappingNode) else "a list"
+                raise HeadraceError(f"{file}:{line}: expected a text as the name of a field. Received: {kind}")
             if key.value in seen:
                 raise HeadraceError(
                     f"{file}:{line}: expected each field once. "

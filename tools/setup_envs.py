@@ -2,17 +2,19 @@
 
     python3 tools/setup_envs.py [--dev] [main] [tfx]
 
-`uv` comes first, at the version and with the hash that requirements/main.lock names: by pip where there is
-one, else straight from the package index that pip's settings name. Then each environment is made equal to
-its lock, with compiled bytecode, and this repository is installed into it as an editable package. A stamp
-makes the second call a matter of milliseconds. Standard library only; runs on any Python from 3.8 on.
+`uv` comes first, into .venv-uv, at the version and with the hash that requirements/main.lock names: by pip, by
+ensurepip, or else straight from the package index of pip's settings. Then each environment is made equal to its
+lock, with compiled bytecode, and this repository is installed into it as an editable package. A stamp makes the
+second call a matter of milliseconds. Standard library only; runs on any Python from 3.8 on.
 """
 
 import argparse
+import base64
 import configparser
 import fcntl
 import hashlib
 import html.parser
+import io
 import os
 import re
 import shutil
@@ -28,7 +30,26 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "requirements"
 PREFIX = {"main": ROOT / ".venv", "tfx": ROOT / ".venv-tfx"}
+UV_HOME = ROOT / ".venv-uv"
 PYTHON = "3.11"  # what both locks were resolved for
+# What a user has set for other projects, and would install elsewhere or something else here.
+FOREIGN = (
+    "UV_SYSTEM_PYTHON",
+    "UV_PYTHON",
+    "UV_CONSTRAINT",
+    "UV_OVERRIDE",
+    "UV_BUILD_CONSTRAINT",
+    "UV_EXCLUDE",
+    "UV_EXCLUDE_NEWER",
+    "UV_NO_BINARY",
+    "UV_NO_BUILD",
+    "UV_RESOLUTION",
+    "UV_PRERELEASE",
+    "UV_TORCH_BACKEND",
+    "UV_VENV_SEED",
+    "PYTHONHOME",
+    "PYTHONPATH",
+)
 
 
 class SetupError(Exception):
@@ -43,15 +64,28 @@ def main() -> int:
     unknown = set(args.envs) - set(PREFIX)
     if unknown:
         parser.error(f"expected main or tfx. Received: {', '.join(sorted(unknown))}")
-    lock_file = (ROOT / ".venv.lock").open("w")
-    fcntl.flock(lock_file, fcntl.LOCK_EX)  # two `make` at once must not build the same folder
     try:
-        for env in args.envs:
-            build(env, dev=args.dev and env == "main")
-    except (SetupError, subprocess.CalledProcessError, OSError) as error:
+        with (ROOT / ".venv.lock").open("w") as lock_file:
+            wait_for(lock_file)
+            for env in args.envs:
+                build(env, dev=args.dev and env == "main")
+    except KeyboardInterrupt:
+        print("\nsetup: interrupted; what was downloaded is kept for the next time", file=sys.stderr)
+        return 130
+    except (SetupError, OSError) as error:
         print(f"setup: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def wait_for(lock_file: "io.TextIOWrapper") -> None:
+    """Two `make` at once must not build the same folder. Children inherit the lock: a killed parent's uv keeps it."""
+    os.set_inheritable(lock_file.fileno(), True)
+    try:
+        fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("setup: waiting for another set-up of this folder", flush=True)
+        fcntl.flock(lock_file, fcntl.LOCK_EX)
 
 
 def build(env: str, dev: bool) -> None:
@@ -60,18 +94,26 @@ def build(env: str, dev: bool) -> None:
     stamp = prefix / "headrace-env"
     locks = [LOCKS / f"{env}.lock"] + ([LOCKS / "dev.lock"] if dev else [])
     wanted = stamp_text(locks)
-    found = stamp.read_text() if stamp.exists() else ""
-    if found.splitlines()[: len(wanted.splitlines())] == wanted.splitlines():
+    found = stamp.read_text() if stamp.exists() and (prefix / "bin" / "python").exists() else ""
+    if is_current(found, wanted):
         return
     started = time.monotonic()
-    print(f"setup: building {prefix.name} from {' and '.join(f'requirements/{p.name}' for p in locks)}", flush=True)
     uv = find_uv()
-    if not (prefix / "bin" / "python").exists():
-        run(uv, "venv", "--quiet", "--python", python_for(uv), str(prefix))
+    environment = uv_environment(uv)
+    count = sum(len(re.findall(r"^[\w.-]+==", lock.read_text(), re.MULTILINE)) for lock in locks)
+    names = " and ".join(f"requirements/{lock.name}" for lock in locks)
+    print(f"setup: building {prefix.name}: {count} packages from {names}", flush=True)
+    if not is_sound(found):
+        python = python_for(uv, environment)
+        run(uv, "venv", "--quiet", "--no-project", "--clear", "--python", python, str(prefix), env=environment)
     stamp.unlink(missing_ok=True)
-    target = {"VIRTUAL_ENV": str(prefix)}
-    run(uv, "pip", "sync", "--require-hashes", "--compile-bytecode", *map(str, locks), env=target)
-    run(uv, "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", "-e", str(ROOT), env=target)
+    target = ["--python", str(prefix / "bin" / "python")]
+    quiet = [] if sys.stderr.isatty() else ["--quiet"]  # progress for people, a line per phase for logs
+    run(uv, "pip", "sync", *quiet, *target, "--require-hashes", "--compile-bytecode", *map(str, locks), env=environment)
+    run(uv, "pip", "install", "--quiet", *target, "--no-deps", "--no-index", "--no-build-isolation", "-e", str(ROOT),
+        env=environment)  # fmt: skip
+    if env == "main":
+        run(str(prefix / "bin" / "python"), str(ROOT / "tools" / "openmp.py"), env=environment)
     partial = stamp.with_suffix(".partial")
     partial.write_text(wanted)
     partial.replace(stamp)
@@ -85,62 +127,128 @@ def stamp_text(locks: "list[Path]") -> str:
     return "\n".join(lines) + "\n"
 
 
+def is_current(found: str, wanted: str) -> bool:
+    """Whether a stamp has every line that is wanted; it may have more, as with --dev."""
+    lines = wanted.splitlines()
+    return found.splitlines()[: len(lines)] == lines
+
+
+def is_sound(found: str) -> bool:
+    """Whether an outdated environment can be brought up to date in place.
+
+    One without a stamp was left half-built, and half a package may pass for a whole one; one that was built
+    in another folder has that folder's path in its scripts. Both are built anew.
+    """
+    return found.partition("\n")[0].endswith(f" {ROOT}")
+
+
 def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def run(*command: str, env: "dict[str, str] | None" = None) -> None:
-    subprocess.run(command, check=True, env={**os.environ, **(env or {})})
+def run(*command: str, env: "dict[str, str]") -> None:
+    """Runs a command to its success. It says on stderr itself what went wrong; this only says what to do."""
+    code = subprocess.run(command, env=env, close_fds=False).returncode  # with the lock: see wait_for
+    if code:
+        what = " ".join([Path(command[0]).name, *command[1:3]])
+        raise SetupError(
+            f"`{what} ...` {f'was killed by signal {-code}' if code < 0 else f'failed with exit code {code}'}; "
+            "its message, if any, is above. Run this again once that is mended: what was downloaded is kept."
+        )
 
 
-def python_for(uv: str) -> str:
+def uv_environment(uv: str) -> "dict[str, str]":
+    """The environment for uv: this one, with the index and certificates of pip's settings, which uv does not read."""
+    env = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+    if not any(env.get(name) for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_CONFIG_FILE")):
+        for variable, setting in (("UV_DEFAULT_INDEX", "index-url"), ("UV_INSECURE_HOST", "trusted-host")):
+            value = pip_setting(setting)
+            if value and not env.get(variable):
+                env[variable] = " ".join(value.split())
+    certificates = pip_setting("cert")
+    if certificates and not env.get("SSL_CERT_FILE"):
+        env["SSL_CERT_FILE"] = str(Path(certificates).expanduser())
+    found = subprocess.run([uv, "cache", "dir"], capture_output=True, text=True, env=env)
+    if found.returncode != 0 or not is_writable(Path(found.stdout.strip())):
+        env["UV_CACHE_DIR"] = str(UV_HOME / "cache")
+        env["UV_PYTHON_INSTALL_DIR"] = str(UV_HOME / "python")
+    return env
+
+
+def is_writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=str(folder)):
+            return True
+    except OSError:
+        return False
+
+
+def python_for(uv: str, env: "dict[str, str]") -> str:
     """An interpreter of the locks' Python version; uv fetches one only where none is installed."""
     for name in (sys.executable, f"python{PYTHON}", "python3"):
         path = shutil.which(name) if name else None
         if path and version_of(path) == PYTHON:
             return path
-    found = subprocess.run([uv, "python", "find", PYTHON], capture_output=True, text=True)
+    found = subprocess.run([uv, "python", "find", "--no-project", PYTHON], capture_output=True, text=True, env=env)
     if found.returncode == 0:
         return found.stdout.strip()
     print(f"setup: no Python {PYTHON} on this machine; asking uv to fetch one", flush=True)
-    if subprocess.run([uv, "python", "install", PYTHON]).returncode == 0:
+    if subprocess.run([uv, "python", "install", "--no-bin", PYTHON], env=env).returncode == 0:
         return PYTHON
     raise SetupError(
         f"the locks need Python {PYTHON} (TFX has no newer one). Received: {sys.version.split()[0]} at "
-        f"{sys.executable}. Install python{PYTHON} with its venv module, and run this again."
+        f"{sys.executable}. Install python{PYTHON}, and run this again."
     )
 
 
 def version_of(python: str) -> str:
+    """The version of an interpreter as `3.11`, or nothing where it does not start."""
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
-    done = subprocess.run([python, "-c", code], capture_output=True, text=True)
-    return done.stdout.strip()
+    try:
+        return subprocess.run([python, "-c", code], capture_output=True, text=True).stdout.strip()
+    except OSError:
+        return ""
 
 
 def find_uv() -> str:
-    """The pinned uv: the one in .venv, or one installed into .venv-uv first."""
+    """The path of the pinned uv, which is installed into .venv-uv first where it is not there."""
     version, hashes = pinned("uv")
-    for prefix in (PREFIX["main"], ROOT / ".venv-uv"):
-        uv = prefix / "bin" / "uv"
-        if uv.exists() and version in subprocess.run([uv, "--version"], capture_output=True, text=True).stdout:
-            return str(uv)
-    home = ROOT / ".venv-uv"
+    uv = UV_HOME / "bin" / "uv"
+    if uv_version(uv) == version:
+        return str(uv)
     print(f"setup: fetching uv {version}", flush=True)
     if importable("pip"):
-        requirement = f"uv=={version} " + " ".join(f"--hash={h}" for h in hashes)
-        with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-            file.write(requirement + "\n")
-            file.flush()
-            run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes",
-                "--disable-pip-version-check", "--upgrade", "--target", str(home), "-r", file.name,
-                env={"PIP_USER": "0", "PIP_BREAK_SYSTEM_PACKAGES": "1"})  # fmt: skip
+        pip_install(sys.executable, version, hashes, "--upgrade", "--target", str(UV_HOME))
+    elif importable("ensurepip"):
+        run(sys.executable, "-m", "venv", "--clear", str(UV_HOME), env=dict(os.environ))
+        pip_install(str(UV_HOME / "bin" / "python"), version, hashes)
     else:
-        unpack(fetch_wheel("uv", version, hashes), home)
-    return str(home / "bin" / "uv")
+        unpack(fetch_wheel("uv", version, hashes), uv)
+    if uv_version(uv) != version:
+        raise SetupError(f"uv {version} was installed into {UV_HOME} but does not start there")
+    return str(uv)
+
+
+def uv_version(uv: Path) -> str:
+    try:
+        said = subprocess.run([str(uv), "--version"], capture_output=True, text=True)
+    except OSError:  # not there, or only half of it
+        return ""
+    return said.stdout.split()[1] if said.returncode == 0 and said.stdout.startswith("uv ") else ""
 
 
 def importable(module: str) -> bool:
     return subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True).returncode == 0
+
+
+def pip_install(python: str, version: str, hashes: "list[str]", *options: str) -> None:
+    env = {**os.environ, "PIP_USER": "0", "PIP_BREAK_SYSTEM_PACKAGES": "1", "PIP_REQUIRE_VIRTUALENV": "0"}
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write(f"uv=={version} " + " ".join(f"--hash={h}" for h in hashes) + "\n")
+        file.flush()
+        run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes",
+            "--disable-pip-version-check", *options, "-r", file.name, env=env)  # fmt: skip
 
 
 def pinned(name: str) -> "tuple[str, list[str]]":
@@ -152,15 +260,33 @@ def pinned(name: str) -> "tuple[str, list[str]]":
     return entry.group(1), re.findall(r"--hash=(\S+)", entry.group(2))
 
 
-def index_url() -> str:
-    """The package index of pip's own settings: environment first, then its configuration files."""
-    for variable in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
-        if os.environ.get(variable):
-            return os.environ[variable]
+def pip_setting(name: str) -> str:
+    """One of pip's settings, read as pip reads it: the environment first, then its files, the last one first."""
+    value = os.environ.get("PIP_" + name.upper().replace("-", "_"), "")
+    own = os.environ.get("PIP_CONFIG_FILE", "")
+    if value or own == os.devnull:
+        return value
+    xdg = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    files = ["/etc/xdg/pip/pip.conf", "/etc/pip.conf", "~/.pip/pip.conf", f"{xdg}/pip/pip.conf"]
+    files += [f"{sys.prefix}/pip.conf", own]
     config = configparser.ConfigParser(interpolation=None)
-    files = [os.environ.get("PIP_CONFIG_FILE", ""), "/etc/pip.conf", "~/.pip/pip.conf", "~/.config/pip/pip.conf"]
-    config.read([Path(file).expanduser() for file in files if file])
-    url = config.get("global", "index-url", fallback="")
+    try:
+        config.read([os.path.expanduser(file) for file in files if file], encoding="utf-8")  # noqa: PTH111 - needs no HOME
+    except (configparser.Error, UnicodeDecodeError) as error:
+        raise SetupError(f"pip's settings cannot be read: {error}") from None
+    return config.get("global", name, fallback="")
+
+
+def index_url() -> str:
+    """The package index that uv or pip are set to use.
+
+    Raises:
+        SetupError: when neither is set to use one.
+    """
+    for variable in ("UV_DEFAULT_INDEX", "UV_INDEX_URL"):
+        if os.environ.get(variable):
+            return re.sub(r"^[\w.-]+=(?=\w+:)", "", os.environ[variable])  # uv's may be `name=url`
+    url = pip_setting("index-url")
     if url:
         return url
     raise SetupError(
@@ -177,43 +303,54 @@ class Links(html.parser.HTMLParser):
         self.urls = []
 
     def handle_starttag(self, tag, attrs):
-        if tag == "a":
-            self.urls.append(dict(attrs).get("href", ""))
+        href = dict(attrs).get("href") if tag == "a" else None
+        if href:
+            self.urls.append(href)
 
 
-def fetch_wheel(name: str, version: str, hashes: "list[str]") -> Path:
+def fetch_wheel(name: str, version: str, hashes: "list[str]") -> bytes:
     """Downloads the wheel for this machine from the index, and checks it against the lock's hashes."""
     page = index_url().rstrip("/") + f"/{name}/"
-    machine = os.uname().machine
     links = Links()
-    with urllib.request.urlopen(page, timeout=60) as response:
-        links.feed(response.read().decode())
-    pattern = re.compile(rf"/{name}-{re.escape(version)}-[^/]*manylinux[^/]*{machine}\.whl")
+    links.feed(download(page).decode())
+    machine = os.uname().machine
+    pattern = re.compile(rf"(^|/){name}-{re.escape(version)}-[^/]*manylinux[^/]*_{machine}\.whl$")
     for url in links.urls:
-        if not pattern.search(url):
-            continue
-        with urllib.request.urlopen(urllib.parse.urljoin(page, url.split("#")[0]), timeout=180) as response:
-            content = response.read()
-        if "sha256:" + hashlib.sha256(content).hexdigest() not in hashes:
-            raise SetupError(f"{name} {version} from the index does not have the hash that main.lock expects")
-        path = Path(tempfile.mkdtemp()) / "uv.whl"
-        path.write_bytes(content)
-        return path
+        url = urllib.parse.unquote(url.split("#")[0])
+        if pattern.search(url.split("?")[0]):
+            content = download(urllib.parse.urljoin(page, url))
+            if "sha256:" + hashlib.sha256(content).hexdigest() not in hashes:
+                raise SetupError(f"{name} {version} from the index does not have a hash that main.lock expects")
+            return content
     raise SetupError(
-        f"the index offers no {name} {version} wheel for {machine}; install python3-pip and run this again"
+        f"the index offers no {name} {version} wheel for {machine}. Install python3-pip, and run this again."
     )
 
 
-def unpack(wheel: Path, home: Path) -> None:
+def download(url: str) -> bytes:
+    """The content behind a URL, which may carry a user name and password; they are in no message."""
+    parts = urllib.parse.urlsplit(url)
+    login, _, host = parts.netloc.rpartition("@")
+    request = urllib.request.Request(urllib.parse.urlunsplit(parts._replace(netloc=host)))
+    if login:
+        token = base64.b64encode(urllib.parse.unquote(login).encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return response.read()
+    except OSError as error:
+        raise SetupError(f"cannot fetch {request.full_url}: {error}. Is the package index reachable?") from None
+
+
+def unpack(wheel: bytes, target: Path) -> None:
     """Lays out the one thing needed of the wheel: its executable."""
-    with zipfile.ZipFile(wheel) as archive:
-        for entry in archive.namelist():
-            if entry.endswith(".data/scripts/uv"):
-                target = home / "bin" / "uv"
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(archive.read(entry))
-                target.chmod(0o755)
-    shutil.rmtree(wheel.parent)
+    with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
+        entry = next(name for name in archive.namelist() if name.endswith(".data/scripts/uv"))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_suffix(".partial")
+        partial.write_bytes(archive.read(entry))
+    partial.chmod(0o755)
+    partial.replace(target)
 
 
 if __name__ == "__main__":

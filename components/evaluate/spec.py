@@ -33,14 +33,13 @@ class EvaluateSpec(Section):
         """The columns whose groups are compared."""
         return list(dict.fromkeys(g.by for g in self.gates or [] if g.by))
 
-    def misfits(self, task: str) -> list[str]:
-        """What in this section does not go with a task, one message each: `rmse` in a classification, say."""
-        messages = []
+    def misfits(self, task: str) -> dict[int, str]:
+        """What of the gates does not go with a task, by the gate's index: `rmse` in a classification, say."""
+        found = {}
         for index, gate in enumerate(self.gates or []):
-            where = f"evaluate.gates[{index}]"
             if gate.metric and not METRICS[gate.metric].fits(task):
                 known = ", ".join(name for name, info in METRICS.items() if info.fits(task))
-                messages.append(f"{where}: expected a metric of {task}: {known}. Received: {gate.metric}")
+                found[index] = f"expected a metric of {task}: {known}. Received: {gate.metric}"
             if gate.fairness and task != "classification":
-                messages.append(f"{where}: expected fairness gates only in a classification. Received: {task}")
-        return messages
+                found[index] = f"expected fairness gates only in a classification. Received: {task}"
+        return found

@@ -153,6 +153,8 @@ class Tree:
             else:
                 self._skip(node, reason)
         except HeadraceError as error:
+            if node.state in FINAL:
+                raise  # the task is over: what failed is writing that down, on a full disk
             self.finish(
                 node,
                 FAILED,

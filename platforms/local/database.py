@@ -154,7 +154,8 @@ def _create(file: Path) -> None:
             os.link(partial, file)
         sync_folder(file.parent)
     finally:
-        partial.unlink(missing_ok=True)
+        for suffix in ("", "-wal", "-shm"):  # SQLite's own files stay when the disk was full
+            partial.with_name(partial.name + suffix).unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

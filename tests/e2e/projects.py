@@ -77,7 +77,7 @@ class Project:
 
     def versions(self) -> list[int]:
         """The numbers of the registered versions of all models."""
-        return sorted(int(folder.name) for folder in self.home.glob("models/*/*"))
+        return sorted(int(folder.name) for folder in self.home.glob("models/*/[0-9]*"))
 
     def digest(self, version: int = 1) -> str:
         """The digest of a registered version's bundle."""
@@ -109,11 +109,13 @@ class Project:
         return found
 
     def halves(self) -> list[Path]:
-        """What an interrupted write could have left: temporary outputs, partial files, unsealed folders."""
+        """What an interrupted write could have left: temporary outputs, and hidden files and folders in the store."""
         tmp = list((self.home / "tmp").iterdir()) if (self.home / "tmp").exists() else []
-        hidden = [path for path in self.home.rglob(".*") if path.parent != self.home]
-        partial = [path for path in self.home.iterdir() if path.name.startswith(".")] if self.home.exists() else []
-        return [*tmp, *hidden, *partial]
+        return [*tmp, *(self.home / "store").rglob(".*")]
+
+    def partials(self) -> list[Path]:
+        """Files and folders under names that only a writer knows. After a kill the registry sweeps its own later."""
+        return [path for path in self.home.rglob(".*") if ".partial-" in path.name]
 
 
 def churn(folder: Path, rows: int = 2_000, seed: int = 7) -> Project:

@@ -131,9 +131,10 @@ def test_misfits_name_the_gate():
             {"fairness": "demographic_parity_difference", "by": "g", "at_most": 0.1},
         ]
     )
-    assert spec.misfits("regression") == [
-        "evaluate.gates[1]: expected fairness gates only in a classification. Received: regression"
-    ]
-    (message,) = spec.misfits("classification")
-    assert message.startswith("evaluate.gates[0]: expected a metric of classification: auc, ")
+    assert spec.misfits("regression") == {
+        1: "expected fairness gates only in a classification. Received: regression"
+    }
+    ((gate, message),) = spec.misfits("classification").items()
+    assert gate == 0
+    assert message.startswith("expected a metric of classification: auc, ")
     assert message.endswith("Received: rmse")
