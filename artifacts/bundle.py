@@ -1,7 +1,7 @@
 """The model bundle: a sealed folder with everything that serving, review and audit need of one model.
 
     model.onnx       raw features -> outputs; one tensor [N, 1] per feature, named as the column
-    matrix.onnx      the same model behind the encoding: `matrix` float32 [N, F] -> the same outputs
+    matrix.onnx      the same model behind the encoding: `matrix` float64 [N, F] -> the same outputs
     signature.json   inputs with types, encodings and ranges; outputs (see signature.py)
     samples.json     {"instances": [raw, ...], "predictions": [as the server answers, ...]}
     schema.pbtxt, lineage.json, card.html, card.md

@@ -3,11 +3,14 @@
 The encoder graph, the server, batch scoring and the model card take their rules from here:
 
 - missing (null, NaN, an empty string) is NaN, for every type
-- number: ``float32(float64(value) - offset)``
+- number: ``float64(value) - offset``
 - boolean: 1.0 or 0.0
 - category: 1 + the value's index in `vocabulary`; a value that is not there (unseen) is 0.0
-- date: days, ``float32(microseconds since 1970-01-01 UTC / 86_400_000_000.0 - offset)``, in float64 until the
-  last step; the microseconds are an exact integer, so every implementation agrees to the last bit
+- date: days, ``microseconds since 1970-01-01 UTC / 86_400_000_000.0 - offset``; the microseconds are an exact
+  integer, so every implementation agrees to the last bit
+
+The matrix is float64. The model casts it to float32 where it needs that, after its constructed features were
+computed: the difference of two times in epoch seconds must not be taken of rounded numbers.
 
 Only the standard library is imported here: the server starts in a fraction of a second.
 """
@@ -47,7 +50,7 @@ class Input:
 
     name: str
     type: InputType
-    offset: float = 0.0  # number, date: subtracted in float64 before the value becomes float32
+    offset: float = 0.0  # number, date: subtracted, so that float32 keeps neighbouring values apart
     min: float | None = None  # None: the column had no value in training
     max: float | None = None
     vocabulary: tuple[str, ...] = ()  # category: known values, rarest first

@@ -24,7 +24,7 @@ _MICROSECONDS_A_DAY = 86_400_000_000.0
 
 
 class Encoder:
-    """Turns rows of raw values, in the signature's order, into a float32 matrix."""
+    """Turns rows of raw values, in the signature's order, into a float64 matrix."""
 
     def __init__(self, signature: Signature) -> None:
         nan = float("nan")
@@ -42,12 +42,10 @@ class Encoder:
             elif item.type == "number" and item.offset != 0:
                 self._shifted.append((place, item.offset))
 
-    def matrix(self, rows: Iterable[tuple[Cell, ...]]) -> tuple[npt.NDArray[np.float32], int]:
+    def matrix(self, rows: Iterable[tuple[Cell, ...]]) -> tuple[npt.NDArray[np.float64], int]:
         """Encodes rows; returns the matrix [N, F] and how many categories were unseen in training.
 
-        Numbers and booleans may be None (missing), strings None or "". NumPy warns of a number beyond
-        float32 unless told otherwise (`numpy.seterr`): `numpy.errstate` here would double the cost of a
-        row.
+        Numbers and booleans may be None (missing), strings None or "".
 
         Raises:
             ValueError: a date is not one; the message says what was expected.
@@ -71,8 +69,8 @@ class Encoder:
                 cells[place] = days(text) - offset if text else None
             encoded.append(cells)
         if not encoded:
-            return np.empty((0, self._width), np.float32), 0
-        return np.array(encoded, np.float32), unseen  # beyond float32 is infinity, as in the graph's Cast
+            return np.empty((0, self._width), np.float64), 0
+        return np.array(encoded, np.float64), unseen
 
 
 @lru_cache(maxsize=8192)  # days repeat, and parsing costs as much as all else in a row

@@ -1,6 +1,6 @@
 """Bytes in, bytes out: a prediction request's body to the answer's body. It knows nothing of HTTP.
 
-Per request: one decode to structs, one dictionary look-up per category, one float32 matrix, one call of ONNX
+Per request: one decode to structs, one dictionary look-up per category, one float64 matrix, one call of ONNX
 Runtime on one thread, one encode. Neither pandas, scikit-learn nor `onnx` is imported.
 """
 
@@ -69,7 +69,7 @@ class Scorer:
         answers = predictions(self.signature, self.run(matrix)) if instances else []
         return Scored(b'{"predictions":' + self._encode(answers) + self._tail, len(instances), unseen)
 
-    def run(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def run(self, matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         """The model alone: encoded rows [N, F], N > 0, to its output [N, C] or [N, 1]."""
         outputs: npt.NDArray[np.float32] = self._run(self._output, {"matrix": matrix}, None)[0]
         return outputs
@@ -99,7 +99,7 @@ def check_graph(session: onnxruntime.InferenceSession, bundle: Bundle) -> list[s
     """
     width = len(bundle.signature.inputs)
     inputs = [(item.name, item.type, item.shape[1:]) for item in session.get_inputs()]
-    wanted = [("matrix", "tensor(float)", [width])]
+    wanted = [("matrix", "tensor(double)", [width])]
     if inputs != wanted:
         raise ArtifactError(f"{bundle.matrix}: expected the inputs {wanted}. Received: {inputs}")
     names = [item.name for item in session.get_outputs()]

@@ -45,7 +45,6 @@ def serve(
 
 def run(bundle: Bundle, settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:
     """Loads the model and answers on `listener`; calls `ready` when the first request can be answered."""
-    import numpy as np
     import uvicorn
 
     from headrace.serving.app import App
@@ -77,7 +76,6 @@ def run(bundle: Bundle, settings: Settings, listener: socket.socket, ready: Call
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-    np.seterr(over="ignore")  # a number beyond float32 is infinity: the encoding's rule, nothing to warn of
     server = Server(config)
     for name in (signal.SIGTERM, signal.SIGINT):
         # uvicorn takes signals over when it runs, and raises them once more when it has stopped: that one

@@ -1,7 +1,8 @@
-"""Constructed features as an ONNX graph: the encoded matrix in, the same matrix with new columns out.
+"""Constructed features as an ONNX graph: the encoded matrix in, what the trees learn from out.
 
 In the graph a missing value is NaN, and a truth value is 1, 0 or NaN, so that arithmetic carries what is
-missing along; the operations mean the same as in `expression_arrow`.
+missing along; the operations mean the same as in `expression_arrow`. All of it is computed in float64, and cast
+to float32, which trees compare in, as the last step.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _KIND = {"number": NUMBER, "date": NUMBER, "boolean": BOOLEAN, "category": TEXT}
 
 
 def construct_graph(inputs: Sequence[Input], construct: Mapping[str, str]) -> onnx.ModelProto:
-    """Builds the graph from `matrix` float32 [N, F] to `features` float32 [N, F + K].
+    """Builds the graph from `matrix` float64 [N, F] to `features` float32 [N, F + K].
 
     Args:
         inputs: the raw features, in the matrix's order.
@@ -33,11 +34,12 @@ def construct_graph(inputs: Sequence[Input], construct: Mapping[str, str]) -> on
     """
     builder = _Builder(inputs)
     columns = [builder.feature(name, text) for name, text in construct.items()]
-    builder.nodes.append(helper.make_node("Concat", [MATRIX, *columns], [FEATURES], axis=1))
+    wide = builder.add("Concat", MATRIX, *columns, axis=1) if columns else MATRIX
+    builder.nodes.append(helper.make_node("Cast", [wide], [FEATURES], to=TensorProto.FLOAT))
     graph = helper.make_graph(
         builder.nodes,
         "construct",
-        [helper.make_tensor_value_info(MATRIX, TensorProto.FLOAT, ["N", len(inputs)])],
+        [helper.make_tensor_value_info(MATRIX, TensorProto.DOUBLE, ["N", len(inputs)])],
         [helper.make_tensor_value_info(FEATURES, TensorProto.FLOAT, ["N", len(inputs) + len(columns)])],
         builder.constants,
     )
@@ -47,7 +49,7 @@ def construct_graph(inputs: Sequence[Input], construct: Mapping[str, str]) -> on
 
 
 class _Builder:
-    """Turns expression trees into nodes; every value is a float32 tensor [N, 1]."""
+    """Turns expression trees into nodes; every value is a float64 tensor [N, 1]."""
 
     def __init__(self, inputs: Sequence[Input]) -> None:
         self.inputs = {item.name: (position, item) for position, item in enumerate(inputs)}
@@ -66,7 +68,7 @@ class _Builder:
         value = self.value(typed.root)
         if not typed.columns():  # as many rows as the matrix has
             zeros = self.add(
-                "Mul", self.add("Cast", self.add("IsNaN", self.column_at(0)), to=TensorProto.FLOAT), self.constant(0.0)
+                "Mul", self.add("Cast", self.add("IsNaN", self.column_at(0)), to=TensorProto.DOUBLE), self.constant(0.0)
             )
             value = self.add("Add", value, zeros)
         return value
@@ -102,7 +104,7 @@ class _Builder:
         compared = self.add(op, a, b)
         if negated:
             compared = self.add("Not", compared)
-        number = self.add("Cast", compared, to=TensorProto.FLOAT)
+        number = self.add("Cast", compared, to=TensorProto.DOUBLE)
         return self.add("Add", number, self.missing_like(self.add("Add", a, b)))
 
     def missing_like(self, value: str) -> str:
@@ -119,7 +121,7 @@ class _Builder:
         return name
 
     def constant(self, value: float) -> str:
-        return self.tensor(np.array([[value]], np.float32))
+        return self.tensor(np.array([[value]], np.float64))
 
     def tensor(self, array: np.ndarray) -> str:
         name = f"construct_constant_{len(self.constants)}"
@@ -163,5 +165,5 @@ _NODES: dict[str, Callable[..., str]] = {
     "equal": _comparison("Equal"), "not_equal": _comparison("Equal", negated=True),
     "and": lambda b, x, y: b.add("Mul", x, y), "or": _or,
     "not": lambda b, x: b.add("Sub", b.constant(1.0), x), "if_else": _if_else,
-    "is_missing": lambda b, x: b.add("Cast", b.add("IsNaN", x), to=TensorProto.FLOAT),
+    "is_missing": lambda b, x: b.add("Cast", b.add("IsNaN", x), to=TensorProto.DOUBLE),
 }  # fmt: skip

@@ -70,7 +70,7 @@ def encoder_graph(inputs: Sequence[Input]) -> onnx.ModelProto:
     """Builds the graph from raw features to the model's matrix.
 
     Inputs: a tensor [N, 1] per feature, by its name: double for number and boolean, string for the others.
-    Output: `matrix`, float32 [N, F], columns in the order of `inputs`.
+    Output: `matrix`, float64 [N, F], columns in the order of `inputs`.
     """
     graph = _Graph()
     order: list[int] = []  # the feature behind each column of `parts`, left to right
@@ -94,7 +94,7 @@ def encoder_graph(inputs: Sequence[Input]) -> onnx.ModelProto:
         [*graph.nodes, matrix],
         "encode",
         [helper.make_tensor_value_info(item.name, _tensor_type(item), ["N", 1]) for item in inputs],
-        [helper.make_tensor_value_info(_output_name(inputs), TensorProto.FLOAT, ["N", len(inputs)])],
+        [helper.make_tensor_value_info(_output_name(inputs), TensorProto.DOUBLE, ["N", len(inputs)])],
         list(graph.constants.values()),
     )
     return _model(proto)
@@ -123,14 +123,13 @@ def merge(encoder: onnx.ModelProto, matrix_model: onnx.ModelProto) -> onnx.Model
 
 
 def _numbers(graph: _Graph, joined: str, offsets: list[float]) -> str:
-    shifted = graph.add("Sub", joined, graph.constant(offsets, np.float64))
-    return graph.add("Cast", shifted, to=TensorProto.FLOAT)
+    return graph.add("Sub", joined, graph.constant(offsets, np.float64))
 
 
 def _category(graph: _Graph, item: Input) -> str:
     keys = ["", *item.vocabulary]
     values = [float("nan"), *(float(1 + i) for i in range(len(item.vocabulary)))]
-    return graph.add(
+    code = graph.add(
         "LabelEncoder",
         item.name,
         domain="ai.onnx.ml",
@@ -138,10 +137,11 @@ def _category(graph: _Graph, item: Input) -> str:
         values_floats=values,
         default_float=0.0,
     )
+    return graph.add("Cast", code, to=TensorProto.DOUBLE)
 
 
 def _dates(graph: _Graph, joined: str, offsets: list[float]) -> str:
-    """String [N, D] -> float32 [N, D]: days since 1970 less the offset."""
+    """String [N, D] -> float64 [N, D]: days since 1970 less the offset."""
     one_row = graph.constant([[""] * len(offsets)], np.object_)
     joined = graph.add("Concat", joined, one_row, axis=0)  # splitting no rows at all would give no pieces
     rest = graph.piece(joined, "-", 2, padding=3)  # "01", "01T10:20:30.5Z", "01 10:20:30+01:00"
@@ -163,8 +163,7 @@ def _dates(graph: _Graph, joined: str, offsets: list[float]) -> str:
     value = graph.add("Sub", value, graph.constant(offsets, np.float64))
     missing = graph.add("Equal", joined, graph.constant("", np.object_))
     value = graph.add("Where", missing, graph.constant(float("nan"), np.float64), value)
-    value = graph.add("Slice", value, graph.constant([0], np.int64), graph.constant([-1], np.int64))
-    return graph.add("Cast", value, to=TensorProto.FLOAT)
+    return graph.add("Slice", value, graph.constant([0], np.int64), graph.constant([-1], np.int64))
 
 
 def _zero_or_failure(graph: _Graph, joined: str) -> str:

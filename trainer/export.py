@@ -11,7 +11,7 @@ from onnx import TensorProto, compose, helper
 
 from headrace.artifacts.signature import Input
 from headrace.trainer.construct_graph import FEATURES, construct_graph
-from headrace.trainer.encoder_graph import IR_VERSION, MATRIX, ML_OPSET, OPSET, encoder_graph, merge
+from headrace.trainer.encoder_graph import IR_VERSION, ML_OPSET, OPSET, encoder_graph, merge
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def export(booster: lgb.Booster, inputs: Sequence[Input], construct: dict[str, s
         output: `probabilities` or `value`.
     """
     trees = tree_graph(booster, len(inputs) + len(construct), output)
-    matrix = behind(construct_graph(inputs, construct), trees) if construct else without_features(trees)
+    matrix = behind(construct_graph(inputs, construct), trees)
     onnx.checker.check_model(matrix)
     return Graphs(model=merge(encoder_graph(inputs), matrix), matrix=matrix)
 
@@ -72,17 +72,8 @@ def behind(construct: onnx.ModelProto, trees: onnx.ModelProto) -> onnx.ModelProt
     return compose.merge_models(_same_opsets(first), _same_opsets(second), io_map=io_map, name="model")
 
 
-def without_features(trees: onnx.ModelProto) -> onnx.ModelProto:
-    """The trees where nothing is constructed: the features are the matrix."""
-    renamed = onnx.ModelProto()
-    renamed.CopyFrom(trees)
-    renamed.graph.input[0].name = MATRIX
-    for node in renamed.graph.node:
-        node.input[:] = [MATRIX if name == FEATURES else name for name in node.input]
-    return renamed
-
-
 def _same_opsets(model: onnx.ModelProto) -> onnx.ModelProto:
+    model.ir_version = IR_VERSION
     del model.opset_import[:]
     model.opset_import.extend([helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)])
     return model

@@ -84,6 +84,17 @@ class Expression:
         """The names of the columns it reads, each once, in the order of their appearance."""
         return list(dict.fromkeys(node.name for node in _walk(self.root) if isinstance(node, Column)))
 
+    def texts(self) -> dict[str, set[str]]:
+        """The texts that columns are compared with, by the column."""
+        found: dict[str, set[str]] = {}
+        for node in _walk(self.root):
+            match node:
+                case Call(args=(Column(name=name), Constant(value=str(text)))):
+                    found.setdefault(name, set()).add(text)
+                case Call(args=(Constant(value=str(text)), Column(name=name))):
+                    found.setdefault(name, set()).add(text)
+        return found
+
     def typed(self, types: Mapping[str, str]) -> tuple[Expression, str]:
         """Checks it against the columns' types (`number`, `boolean`, `text`).
 

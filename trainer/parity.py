@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import lightgbm as lgb
@@ -11,14 +13,15 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.artifacts.raw_inputs import open_graph, raw_inputs, run_graph
+from headrace.artifacts.raw_inputs import BATCH_ROWS, open_graph, raw_inputs
 from headrace.artifacts.signature import Input, Signature
 from headrace.trainer.encoder_graph import MATRIX, encoder_graph
 
 # float32 sums of some hundred leaves differ from LightGBM's float64 sums in the seventh digit.
 TOLERANCE = 1e-5
 _EXTREMES = (0.0, -0.0, 1e-30, -1e-30, 1e30, -1e30, 2.0**24 + 1, float("nan"))
-_MOST_BOUNDARIES = 2_000  # per feature: a wide sample of a large model's splits is enough
+_BASE_ROWS = 64  # real rows, in which single values are replaced
+_GROUPS = 8  # of numbers that stand on their thresholds in the same rows
 
 
 class ExportError(HeadraceError):
@@ -55,12 +58,12 @@ def check_parity(
         encoder_graph(inputs).SerializeToString(), providers=["CPUExecutionProvider"]
     )
     largest, count = 0.0, 0
-    for table in (rows, *difficult_rows(booster, inputs, rows)):
-        expected = predict(booster, run_graph(features_of, table, inputs))
-        encoded = encoder.run(None, raw_inputs(table, inputs))[0]
+    for table in _batches(chain([rows], difficult_rows(booster, inputs, rows))):
+        tensors = raw_inputs(table, inputs)
+        expected = predict(booster, features_of.run(None, tensors)[0], signature)
         answers = {
-            "model.onnx": run_graph(model_of, table, inputs),
-            "matrix.onnx": matrix_of.run(None, {MATRIX: encoded})[0],
+            "model.onnx": model_of.run(None, tensors)[0],
+            "matrix.onnx": matrix_of.run(None, {MATRIX: encoder.run(None, tensors)[0]})[0],
         }
         for name, got in answers.items():
             difference = np.abs(got - expected) / np.maximum(1.0, np.abs(expected))
@@ -76,36 +79,65 @@ def check_parity(
     return Parity(count, largest)
 
 
-def predict(booster: lgb.Booster, features: np.ndarray) -> np.ndarray:
+def _batches(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    for table in tables:
+        for start in range(0, table.num_rows, BATCH_ROWS):
+            yield table.slice(start, BATCH_ROWS)
+
+
+def predict(booster: lgb.Booster, features: np.ndarray, signature: Signature) -> np.ndarray:
     """LightGBM's own answer in the shape that the graphs give: (rows, classes) or (rows, 1), float64."""
     answer = np.asarray(booster.predict(features.astype(np.float64)))
-    if answer.ndim == 1 and _is_binary(booster):
+    if answer.ndim == 1 and signature.task == "classification":
         return np.column_stack([1 - answer, answer])
     return answer.reshape(len(features), -1)
 
 
-def _is_binary(booster: lgb.Booster) -> bool:
-    return re.search(r"^objective=binary", booster.model_to_string(num_iteration=1), re.MULTILINE) is not None
+def difficult_rows(booster: lgb.Booster, inputs: tuple[Input, ...], rows: pa.Table) -> Iterator[pa.Table]:
+    """Rows on and beside the trees' thresholds, far outside of training, all missing, of unseen categories.
+
+    Each threshold of each number occurs, and the neighbours of it in float32. Numbers take their thresholds in turn,
+    `_GROUPS` groups one after the other: while those of a group stand on theirs, all else is as in training, so that
+    rows reach the split; and the rows do not become more with the columns.
+    """
+    base = rows.select([item.name for item in inputs]).slice(0, _BASE_ROWS)
+    yield _replaced(base, {item.name: _missing(item, base.num_rows) for item in inputs})
+    unseen = pa.array(["never seen"] * base.num_rows)
+    yield _replaced(base, {item.name: unseen for item in inputs if item.type == "category"})
+    random = np.random.default_rng(0)
+    numbers = {item.name: values for item, values in _boundaries(booster, inputs)}
+    names = list(random.permutation(list(numbers)))
+    for members in (names[start::_GROUPS] for start in range(min(_GROUPS, len(names)))):
+        count = max(len(numbers[name]) for name in members)
+        yield _replaced(_repeated(base, count), {name: pa.array(np.resize(numbers[name], count)) for name in members})
+    yield _with_extremes(base, names, random)
 
 
-def difficult_rows(booster: lgb.Booster, inputs: tuple[Input, ...], rows: pa.Table) -> list[pa.Table]:
-    """Rows on and beside the trees' thresholds, far outside of training, all missing, of unseen categories."""
-    names = [item.name for item in inputs]
-    base = rows.select(names).slice(0, 64)
+def _boundaries(booster: lgb.Booster, inputs: tuple[Input, ...]) -> Iterator[tuple[Input, np.ndarray]]:
+    """Of each number: the raw values at its thresholds and right beside, and the extremes; float64."""
     thresholds = split_thresholds(booster)
-    tables = [_replaced(base, {item.name: _missing(item, base.num_rows) for item in inputs})]
-    tables.append(
-        _replaced(base, {i.name: pa.array(["never seen"] * base.num_rows) for i in inputs if i.type == "category"})
-    )
     for position, item in enumerate(inputs):
-        if item.type != "number":
-            continue
-        at = thresholds.get(position, np.empty(0, np.float32))[:_MOST_BOUNDARIES]
-        beside = [np.nextafter(at, np.float32(-np.inf)), at, np.nextafter(at, np.float32(np.inf))]
-        values = np.concatenate([np.concatenate(beside).astype(np.float64) + item.offset, _EXTREMES])
-        repeated = base.take(np.arange(len(values)) % base.num_rows)
-        tables.append(_replaced(repeated, {item.name: pa.array(values)}))
-    return tables
+        if item.type == "number":
+            at = thresholds.get(position, np.empty(0, np.float32))
+            beside = [np.nextafter(at, np.float32(-np.inf)), at, np.nextafter(at, np.float32(np.inf))]
+            yield item, np.concatenate([np.concatenate(beside).astype(np.float64) + item.offset, _EXTREMES])
+
+
+def _with_extremes(base: pa.Table, names: list[str], random: np.random.Generator) -> pa.Table:
+    """Rows in each of which a random third of the numbers is extreme; each number takes each extreme."""
+    count = 3 * len(_EXTREMES)
+    extreme, third = np.tile(_EXTREMES, 3), np.repeat(np.arange(3), len(_EXTREMES))
+    repeated = _repeated(base, count)
+    columns = {}
+    for name in names:
+        own = repeated[name].cast(pa.float64()).to_numpy()
+        turns = random.permuted(third.reshape(3, -1), axis=0).ravel()  # in one of each extreme's three rows
+        columns[name] = pa.array(np.where(turns == 0, extreme, own), from_pandas=True)
+    return _replaced(repeated, columns)
+
+
+def _repeated(table: pa.Table, count: int) -> pa.Table:
+    return table.take(np.arange(count) % table.num_rows)
 
 
 def split_thresholds(booster: lgb.Booster) -> dict[int, np.ndarray]:
@@ -121,9 +153,7 @@ def split_thresholds(booster: lgb.Booster) -> dict[int, np.ndarray]:
 
 
 def _replaced(table: pa.Table, columns: dict[str, pa.Array]) -> pa.Table:
-    for name, column in columns.items():
-        table = table.set_column(table.schema.get_field_index(name), name, column)
-    return table
+    return pa.table({name: columns.get(name, table[name]) for name in table.column_names})
 
 
 def _missing(item: Input, rows: int) -> pa.Array:

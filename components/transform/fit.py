@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from headrace.artifacts.transform import DROPPED, ID, LABEL, Transform, write_tr
 from headrace.components.transform.spec import FeaturesSpec
 from headrace.trainer.construct_graph import construct_graph
 from headrace.trainer.encoder_graph import encoder_graph, merge
+from headrace.trainer.expression import parse
 
 MOST_VALUES = 1_000  # of a category; rarer ones count as unseen, so that a vocabulary stays a small table
 IDENTIFIER_SHARE = 0.5  # a text with more distinct values than this share of its rows names the row
@@ -41,10 +43,14 @@ def fit_transform(train: pa.Table, info: DatasetInfo, features: FeaturesSpec) ->
     _check_names(train, info, features)
     excluded: dict[str, str] = {}
     inputs = []
+    named: dict[str, set[str]] = {}  # column -> texts that an expression compares it with
+    for text in features.constructed.values():
+        for column, texts in parse(text).texts().items():
+            named.setdefault(column, set()).update(texts)
     for name in train.column_names:
         reason = exclusion(name, train[name], info, features)
         if reason is None:
-            inputs.append(fit_input(name, train[name]))
+            inputs.append(fit_input(name, train[name], named.get(name, set())))
         else:
             excluded[name] = reason
     if not inputs:
@@ -78,13 +84,13 @@ def exclusion(name: str, column: pa.ChunkedArray, info: DatasetInfo, features: F
     return None
 
 
-def fit_input(name: str, column: pa.ChunkedArray) -> Input:
-    """The encoding of one raw column, by its type."""
+def fit_input(name: str, column: pa.ChunkedArray, named: set[str]) -> Input:
+    """The encoding of one raw column, by its type; `named` texts get a code however rare they are."""
     type = column.type
     if pa.types.is_boolean(type):
         return Input(name, "boolean")
     if pa.types.is_string(type):
-        return Input(name, "category", vocabulary=tuple(vocabulary(column)))
+        return Input(name, "category", vocabulary=tuple(vocabulary(column, named)))
     is_date = pa.types.is_date(type) or pa.types.is_timestamp(type)
     values = numbers(column)
     return Input(
@@ -96,18 +102,19 @@ def fit_input(name: str, column: pa.ChunkedArray) -> Input:
     )
 
 
-def vocabulary(column: pa.ChunkedArray) -> list[str]:
+def vocabulary(column: pa.ChunkedArray, named: Iterable[str] = ()) -> list[str]:
     """The values of a category, rarest first, so that an unseen value lies beside the rare ones.
 
     Values too rare to learn from are left out: then they are unseen in training too, and what the model does
-    with an unseen value was learned.
+    with an unseen value was learned. Values that an expression names are kept all the same.
     """
     counts = pc.value_counts(column.drop_null()).to_pylist()
     fewest = min(10, max(2, len(column) // 1_000))
     common = [
         (entry["counts"], entry["values"]) for entry in counts if entry["counts"] >= fewest and entry["values"] != ""
     ]
-    return [value for _, value in sorted(common, key=lambda entry: (-entry[0], entry[1]))[:MOST_VALUES]][::-1]
+    kept = [value for _, value in sorted(common, key=lambda entry: (-entry[0], entry[1]))[:MOST_VALUES]][::-1]
+    return [*sorted(set(named) - {*kept, ""}), *kept]
 
 
 def numbers(column: pa.ChunkedArray) -> np.ndarray:

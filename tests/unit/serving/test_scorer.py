@@ -250,7 +250,7 @@ def test_the_model_runs_on_one_thread(scorer: Scorer) -> None:
 def test_the_matrix_of_no_rows_has_the_models_width(scorer: Scorer) -> None:
     matrix, _ = scorer._encoder.matrix([])
     assert matrix.shape == (0, 5)
-    assert matrix.dtype == np.float32
+    assert matrix.dtype == np.float64
 
 
 def test_serving_imports_nothing_heavy() -> None:

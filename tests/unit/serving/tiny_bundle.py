@@ -18,7 +18,9 @@ from headrace.artifacts.bundle import MATRIX, MODEL, SAMPLES, SIGNATURE, write_b
 from headrace.artifacts.folder import write_json
 from headrace.artifacts.signature import Input, Signature
 from headrace.serving.encode import Encoder
+from headrace.trainer.construct_graph import construct_graph
 from headrace.trainer.encoder_graph import encoder_graph, merge
+from headrace.trainer.export import behind
 
 INPUTS = (
     Input("tenure", "number", min=0.0, max=71.0),
@@ -63,8 +65,10 @@ def random_instances(inputs: tuple[Input, ...], rows: int, seed: int = 0) -> lis
 
 
 def encode(signature: Signature, instances: list[dict[str, Any]]) -> np.ndarray:
+    """What the trees compare: the encoded matrix, cast to float32."""
     rows = [tuple(instance[item.name] for item in signature.inputs) for instance in instances]
-    return Encoder(signature).matrix(rows)[0]
+    with np.errstate(over="ignore"):
+        return Encoder(signature).matrix(rows)[0].astype(np.float32)
 
 
 def train(signature: Signature, kind: str, trees: int, rows: int) -> lightgbm.Booster:
@@ -87,7 +91,7 @@ def train(signature: Signature, kind: str, trees: int, rows: int) -> lightgbm.Bo
 
 def matrix_graph(booster: lightgbm.Booster, signature: Signature) -> onnx.ModelProto:
     """The booster as a graph with the input and the output that the bundle's format names."""
-    initial = [("matrix", FloatTensorType([None, len(signature.inputs)]))]
+    initial = [("features", FloatTensorType([None, len(signature.inputs)]))]
     model = convert_lightgbm(booster, initial_types=initial, zipmap=False)
     if signature.task == "classification":
         kept = [output for output in model.graph.output if output.name == "probabilities"]
@@ -98,7 +102,7 @@ def matrix_graph(booster: lightgbm.Booster, signature: Signature) -> onnx.ModelP
         for node in model.graph.node:
             node.output[:] = ["value" if name == old else name for name in node.output]
         model.graph.output[0].name = "value"
-    return model
+    return behind(construct_graph(signature.inputs, {}), model)
 
 
 def write_tiny_bundle(

@@ -94,7 +94,7 @@ def test_graphs_answer_as_the_trees_do(tmp_path, classes, construct):
 def test_a_graph_that_answers_otherwise_fails(tmp_path):
     booster, rows = trained(tmp_path, 2, {})
     model = onnx.load(tmp_path / "matrix.onnx")
-    (weights,) = [a for a in model.graph.node[0].attribute if a.name == "class_weights"]
+    (weights,) = [a for node in model.graph.node for a in node.attribute if a.name == "class_weights"]
     weights.floats[0] += 0.5
     onnx.save(model, tmp_path / "matrix.onnx")
     with pytest.raises(ExportError, match=r"expected matrix.onnx to answer as the trained model does"):

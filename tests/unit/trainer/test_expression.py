@@ -117,8 +117,31 @@ def test_arrow_and_the_graph_agree(text, rows):
     got = session.run(None, raw_inputs(table, INPUTS))[0][:, -1]
     expected = [math.nan if value is None else float(value) for value in evaluate(parse(text), table).to_pylist()]
     if _is_exact(text):  # float32 rounds divisions and roots; then comparisons of their results may differ
-        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-6)
     assert got.shape == (len(rows),)
+
+
+def test_differences_of_large_numbers_are_exact():
+    """Epoch seconds differ by seconds, which float32 would round away."""
+    import onnxruntime
+
+    inputs = [
+        Input("start", "number", offset=1_600_000_000.0),
+        Input("end", "number"),
+        Input("day", "date", offset=19_000.0),
+    ]
+    table = pa.table(
+        {
+            "start": [1_700_000_000 + i for i in range(4)],
+            "end": [1_700_000_079, 1_700_000_038, 1_700_000_048, 1_700_000_111],
+            "day": [f"2024-03-01T00:00:{i:02d}" for i in range(4)],
+        }
+    )
+    construct = {"seconds": "end - start", "clock": "(day - 19783) * 86400"}
+    graph = merge(encoder_graph(inputs), construct_graph(inputs, construct))
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    features = session.run(None, raw_inputs(table, inputs))[0]
+    np.testing.assert_allclose(features[:, -2:], [[79, 0], [37, 1], [46, 2], [108, 3]], atol=1e-4)
 
 
 def _is_exact(text: str) -> bool:

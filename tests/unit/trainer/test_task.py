@@ -29,7 +29,9 @@ def artifacts(tmp_path_factory) -> Path:
     with write_dataset(folder / "dataset") as (files, details):
         for file in files.values():
             pq.write_table(rows, file)
-        details.update(describe(DatasetInfo(**{**vars(info), "query": {"split": {"by": "hash", "eval": 0.15, "test": 0.15}}})))
+        details.update(
+            describe(DatasetInfo(**{**vars(info), "query": {"split": {"by": "hash", "eval": 0.15, "test": 0.15}}}))
+        )
     fit(folder / "dataset", FeaturesSpec(), folder / "transform")
     write_schema(folder / "schema", parse_schema(SCHEMA))
     return folder
@@ -42,7 +44,9 @@ def job(artifacts: Path, *more: str, env: dict[str, str] | None = None) -> subpr
 
 
 def test_the_job_writes_the_bundle_that_the_step_writes(artifacts, tmp_path):
-    done = job(artifacts, "--parameters", json.dumps({"n_estimators": 20}), env={"AIP_MODEL_DIR": str(tmp_path / "job")})
+    done = job(
+        artifacts, "--parameters", json.dumps({"n_estimators": 20}), env={"AIP_MODEL_DIR": str(tmp_path / "job")}
+    )
     assert done.returncode == 0, done.stderr
     settings = TrainSpec.model_validate({"gbdt": {"n_estimators": 20}})
     inputs = [artifacts / name for name in ("dataset", "transform", "schema")]

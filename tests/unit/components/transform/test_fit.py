@@ -38,7 +38,15 @@ def table() -> pa.Table:
 
 
 def info(**more) -> DatasetInfo:
-    facts = {"task": "classification", "columns": [], "label": "y", "rows": {}, "classes": ["0", "1"], "id": "id", "leaks": ["tips"]}
+    facts = {
+        "task": "classification",
+        "columns": [],
+        "label": "y",
+        "rows": {},
+        "classes": ["0", "1"],
+        "id": "id",
+        "leaks": ["tips"],
+    }
     return DatasetInfo(**(facts | more))
 
 
@@ -69,11 +77,17 @@ def test_keep_overrules():
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
-        ({"drop": ["amont"]}, "features.drop: expected a column of the data. Received: `amont`; did you mean `amount`?"),
+        (
+            {"drop": ["amont"]},
+            "features.drop: expected a column of the data. Received: `amont`; did you mean `amount`?",
+        ),
         ({"keep": ["y"]}, "features.keep: expected a column that may be learned from. Received: `y`, the label"),
         ({"keep": ["id"]}, "Received: `id`, the id"),
         ({"construct": {"amount": "1"}}, "features.construct: expected a new name. Received: `amount`"),
-        ({"drop": ["amount", "plan", "new", "since"]}, "features: expected at least one column to learn from. Received: none"),
+        (
+            {"drop": ["amount", "plan", "new", "since"]},
+            "features: expected at least one column to learn from. Received: none",
+        ),
     ],
 )
 def test_refused(sections, message):
@@ -101,7 +115,9 @@ def write_snapshot(path, train: pa.Table, other: pa.Table):
 
 def test_only_the_train_split_is_looked_at(tmp_path):
     train = table()
-    strange = train.set_column(3, "plan", pa.array(["enterprise"] * ROWS)).set_column(2, "amount", pa.array([1e9] * ROWS))
+    strange = train.set_column(3, "plan", pa.array(["enterprise"] * ROWS)).set_column(
+        2, "amount", pa.array([1e9] * ROWS)
+    )
     write_snapshot(tmp_path / "plain", train, train)
     write_snapshot(tmp_path / "strange", train, strange)
     first = fit(tmp_path / "plain", features(), tmp_path / "one")
@@ -120,6 +136,12 @@ def test_the_graph_does_what_the_recipe_says(tmp_path):
 def test_rare_values_count_as_unseen():
     column = pa.chunked_array([pa.array(["a"] * 50 + ["b"] * 20 + ["once"])])
     assert vocabulary(column) == ["b", "a"]
+    assert vocabulary(column, {"once", "a", "never"}) == ["never", "once", "b", "a"]
+
+
+def test_a_text_that_an_expression_names_keeps_its_code_however_rare():
+    transform = fit_transform(table(), info(), features(construct={"gold": 'plan == "gold"', "pro": '"pro" != plan'}))
+    assert {item.name: item for item in transform.inputs}["plan"].vocabulary == ("gold", "pro", "basic")
 
 
 def test_epoch_seconds_get_an_offset_and_plain_numbers_do_not():
