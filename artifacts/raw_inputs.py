@@ -48,7 +48,7 @@ def raw_inputs(table: pa.Table | pa.RecordBatch, inputs: Sequence[Input]) -> dic
 def _numbers(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())
-    return np.asarray(column.cast(pa.float64()).fill_null(float("nan")).to_numpy(zero_copy_only=False))
+    return np.asarray(column.cast(pa.float64(), safe=False).fill_null(float("nan")).to_numpy(zero_copy_only=False))
 
 
 def _texts(column: pa.Array | pa.ChunkedArray) -> np.ndarray:

@@ -45,9 +45,14 @@ class Transform:
         return {name: reason for name, reason in self.excluded.items() if reason not in EXPECTED}
 
     @property
+    def columns(self) -> list[str]:
+        """The names of the F raw columns."""
+        return [item.name for item in self.inputs]
+
+    @property
     def features(self) -> list[str]:
         """The names of the F + K columns that the graph puts out."""
-        return [item.name for item in self.inputs] + list(self.construct)
+        return self.columns + list(self.construct)
 
 
 def read_transform(path: Path | str) -> tuple[Transform, Path, Manifest]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headrace.artifacts.errors import HeadraceError
+from headrace.components.ingest.columns import name_problem
 from headrace.components.ingest.csv_source import read_head
 from headrace.components.ingest.infer import infer_types
-from headrace.components.ingest.ingest import TEXT_SUFFIXES, find_files
+from headrace.components.ingest.ingest import TEXT_SUFFIXES, Read, check_left_out, find_files
 from headrace.components.ingest.parquet_source import normalise_columns
 from headrace.pipelines.compile import schema_text
 from headrace.pipelines.spec import Spec, SpecError, load_spec
@@ -35,13 +37,13 @@ def check_spec(file: Path) -> tuple[Spec, pa.Table]:
     schema_text(spec, file)
     source = resolve(spec.data.source, file)
     head = read_first_rows(source, spec)
-    found = mistakes(spec, head)
+    found = mistakes(spec, head.table, head.left_out)
     if found:
         yaml = read_yaml(file)
         raise SpecError(
             "\n".join(f"{file}:{yaml.line(place)}: {'.'.join(map(str, place))}: {text}" for place, text in found)
         )
-    return spec, head
+    return spec, head.table
 
 
 def resolve(source: str, spec_file: Path) -> str:
@@ -49,28 +51,35 @@ def resolve(source: str, spec_file: Path) -> str:
     return source if Path(source).is_absolute() else str(spec_file.resolve().parent / source)
 
 
-def read_first_rows(source: str, spec: Spec) -> pa.Table:
+def read_first_rows(source: str, spec: Spec) -> Read:
     """The first rows of the source's first file, with the types that they suggest."""
     file = find_files(source)[0]
     if file.suffix.lower() in TEXT_SUFFIXES:
-        return infer_types(read_head(file, spec.data.null_values))[0]
+        texts = read_head(file, spec.data.null_values, spec.data.separator)
+        table, notes = infer_types(texts, spec.data.decimal)
+        return Read(table, notes, [])
     try:
         parquet = pq.ParquetFile(file)
         batch = next(parquet.iter_batches(batch_size=1_000), None)
     except (pa.ArrowInvalid, OSError) as error:
         raise HeadraceError(f"{file}: expected a Parquet file. Received: {error}") from None
     table = parquet.schema_arrow.empty_table() if batch is None else pa.Table.from_batches([batch])
-    return normalise_columns(table, file)
+    read = normalise_columns(table, file)
+    check_left_out(read.left_out, spec.data, source)
+    return Read(read.table, read.notes, list(read.left_out))
 
 
-def mistakes(spec: Spec, head: pa.Table) -> list[tuple[Place, str]]:
-    """What the spec says of columns that the source does not have, or not like that, each with its place."""
+def mistakes(spec: Spec, head: pa.Table, left_out: Sequence[str] = ()) -> list[tuple[Place, str]]:
+    """What the spec says of columns that the source does not have, or not like that, each with its place.
+
+    Columns that ingestion leaves out for their type may be dropped all the same.
+    """
     label = spec.data.label
     names = head.column_names
     named: list[tuple[Place, str | None]] = [
         (("data", "id"), spec.data.id),
         (("data", "label"), label.name if label.expression is None else None),
-        *((("features", "drop", i), name) for i, name in enumerate(spec.features.drop)),
+        *((("features", "drop", i), name) for i, name in enumerate(spec.features.drop) if name not in left_out),
         *((("features", "keep", i), name) for i, name in enumerate(spec.features.keep)),
         *((("evaluate", "slices", i), name) for i, name in enumerate(spec.evaluate.slices)),
         *((("evaluate", "gates", i, "by"), gate.by) for i, gate in enumerate(spec.evaluate.gates or [])),
@@ -89,6 +98,8 @@ def mistakes(spec: Spec, head: pa.Table) -> list[tuple[Place, str]]:
         expressions.append((("data", "label", "expression"), label.expression))
     found += [(place, message) for place, text in expressions if (message := _expression(text, types))]
     for name in spec.features.constructed:
+        if problem := name_problem(name):
+            found.append((("features", "construct", name), problem.replace("; rename the column in the source", "")))
         if name in names:
             found.append(
                 (("features", "construct", name), f"expected a new name. Received: `{name}`, a column of the source")

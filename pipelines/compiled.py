@@ -6,6 +6,7 @@ import gc
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,18 +15,13 @@ from typing import TYPE_CHECKING, Any
 from headrace import __version__
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.folder import write_json
+from headrace.pipelines.local.environments import digest
 from headrace.pipelines.yaml_lines import read_yaml
 
 if TYPE_CHECKING:
     from headrace.pipelines.spec import Spec
 
-_CODE = (
-    "pipelines/*.py",
-    "components/*.py",
-    "components/*/component.py",
-    "components/*/spec.py",
-    "artifacts/metrics.py",
-)
+_CODE = ("pipelines/*.py", "components/**/*.py", "artifacts/metrics.py")
 _IMAGES = ("HEADRACE_IMAGE_MAIN", "HEADRACE_IMAGE_TFX")
 
 
@@ -67,7 +63,7 @@ def compiled(file: Path, home: Path, before_compiling: Callable[[], object] = la
         ir = read_yaml(file).value
         return Compiled(str(ir.get("pipelineInfo", {}).get("name", file.stem)), ir, {})
     schema_folder = file.parent
-    cache = home / "compiled" / f"{_key(content, file)}.json"
+    cache = home / "compiled" / f"{_key(content)}.json"
     if cache.exists():
         entry = json.loads(cache.read_text())
         schema = schema_folder / entry["schema"]
@@ -114,10 +110,10 @@ def _ready(entry: dict[str, Any], file: Path, schema: Path) -> Compiled:
     return Compiled(entry["name"], entry["ir"], {"source": source}, schema, schema.exists())
 
 
-def _key(content: bytes, file: Path) -> str:
+def _key(content: bytes) -> str:
     """Digest of everything a compilation depends on, but for the schema, which only the spec can name."""
     root = Path(__file__).resolve().parent.parent
-    code = hashlib.sha256(__version__.encode() + content)
+    code = hashlib.sha256(f"{__version__} {digest(Path(sys.prefix))}".encode() + content)
     for pattern in _CODE:
         for path in sorted(root.glob(pattern)):
             code.update(path.read_bytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.folder import write_text
 from headrace.artifacts.report import number, percent
 from headrace.components.gate.spec import Gate, default_gates
-from headrace.components.ingest.ingest import read_source
+from headrace.components.ingest.csv_source import detect_separator
+from headrace.components.ingest.infer import decimal_comma
+from headrace.components.ingest.ingest import TEXT_SUFFIXES, Read, find_files, read_source
 from headrace.components.ingest.label import make_label
 from headrace.components.ingest.spec import DataSpec
 from headrace.components.transform.fit import exclusion
@@ -34,6 +37,8 @@ class Look:
     id: str | None
     excluded: dict[str, str]
     notes: list[str]
+    separator: str | None = None
+    decimal: str = "."
 
 
 def init(folder: Path, source: Path, label: str, task: str | None, id: str | None, *, force: bool) -> Path:
@@ -58,8 +63,8 @@ def init(folder: Path, source: Path, label: str, task: str | None, id: str | Non
 
 def inspect(source: Path, label: str, task: str | None, id: str | None) -> Look:
     """Reads the source and infers the task, the id and what is no feature."""
-    data = DataSpec(source=str(source), label=label)
-    table, notes = read_source(str(source), data)
+    data, read = read_as_written(DataSpec(source=str(source), label=label))
+    table = read.table
     if label not in table.column_names:
         make_label(table, "classification", data, str(source))  # raises, with the nearest name
     task = task or infer_task(table[label])
@@ -75,7 +80,22 @@ def inspect(source: Path, label: str, task: str | None, id: str | None) -> Look:
         for name in table.column_names
         if name not in (label, id)
     }
-    return Look(table, task, id, {name: reason for name, reason in reasons.items() if reason}, notes)
+    excluded = {name: reason for name, reason in reasons.items() if reason}
+    return Look(table, task, id, excluded, read.notes, data.separator, data.decimal)
+
+
+def read_as_written(data: DataSpec) -> tuple[DataSpec, Read]:
+    """Reads the source with the separator and the decimal sign that it shows, and says which."""
+    first = find_files(data.source)[0]
+    is_text = first.suffix.lower() in TEXT_SUFFIXES
+    if is_text:
+        data = data.model_copy(update={"separator": detect_separator(first)})
+    read = read_source(data.source, data)
+    texts = [column for column in read.table.columns if pa.types.is_string(column.type)]
+    if is_text and any(decimal_comma(column) for column in texts):
+        data = data.model_copy(update={"decimal": ","})
+        read = read_source(data.source, data)
+    return data, read
 
 
 def infer_task(column: pa.ChunkedArray) -> str:
@@ -109,6 +129,8 @@ def spec_text(folder: Path, source: Path, label: str, look: Look) -> str:
         f"task: {look.task}  # {_label_words(table[label], look.task)}",
         "data:",
         f"  source: {_quoted(path)}",
+        *([f"  separator: {json.dumps(look.separator)}"] if look.separator else []),
+        *(['  decimal: ","  # numbers are written like 1,5'] if look.decimal == "," else []),
         f"  label: {_quoted(label)}",
         *(
             [f"  id: {_quoted(look.id)}  # a different value in every row"]

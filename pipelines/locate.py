@@ -51,7 +51,7 @@ def find_address(name: str, home: Path) -> str:
     try:
         entry = json.loads(_file(name, home).read_text())
         os.kill(int(entry["pid"]), 0)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         raise HeadraceError(
             f"{name}: expected a running server. Received: none; start it with `headrace serve {name}`"
         ) from None

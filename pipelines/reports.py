@@ -27,14 +27,14 @@ def publish_reports(run: RunResult, found: Outcome) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     links: dict[str, str] = {}
     for name, source in found.reports.items():
-        task = name.partition("/")[0]
-        target = folder / f"{task}.html"
+        path = name.rpartition("/")[0]
+        target = folder / f"{run.tasks[path].label}.html"
         target.unlink(missing_ok=True)
         try:
             os.link(source, target)  # stored artifacts never change, so the same file will do
         except OSError:
             shutil.copyfile(source, target)
-        links[task] = target.name
+        links[path] = target.name
     r.write(folder / INDEX, index_page(run, found, links))
     return folder / INDEX
 
@@ -78,4 +78,4 @@ def _against(baseline: float | None) -> str:
 def _task_row(task: TaskResult, links: dict[str, str]) -> tuple[r.Cell, r.Cell, r.Cell]:
     state = r.badge(task_text(task), "good" if task.state == SUCCEEDED else "neutral")
     link = r.link("open", links[task.path]) if task.path in links else ""
-    return task.path, state, link
+    return task.label, state, link

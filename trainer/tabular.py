@@ -65,50 +65,59 @@ def train(
         ExportError: the exported graphs do not answer as the trained model does; there is no bundle then.
     """
     snapshot = Dataset.open(dataset)
-    recipe, graph_file, transform_manifest = read_transform(transform)
-    info = snapshot.info
-    session = open_graph(graph_file)
-    columns = [item.name for item in recipe.inputs]
-    raw = {split: snapshot.table(split, [*columns, info.label]) for split in ("train", "eval")}
-    arrays = {
-        split: (run_graph(session, table, recipe.inputs), labels(table[info.label], info))
-        for split, table in raw.items()
-    }
-    fitted = fit(arrays["train"], arrays["eval"], recipe.features, len(info.classes or ()), parameters, seed)
-    signature = make_signature(info, recipe)
+    recipe, graph, transform_manifest = read_transform(transform)
+    rows = {split: snapshot.table(split, [*recipe.columns, snapshot.info.label]) for split in ("train", "eval")}
+    session = open_graph(graph)
+    arrays = {split: _arrays(session, table, recipe, snapshot.info) for split, table in rows.items()}
+    fitted = fit(arrays["train"], arrays["eval"], recipe.features, len(snapshot.info.classes or ()), parameters, seed)
+    signature = make_signature(snapshot.info, recipe)
     share = importance(fitted.booster, recipe.features)
-    lineage = {
-        "data": {"digest": snapshot.digest, "source": info.source, "rows": info.rows, "query": info.query},
-        "transform": {"digest": transform_manifest.digest, "construct": recipe.construct, "excluded": recipe.excluded},
-        "training": {
-            "model": "gbdt",
-            "parameters": asdict(fitted.parameters),
-            "seed": seed,
-            "rounds": fitted.best_iteration,
-            fitted.metric: {split: values[fitted.best_iteration - 1] for split, values in fitted.curve.items()},
-            "importance": share,
-        },
-        "origin": origin,
-    }
+    held_out = rows["eval"].select(recipe.columns)
     with write_bundle(output, {"name": name}) as folder:
-        graphs = export(fitted.booster, recipe.inputs, recipe.construct, signature.output)
-        onnx.save(graphs.model, folder / files.MODEL)
-        onnx.save(graphs.matrix, folder / files.MATRIX)
-        parity = check_parity(
-            fitted.booster,
-            graph_file,
-            folder / files.MODEL,
-            folder / files.MATRIX,
-            signature,
-            raw["eval"].select(columns),
-        )
+        parity = _write_graphs(folder, fitted, recipe, graph, signature, held_out)
         signature.write(folder / files.SIGNATURE)
-        write_json(folder / files.SAMPLES, samples(raw["eval"].select(columns), folder / files.MODEL, signature))
-        write_json(folder / files.LINEAGE, {**lineage, "parity": asdict(parity)})
+        write_json(folder / files.SAMPLES, samples(held_out, folder / files.MODEL, signature))
+        lineage = _lineage(snapshot, recipe, transform_manifest.digest, fitted, seed, share)
+        write_json(folder / files.LINEAGE, {**lineage, "parity": asdict(parity), "origin": origin})
         shutil.copyfile(schema, folder / files.SCHEMA)
         digests = {"Data": snapshot.digest, "Transform": transform_manifest.digest, **origin}
         write_card(folder, name, snapshot, recipe, seed, fitted, share, parity, digests)
     return Trained(files.Bundle.open(output, verify=False).digest, signature, fitted, share, parity)
+
+
+def _arrays(session: Any, table: pa.Table, recipe: Transform, info: DatasetInfo) -> tuple[np.ndarray, np.ndarray]:
+    """Features float32 (rows, features) and labels (rows,) of one split."""
+    return run_graph(session, table, recipe.inputs), labels(table[info.label], info)
+
+
+def _write_graphs(
+    folder: Path, fitted: Fitted, recipe: Transform, transform: Path, signature: Signature, rows: pa.Table
+) -> Parity:
+    """Exports the trees into a bundle, and proves on rows of the eval split that nothing changed by it."""
+    graphs = export(fitted.booster, recipe.inputs, recipe.construct, signature.output)
+    model, matrix = folder / files.MODEL, folder / files.MATRIX
+    onnx.save(graphs.model, model)
+    onnx.save(graphs.matrix, matrix)
+    return check_parity(fitted.booster, transform, model, matrix, signature, rows)
+
+
+def _lineage(
+    snapshot: Dataset, recipe: Transform, transform: str, fitted: Fitted, seed: int, share: dict[str, float]
+) -> dict[str, Any]:
+    """What the model was made of: digests of data and transform, and how it was trained."""
+    info, best = snapshot.info, fitted.best_iteration
+    return {
+        "data": {"digest": snapshot.digest, "source": info.source, "rows": info.rows, "query": info.query},
+        "transform": {"digest": transform, "construct": recipe.construct, "excluded": recipe.excluded},
+        "training": {
+            "model": "gbdt",
+            "parameters": asdict(fitted.parameters),
+            "seed": seed,
+            "rounds": best,
+            fitted.metric: {split: values[best - 1] for split, values in fitted.curve.items()},
+            "importance": share,
+        },
+    }
 
 
 def labels(column: pa.ChunkedArray, info: DatasetInfo) -> np.ndarray:

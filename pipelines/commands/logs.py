@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -28,4 +29,17 @@ def command(run: str, task: str, home: Path) -> None:
         raise HeadraceError(
             f"{task}: expected a log. Received: none; it was {'cached' if found.cached else found.state.lower()}"
         )
-    click.echo(found.log.read_text(errors="replace"), nl=False)
+    for line in own_lines(found.log.read_text(errors="replace").splitlines()):
+        click.echo(line)
+
+
+def own_lines(lines: list[str]) -> Iterator[str]:
+    """What the task itself printed: without KFP's account of its own doings, and the inputs that it dumps."""
+    dump = False
+    for line in lines:
+        if line.startswith("[KFP Executor"):
+            dump = line.endswith("Got executor_input:")
+        elif dump:
+            dump = line != "}"
+        else:
+            yield line

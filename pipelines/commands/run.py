@@ -80,11 +80,13 @@ def report(spec: Path, pipeline: Compiled, result: RunResult) -> int:
     from headrace.pipelines.outcome import outcome, outcome_text
     from headrace.pipelines.reports import publish_reports
 
+    found = outcome(result)
+    page = publish_reports(result, found)
     if not result.succeeded:
         click.echo(failure_text(result, debug=bool(os.environ.get("HEADRACE_DEBUG"))), err=True)
+        click.echo(f"Reports: {page}", err=True)
         click.echo(summary_text(result), err=True)
         return 1
-    found = outcome(result)
     if text := outcome_text(found, pipeline.name):
         click.echo("\n" + text)
     if pipeline.schema is not None and not pipeline.has_schema:
@@ -92,7 +94,7 @@ def report(spec: Path, pipeline: Compiled, result: RunResult) -> int:
             f"There is no {pipeline.schema} yet, so the schema was inferred from this very data and proves little. "
             f"Review and commit it: headrace schema accept {spec}"
         )
-    click.echo(f"Reports: {publish_reports(result, found)}")
+    click.echo(f"Reports: {page}")
     if found.pushed:
         click.echo(f"Serve it: headrace serve {pipeline.name}")
     click.echo(summary_text(result))

@@ -64,7 +64,7 @@ def cache_key(
     artifacts: Mapping[str, Sequence[tuple[str, Mapping[str, Any]]]],
     outputs: Sequence[str],
 ) -> str:
-    """What decides a task's outputs, in one hash. Paths, times and image tags are no part of it.
+    """What decides a task's outputs, in one hash. The paths of artifacts, times and image tags are no part of it.
 
     Args:
         environment: digest of the environment that stands in for the image.

@@ -81,13 +81,12 @@ def is_plain_python(image: str) -> bool:
 
 
 def digest(prefix: Path) -> str:
-    """What an environment is made of: its lock's hash and its Python, or the list of what is installed."""
+    """What an environment is made of: its Python, its lock's hash where it has one, and what is installed in fact."""
     stamp = prefix / STAMP
     lines = stamp.read_text().splitlines() if stamp.is_file() else []
     locks = [line for line in lines if line.split(" ")[0] in ("main.lock", "tfx.lock")]
-    if not locks:
-        locks = sorted(p.name for p in prefix.glob("lib/python*/site-packages/*.dist-info"))
-    covered = "\n".join([_python_version(prefix), *locks])
+    installed = sorted(p.name for p in prefix.glob("lib/python*/site-packages/*.dist-info"))
+    covered = "\n".join([_python_version(prefix), *locks, *installed])
     return hashlib.sha256(covered.encode()).hexdigest()
 
 
