@@ -12,7 +12,8 @@ def ingest(source: str, source_digest: str, task: str, data: dict, dataset: Outp
 
     Args:
         source: File or glob to read.
-        source_digest: Digest of the source's content, which makes the cache follow the content.
+        source_digest: Digest of the source's content, which makes the cache follow the content. A source that
+            changed since fails the step.
         task: classification or regression.
         data: The `data` section of the spec (`headrace.components.ingest.spec.DataSpec`).
         dataset: The snapshot.

@@ -12,13 +12,16 @@ import pyarrow.parquet as pq
 
 from headrace.artifacts.dataset import Column, DatasetInfo, describe, write_dataset
 from headrace.artifacts.errors import HeadraceError
+from headrace.components.fingerprint.digest import fingerprint
 from headrace.components.fingerprint.files import source_files
+from headrace.components.ingest.columns import finite_or_missing
 from headrace.components.ingest.csv_source import read_csv
 from headrace.components.ingest.infer import infer_types
 from headrace.components.ingest.label import Labelled, make_label
 from headrace.components.ingest.parquet_source import read_parquet
 from headrace.components.ingest.spec import DataSpec
 from headrace.components.ingest.split import split_rows
+from headrace.trainer.expression import parse
 
 TEXT_SUFFIXES = (".csv", ".tsv")
 SUFFIXES = (*TEXT_SUFFIXES, ".parquet")
@@ -34,20 +37,33 @@ class Ingested:
     notes: list[str]
 
 
+@dataclass(frozen=True)
+class Read:
+    """All files of a source as one table, and what a reader should know about it."""
+
+    table: pa.Table
+    notes: list[str]
+    left_out: list[str]  # columns whose types no snapshot has
+
+
 def ingest(source: str, source_digest: str, task: str, data: DataSpec, output: Path) -> Ingested:
     """Reads the source and writes the snapshot to `output`.
 
     Args:
         source: the file, or a glob of files, as a path that can be opened from here.
-        source_digest: digest of the source's content, recorded as the data's origin.
+        source_digest: digest of the source's content, recorded as the data's origin. The source must still have
+            it when it has been read: caches go by it.
         task: `classification` or `regression`.
         data: the `data` section of the spec; its `source` is recorded, not read.
         output: where the snapshot's folder appears.
 
     Raises:
-        HeadraceError: the source cannot be read, or cannot be learned from; nothing is written then.
+        HeadraceError: the source cannot be read, changed since it was fingerprinted, or cannot be learned from;
+            nothing is written then.
     """
-    table, notes = read_source(source, data)
+    read = read_source(source, data)
+    check_unchanged(source, source_digest)
+    table = read.table
     if table.num_rows < FEWEST_ROWS:
         raise HeadraceError(
             f"{source}: expected at least {FEWEST_ROWS} rows to split and learn from. Received: {table.num_rows}"
@@ -60,11 +76,27 @@ def ingest(source: str, source_digest: str, task: str, data: DataSpec, output: P
     with write_dataset(output) as (files, details):
         for name, rows in splits.items():
             pq.write_table(rows.combine_chunks(), files[name], compression="zstd")
-        details.update(describe(_info(labelled, task, data, splits, source_digest)))
-    return Ingested({name: rows.num_rows for name, rows in splits.items()}, notes)
+        # The path is where the source lay on one machine; its content is what makes the version.
+        origin: dict[str, Any] = {"name": Path(data.source).name, "digest": source_digest}
+        if read.left_out:
+            origin["left_out"] = read.left_out
+        details.update(describe(_info(labelled, task, data, splits, origin)))
+    return Ingested({name: rows.num_rows for name, rows in splits.items()}, read.notes)
 
 
-def _info(labelled: Labelled, task: str, data: DataSpec, splits: dict[str, pa.Table], digest: str) -> DatasetInfo:
+def check_unchanged(source: str, source_digest: str) -> None:
+    """Refuses a source whose content is not what was fingerprinted: its snapshot would be cached under the other's."""
+    digest = fingerprint(source)
+    if digest != source_digest:
+        raise HeadraceError(
+            f"{source}: expected the source to stay as it was fingerprinted, {source_digest[:19]}. "
+            f"Received: {digest[:19]}; run again"
+        )
+
+
+def _info(
+    labelled: Labelled, task: str, data: DataSpec, splits: dict[str, pa.Table], origin: dict[str, Any]
+) -> DatasetInfo:
     query: dict[str, Any] = data.model_dump(mode="json", exclude={"source"})
     return DatasetInfo(
         task=task,
@@ -77,8 +109,7 @@ def _info(labelled: Labelled, task: str, data: DataSpec, splits: dict[str, pa.Ta
         positive=labelled.positive,
         id=data.id,
         leaks=labelled.leaks,
-        # The path is where the source lay on one machine; its content is what makes the version.
-        source={"name": Path(data.source).name, "digest": digest},
+        source=origin,
         query=query,
     )
 
@@ -98,21 +129,47 @@ def find_files(source: str) -> list[Path]:
     return files
 
 
-def read_source(source: str, data: DataSpec) -> tuple[pa.Table, list[str]]:
-    """Reads all files of a source into one table, and notes what a reader should know about its columns."""
+def read_source(source: str, data: DataSpec) -> Read:
+    """Reads all files of a source into one table.
+
+    Raises:
+        HeadraceError: a file cannot be read, the files do not fit each other, or a column that the data section
+            names is of a type that cannot be learned from.
+    """
     files = find_files(source)
     try:
-        texts = [read_csv(file, data.null_values) for file in files if file.suffix.lower() in TEXT_SUFFIXES]
-        tables = [read_parquet(file) for file in files if file.suffix.lower() == ".parquet"]
-    except PermissionError as error:
-        raise HeadraceError(
-            f"{error.filename}: expected a file that can be read. Received: permission denied"
-        ) from None
-    notes: list[str] = []
+        texts = [
+            read_csv(file, data.null_values, data.separator) for file in files if file.suffix.lower() in TEXT_SUFFIXES
+        ]
+        parquet = [read_parquet(file) for file in files if file.suffix.lower() == ".parquet"]
+    except (PermissionError, FileNotFoundError) as error:
+        reason = "permission denied" if isinstance(error, PermissionError) else "none; it was there a moment ago"
+        raise HeadraceError(f"{error.filename}: expected a file that can be read. Received: {reason}") from None
+    left_out = {name: type for one in parquet for name, type in one.left_out.items()}
+    check_left_out(left_out, data, source)
+    tables = [one.table for one in parquet]
+    notes = [note for one in parquet for note in one.notes]
     if texts:  # typed together, so that one file's types do not depend on its rows alone
-        typed, notes = infer_types(_concatenate(texts, source))
+        typed, typing_notes = infer_types(_concatenate(texts, source), data.decimal)
         tables.append(typed)
-    return _concatenate(tables, source), notes
+        notes += typing_notes
+    table, infinite = finite_or_missing(_concatenate(tables, source), data.label.name)
+    return Read(table, list(dict.fromkeys([*notes, *infinite])), list(left_out))
+
+
+def check_left_out(left_out: dict[str, str], data: DataSpec, source: str) -> None:
+    """Refuses a label or id among the columns that had to be left out, given with their types."""
+    if not left_out:
+        return
+    text = data.label.expression
+    named = [("data.id", data.id)] if data.id else []
+    named += [("data.label", name) for name in ([data.label.name] if text is None else parse(text).columns())]
+    for place, name in named:
+        if name in left_out:
+            raise HeadraceError(
+                f"{source}: expected numbers, texts, truth values or dates in `{name}`, which {place} names. "
+                f"Received: {left_out[name]}"
+            )
 
 
 def _concatenate(tables: list[pa.Table], source: str) -> pa.Table:

@@ -30,7 +30,7 @@ def make_label(table: pa.Table, task: str, data: DataSpec, source: str) -> Label
     """Finds or computes the label.
 
     Raises:
-        HeadraceError: the label is absent, missing in a row, constant, or does not fit the task.
+        HeadraceError: the label is absent, missing or not finite in a row, constant, or does not fit the task.
     """
     name = data.label.name
     column, leaks = _column(table, data, source)
@@ -40,22 +40,23 @@ def make_label(table: pa.Table, task: str, data: DataSpec, source: str) -> Label
             f"{source}: expected a label in every row. Received: {column.null_count:,} rows without `{name}`, "
             f"first row {row + 1}; leave such rows out of the source"
         )
-    distinct = pc.count_distinct(column).as_py()
+    if pa.types.is_floating(column.type):
+        _require_finite(column, name, source)
+    values = _numbers(column, name) if task == "regression" else _class_names(column, name)
+    distinct = pc.count_distinct(values).as_py()
     if distinct < 2:
-        value = column[0].as_py()
         raise HeadraceError(
-            f"{source}: expected a label of at least two values. Received: `{name}` is {value!r} in every row"
+            f"{source}: expected a label of at least two values. Received: `{name}` is {values[0]} in every row"
         )
     if task == "regression":
-        return Labelled(_with(table, name, _numbers(column, name)), None, None, leaks)
-    texts = _class_names(column, name)
+        return Labelled(_with(table, name, values), None, None, leaks)
     if distinct > MOST_CLASSES:
         hint = " Did you mean `task: regression`?" if not pa.types.is_string(column.type) else ""
         raise HeadraceError(
             f"expected at most {MOST_CLASSES} classes. Received: `{name}` has {distinct:,} different values.{hint}"
         )
-    classes = sorted(pc.unique(texts).to_pylist(), key=_class_order)
-    return Labelled(_with(table, name, texts), classes, _positive(classes, data), leaks)
+    classes = sorted(pc.unique(values).to_pylist(), key=_class_order)
+    return Labelled(_with(table, name, values), classes, _positive(classes, data), leaks)
 
 
 def _column(table: pa.Table, data: DataSpec, source: str) -> tuple[pa.ChunkedArray, list[str]]:
@@ -83,19 +84,30 @@ def _with(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
     return table.append_column(name, column)
 
 
+def _require_finite(column: pa.ChunkedArray, name: str, source: str) -> None:
+    bad = pc.invert(pc.is_finite(column))
+    count = pc.sum(bad).as_py()
+    if count:
+        row = pc.index(bad, True).as_py()
+        raise HeadraceError(
+            f"{source}: expected a finite number as label in every row. Received: {count:,} rows where `{name}` is "
+            f"infinite or not a number, first row {row + 1} ({column[row]}); leave such rows out of the source"
+        )
+
+
 def _numbers(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        return column.cast(pa.float64())
+        return column.cast(pa.float64(), safe=False)  # a whole number beyond 2^53 is rounded to the next float
     raise HeadraceError(f"expected a number as label of a regression. Received: `{name}` of type {column.type}")
 
 
 def _class_names(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     if pa.types.is_floating(column.type):
-        whole = pc.equal(column, pc.floor(column))
+        whole = pc.and_(pc.equal(column, pc.floor(column)), pc.less_equal(pc.abs(column), float(2**53)))
         if not pc.all(whole).as_py():
-            fraction = column.filter(pc.invert(whole))[0].as_py()
+            quantity = column.filter(pc.invert(whole))[0].as_py()
             raise HeadraceError(
-                f"expected classes as label. Received: `{name}` has fractions such as {fraction}; "
+                f"expected classes as label. Received: `{name}` has quantities such as {quantity}; "
                 "did you mean `task: regression`?"
             )
         column = column.cast(pa.int64())

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headrace.artifacts.errors import HeadraceError
+from headrace.components.ingest.columns import check_names
+
+_LARGEST = 2**63 - 1
 
 
-def read_parquet(file: Path) -> pa.Table:
+@dataclass(frozen=True)
+class Normalised:
+    """A table whose columns are of a snapshot's types, and what is otherwise than in its file."""
+
+    table: pa.Table
+    left_out: dict[str, str]  # column -> its type, which a snapshot does not have
+    notes: list[str]
+
+
+def read_parquet(file: Path) -> Normalised:
     """Reads a Parquet file; every column becomes bool, int64, float64, date32, timestamp[us] or string.
 
     Raises:
-        HeadraceError: not a Parquet file, no rows, duplicate column names, or a column of a nested type.
+        HeadraceError: not a Parquet file, no rows, column names that are duplicate or cannot be served, or a
+            value that does not fit its column's type.
     """
     try:
         table = pq.read_table(file)
@@ -30,27 +45,41 @@ def read_parquet(file: Path) -> pa.Table:
     return normalise_columns(table, file)
 
 
-def normalise_columns(table: pa.Table, file: Path) -> pa.Table:
-    """Casts every column to its type in a snapshot; the file is named in errors."""
-    return pa.table({field.name: _normalise(table[field.name], field, file) for field in table.schema})
+def normalise_columns(table: pa.Table, file: Path) -> Normalised:
+    """Casts every column to its type in a snapshot; the file is named in errors.
+
+    Columns of other types (lists, structs, bytes, times of day) are left out, with a note.
+    """
+    check_names(table.column_names, str(file))
+    columns: dict[str, pa.ChunkedArray] = {}
+    left_out: dict[str, str] = {}
+    notes = []
+    for field in table.schema:
+        type = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        target = _target(type)
+        if target is None:
+            left_out[field.name] = str(field.type)
+            notes.append(f"`{field.name}` is left out: it has no numbers, texts, truth values or dates, but {type}")
+            continue
+        column = table[field.name].cast(type)
+        if pa.types.is_uint64(type) and (pc.max(column).as_py() or 0) > _LARGEST:
+            target = pa.string()
+            notes.append(f"`{field.name}` is read as text: its whole numbers do not all fit 64 bits")
+        columns[field.name] = _cast(column, target, f"{file}, column `{field.name}`")
+    return Normalised(pa.table(columns), left_out, notes)
 
 
-def _normalise(column: pa.ChunkedArray, field: pa.Field, file: Path) -> pa.ChunkedArray:
-    type = field.type
-    if pa.types.is_dictionary(type):
-        column, type = column.cast(type.value_type), type.value_type
-    target = _target(type)
-    if target is None:
-        raise HeadraceError(
-            f"{file}, column `{field.name}`: expected numbers, texts, truth values or dates. Received: {type}; "
-            "flatten it or leave it out"
-        )
+def _cast(column: pa.ChunkedArray, target: pa.DataType, where: str) -> pa.ChunkedArray:
+    type = column.type
+    exact = not (pa.types.is_timestamp(type) and type.unit == "ns")  # a model sees no part of a microsecond
     try:
-        return column.cast(target)
+        cast = column.cast(target, safe=exact)
     except pa.ArrowInvalid as error:
-        raise HeadraceError(
-            f"{file}, column `{field.name}`: expected values that fit {target}. Received: {error}"
-        ) from None
+        raise HeadraceError(f"{where}: expected values that fit {target}. Received: {error}") from None
+    if pa.types.is_string(target) and pc.any(found := pc.match_substring(cast, "\0")).as_py():
+        row = pc.index(found, True).as_py() + 1
+        raise HeadraceError(f"{where}, row {row}: expected text. Received: a NUL byte in it; remove it")
+    return cast
 
 
 def _target(type: pa.DataType) -> pa.DataType | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import string
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from headrace.components.section import Section
 
@@ -57,6 +58,17 @@ class DataSpec(Section):
     """How rows are divided into train, eval and test."""
     null_values: list[str] = Field(default=["", "NA", "N/A", "NaN", "nan", "null", "NULL"])
     """What counts as missing in text files, beside an empty field."""
+    separator: str | None = None
+    """The one character between the fields of a text file; by default a comma, and in `.tsv` files a tab (`"\\t"`)."""
+    decimal: Literal[".", ","] = "."
+    """What stands before a number's fraction in text files; with `,` a dot may group thousands, as in `1.234,56`."""
+
+    @field_validator("separator")
+    @classmethod
+    def _one_character(cls, value: str | None) -> str | None:
+        if value is not None and value not in set(string.punctuation + " \t") - {'"'}:
+            raise ValueError(f"expected one character, such as a semicolon or a tab. Received: {value!r}")
+        return value
 
     @model_validator(mode="after")
     def _label_is_not_id(self) -> DataSpec:

@@ -139,7 +139,9 @@ def offset(values: np.ndarray) -> float:
 
 
 def _check_names(train: pa.Table, info: DatasetInfo, features: FeaturesSpec) -> None:
-    for section, names in (("drop", features.drop), ("keep", features.keep)):
+    left_out = info.source.get("left_out", [])  # by ingestion, for their type: nothing is left to drop
+    dropped = [name for name in features.drop if name not in left_out]
+    for section, names in (("drop", dropped), ("keep", features.keep)):
         for name in names:
             if name not in train.column_names:
                 near = difflib.get_close_matches(name, train.column_names, n=1)

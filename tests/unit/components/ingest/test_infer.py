@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.components.ingest.infer import infer_column, infer_types
+from headrace.components.ingest.infer import decimal_comma, infer_column, infer_types
 
 
 def infer(*values):
@@ -24,7 +24,11 @@ def infer(*values):
         (["0.25", "-0.5"], pa.float64()),
         (["true", "False"], pa.bool_()),
         (["007", "123"], pa.string()),  # a code: a number would lose its zeros
-        (["99999999999999999999", "1"], pa.float64()),  # beyond int64
+        (["1234567890123456789", "-1"], pa.int64()),
+        (["+5", "7"], pa.int64()),
+        (["99999999999999999999", "1"], pa.string()),  # beyond int64: rather a name than a quantity
+        (["9999999999999999999"], pa.string()),
+        (["1,5", "2"], pa.string()),
         (["2024-03-01", None], pa.date32()),
         (["2024-02-30"], pa.string()),  # no such day
         (["2024-03-01T10:20:30", "2024-03-01 10:20:30.5"], pa.timestamp("us")),
@@ -55,7 +59,50 @@ def test_a_slip_in_a_numeric_column_is_noted():
     ]
 
 
-@given(st.lists(st.one_of(st.none(), st.integers(-(10**17), 10**17)), min_size=1))
+@pytest.mark.parametrize(
+    ("values", "read"),
+    [
+        (["1.234,56", "-1,5", ",5", None], [1234.56, -1.5, 0.5, None]),
+        (["1.234", "12"], [1234, 12]),
+        (["1.5", "2.25"], [1.5, 2.25]),  # no groups of three: points after all
+        (["1,5", "2.5"], ["1,5", "2.5"]),
+        (["007", "1,5"], ["007", "1,5"]),
+        (["2024-03-01"], [datetime.date(2024, 3, 1)]),
+    ],
+)
+def test_decimal_comma(values, read):
+    assert infer_column(pa.chunked_array([pa.array(values, pa.string())]), ",").to_pylist() == read
+
+
+@pytest.mark.parametrize(
+    ("values", "is_comma"),
+    [
+        (["1,5", "2"], True),
+        (["1.234,56"], True),
+        (["1,234", "12,345"], False),  # thousands
+        (["1,234", "0,123"], True),
+        (["red, blue", "1,5"], False),
+        (["1.5"], False),
+        ([None], False),
+    ],
+)
+def test_a_decimal_comma_is_told_from_thousands(values, is_comma):
+    assert decimal_comma(pa.chunked_array([pa.array(values, pa.string())])) is is_comma
+
+
+@pytest.mark.parametrize(
+    ("values", "note"),
+    [
+        (["1,234.56", "7"], "`x` stays text: its numbers have thousands separators ('1,234.56'); write them without"),
+        (["1,5", "7"], "`x` stays text: its values have a decimal comma ('1,5'); set data.decimal to ',' if so"),
+        (["9" * 20, "7"], "`x` stays text: its whole numbers do not all fit 64 bits"),
+    ],
+)
+def test_numbers_that_stay_text_are_noted(values, note):
+    assert infer_types(pa.table({"x": values}))[1] == [note]
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)), min_size=1))
 def test_integers_come_back(values):
     column = infer(*[None if v is None else str(v) for v in values])
     assert column.to_pylist() == values

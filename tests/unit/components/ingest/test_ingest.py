@@ -10,7 +10,9 @@ import pytest
 
 from headrace.artifacts.dataset import Dataset
 from headrace.artifacts.errors import HeadraceError
-from headrace.components.ingest.ingest import ingest
+from headrace.components.fingerprint.digest import fingerprint
+from headrace.components.ingest.csv_source import read_csv
+from headrace.components.ingest.ingest import Ingested, ingest
 from headrace.components.ingest.spec import DataSpec
 
 ROWS = [f"{i},{i % 2},{i / 3:.3f}" for i in range(100)]
@@ -20,10 +22,14 @@ def spec(**more):
     return DataSpec(**{"source": "rows.csv", "label": "y", "id": "id", **more})
 
 
+def take(source: str, snapshot: Path, task: str = "classification", **more) -> Ingested:
+    return ingest(source, fingerprint(source), task, spec(**more), snapshot)
+
+
 def run(tmp_path: Path, content: str | bytes, task: str = "classification", **more) -> Dataset:
     file = tmp_path / "rows.csv"
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    ingest(str(file), "sha256:0", task, spec(**more), tmp_path / "snapshot")
+    take(str(file), tmp_path / "snapshot", task, **more)
     return Dataset.open(tmp_path / "snapshot")
 
 
@@ -50,6 +56,17 @@ REFUSED = {
     "no such id": (table(), {"id": "key"}, "expected the id column `key`"),
     "two rows": (table(rows=ROWS[:2]), {}, "expected at least 50 rows to split and learn from. Received: 2"),
     "a rare class": (table(rows=[*ROWS, "500,2,1"]), {}, "expected every class in every split"),
+    "another separator": (table().replace(",", ";"), {}, "line 1: expected fields separated by ','. Received: a header separated by ';'; set data.separator"),
+    "tabs": (table().replace(",", "\t"), {}, r"Received: a header separated by '\t'; set data.separator"),
+    "not the separator set": (table(), {"separator": ";"}, "expected fields separated by ';'. Received: a header separated by ','"),
+    "NUL byte": (table(rows=[*ROWS, "500,1,a\0b"]), {}, "line 102: expected text. Received: a NUL byte"),
+    "quote in a name": (table('id,y,"say ""x"""'), {}, """Received: 'say "x"' with a double quote; rename the column in the source"""),
+    "backslash in a name": (table("id,y,a\\b"), {}, "with a backslash; rename the column in the source"),
+    "line break in a name": (table('id,y,"a\nb"'), {}, "with a control character; rename the column in the source"),
+    "infinite class": (table(rows=[*ROWS, "500,inf,1", "501,-inf,1"]), {}, "expected a finite number as label in every row. Received: 2 rows where `y` is infinite or not a number, first row 101 (inf)"),
+    "class that is no number": (table(rows=[*ROWS, "500,NAN,1"]), {}, "Received: 1 rows where `y` is infinite or not a number, first row 101 (nan)"),
+    "one class, written twice": (table(rows=[f"{i},{('1', '1.0')[i % 2]},2" for i in range(100)]), {}, "Received: `y` is 1 in every row"),
+    "class beyond the whole floats": (table(rows=[*ROWS, "500,1e300,1"]), {}, "did you mean `task: regression`?"),
     "positive unknown": (table(), {"positive": "yes"}, "expected one of the classes 0, 1. Received: yes"),
     "label expression unknown column": (
         table(), {"label": {"name": "z", "expression": "xx > 1"}}, "expected a column in `xx > 1`. Received: `xx`; did you mean `x`?"),
@@ -80,7 +97,7 @@ def test_bad_input_is_refused_in_one_line_and_leaves_nothing(tmp_path, case):
 def test_a_source_that_is_none(tmp_path, source, message):
     (tmp_path / "a.xlsx").touch()
     with pytest.raises(HeadraceError, match=message):
-        ingest(str(tmp_path / source), "sha256:0", "classification", spec(), tmp_path / "snapshot")
+        take(str(tmp_path / source), tmp_path / "snapshot")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -88,7 +105,7 @@ def test_no_permission(tmp_path):
     (tmp_path / "rows.csv").write_text(table())
     (tmp_path / "rows.csv").chmod(0)
     with pytest.raises(HeadraceError, match="permission denied"):
-        ingest(str(tmp_path / "rows.csv"), "sha256:0", "classification", spec(), tmp_path / "snapshot")
+        take(str(tmp_path / "rows.csv"), tmp_path / "snapshot")
 
 
 def test_snapshot_says_what_it_holds(tmp_path):
@@ -153,27 +170,21 @@ def test_parquet_gives_what_csv_gives(tmp_path):
         "x": [round(i / 3, 3) for i in range(100)],
     }
     pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
-    ingest(str(tmp_path / "rows.parquet"), "sha256:0", "classification", spec(), tmp_path / "other")
+    take(str(tmp_path / "rows.parquet"), tmp_path / "other")
     other = Dataset.open(tmp_path / "other")
     assert other.table("test").to_pydict() == from_csv.table("test").to_pydict()
-
-
-def test_nested_parquet_is_refused(tmp_path):
-    pq.write_table(pa.table({"id": [1], "y": [1], "tags": [["a"]]}), tmp_path / "rows.parquet")
-    with pytest.raises(HeadraceError, match="column `tags`: expected numbers, texts"):
-        ingest(str(tmp_path / "rows.parquet"), "sha256:0", "classification", spec(), tmp_path / "snapshot")
 
 
 def test_parquet_that_is_none(tmp_path):
     (tmp_path / "rows.parquet").write_text("no")
     with pytest.raises(HeadraceError, match="expected a Parquet file"):
-        ingest(str(tmp_path / "rows.parquet"), "sha256:0", "classification", spec(), tmp_path / "snapshot")
+        take(str(tmp_path / "rows.parquet"), tmp_path / "snapshot")
 
 
 def test_several_files_are_typed_together(tmp_path):
     (tmp_path / "a.csv").write_text(table(rows=ROWS[:60]))
     (tmp_path / "b.csv").write_text(table(rows=[f"{i},{i % 2},unknown" for i in range(60, 100)]))
-    ingest(str(tmp_path / "*.csv"), "sha256:0", "classification", spec(), tmp_path / "snapshot")
+    take(str(tmp_path / "*.csv"), tmp_path / "snapshot")
     assert Dataset.open(tmp_path / "snapshot").table("train").schema.field("x").type == pa.string()
 
 
@@ -183,7 +194,7 @@ def test_files_of_other_columns_are_refused(tmp_path):
     with pytest.raises(
         HeadraceError, match=r"expected files with the same columns. Received: a difference in \['x', 'z'\]"
     ):
-        ingest(str(tmp_path / "*.csv"), "sha256:0", "classification", spec(), tmp_path / "snapshot")
+        take(str(tmp_path / "*.csv"), tmp_path / "snapshot")
 
 
 def test_quoted_fields_bom_and_unnamed_columns(tmp_path):
@@ -201,3 +212,80 @@ def test_no_space_left_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left on device"):
         run(tmp_path, table())
     assert [p.name for p in tmp_path.iterdir()] == ["rows.csv"]
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "NAN"])
+def test_a_regression_label_that_is_not_finite_is_refused(tmp_path, value):
+    rows = [f"{i},{i / 3}" for i in range(100)] + [f"900,{value}"]
+    with pytest.raises(HeadraceError, match="Received: 1 rows where `y` is infinite or not a number, first row 101"):
+        run(tmp_path, table("id,y", rows), task="regression")
+
+
+def test_infinite_features_are_missing_as_a_server_cannot_receive_them(tmp_path):
+    rows = [f"{i},{i % 2},{('inf', '-inf', 'NAN', '1.5')[i % 4]}" for i in range(100)]
+    (tmp_path / "rows.csv").write_text(table(rows=rows))
+    notes = take(str(tmp_path / "rows.csv"), tmp_path / "snapshot").notes
+    assert notes == ["`x`: 50 infinite values count as missing; a server cannot receive them"]
+    snapshot = Dataset.open(tmp_path / "snapshot")
+    tables = [snapshot.table(split) for split in ("train", "eval", "test")]
+    assert [sum(t["x"].null_count for t in tables), {v for t in tables for v in t["x"].to_pylist()}] == [
+        75,
+        {None, 1.5},
+    ]
+
+
+def test_a_source_that_changes_after_its_fingerprint_is_refused(tmp_path):
+    file = tmp_path / "rows.csv"
+    file.write_text(table())
+    digest = fingerprint(str(file))
+    file.write_text(table(rows=[f"{i},{i % 2},7" for i in range(100)]))
+    with pytest.raises(HeadraceError, match="expected the source to stay as it was fingerprinted.*; run again"):
+        ingest(str(file), digest, "classification", spec(), tmp_path / "snapshot")
+    assert not (tmp_path / "snapshot").exists()
+
+
+def test_a_source_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
+    file = tmp_path / "rows.csv"
+    file.write_text(table())
+
+    def read_then_change(*arguments):
+        read = read_csv(*arguments)
+        file.write_text(table(rows=ROWS[:60]))
+        return read
+
+    monkeypatch.setattr("headrace.components.ingest.ingest.read_csv", read_then_change)
+    with pytest.raises(HeadraceError, match="expected the source to stay as it was fingerprinted"):
+        take(str(file), tmp_path / "snapshot")
+    assert not (tmp_path / "snapshot").exists()
+
+
+def test_long_ids_stay_exact(tmp_path):
+    ids = [1_234_567_890_123_456_000 + i for i in range(100)]
+    dataset = run(tmp_path, table(rows=[f"{id},{i % 2},1" for i, id in enumerate(ids)]))
+    assert sorted(i for s in ("train", "eval", "test") for i in dataset.table(s)["id"].to_pylist()) == ids
+
+
+def test_european_csv_gives_what_the_other_gives(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    rows = [f"{i},{i % 2},{i * 1000.25}" for i in range(100)]
+    swapped = [f"{i};{i % 2};" + f"{i * 1000.25:,.2f}".translate(str.maketrans(",.", ".,")) for i in range(100)]
+    plain = run(tmp_path / "a", table(rows=rows))
+    european = run(tmp_path / "b", table("id;y;x", swapped), separator=";", decimal=",")
+    for split in ("train", "eval", "test"):
+        assert plain.table(split).equals(european.table(split))
+
+
+def test_a_tsv_file_is_separated_by_tabs_unless_the_spec_says_otherwise(tmp_path):
+    (tmp_path / "rows.tsv").write_text(table().replace(",", "\t"))
+    assert take(str(tmp_path / "rows.tsv"), tmp_path / "snapshot").notes == []
+    (tmp_path / "rows.tsv").write_text(table())
+    take(str(tmp_path / "rows.tsv"), tmp_path / "other", separator=",")
+    snapshots = [Dataset.open(tmp_path / name).table("test").to_pydict() for name in ("snapshot", "other")]
+    assert snapshots[0] == snapshots[1]
+
+
+@pytest.mark.parametrize("separator", ["", ";;", '"', "\n", "a", "ä"])
+def test_a_separator_that_is_none(separator):
+    with pytest.raises(ValueError, match="expected one character, such as a semicolon or a tab"):
+        spec(separator=separator)
