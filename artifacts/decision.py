@@ -1,8 +1,10 @@
 """A gate's decision: whether a model may be registered and served, and on what grounds.
 
 <decision>/
-    decision.json    passed, model_digest, decisions [{gate, passed, reason, evidence}]
-    manifest.json    details: passed, model_digest
+    decision.json    passed, model_digest, champion_digest (or null), decisions [{gate, passed, reason, evidence}]
+    manifest.json    details: passed, model_digest, champion_digest
+
+Version 1 has no champion_digest: what it was judged against is `UNRECORDED`, and nothing is pushed on it.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ from headrace.artifacts.errors import ArtifactError
 from headrace.artifacts.folder import read_json, read_manifest, write_folder, write_json
 
 FORMAT = "headrace/decision"
-VERSION = 1
+VERSION = 2
 FILE = "decision.json"
+
+UNRECORDED = "not recorded"  # never a digest, so that it equals no champion's
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Verdict:
 
     model_digest: str
     decisions: tuple[Decision, ...]
+    champion_digest: str | None = None  # of the champion that it was judged against; None: there was none
 
     @property
     def passed(self) -> bool:
@@ -44,7 +49,11 @@ class Verdict:
 
 def write_verdict(path: Path | str, verdict: Verdict) -> None:
     """Writes a verdict as a sealed folder."""
-    details = {"passed": verdict.passed, "model_digest": verdict.model_digest}
+    details = {
+        "passed": verdict.passed,
+        "model_digest": verdict.model_digest,
+        "champion_digest": verdict.champion_digest,
+    }
     with write_folder(Path(path), FORMAT, VERSION, details) as folder:
         write_json(folder / FILE, {**details, "decisions": [asdict(item) for item in verdict.decisions]})
 
@@ -56,11 +65,14 @@ def read_verdict(path: Path | str) -> Verdict:
         ArtifactError: not a decision, damaged, of a newer format version, or at odds with itself.
     """
     path = Path(path)
-    read_manifest(path, FORMAT, VERSION)
+    manifest = read_manifest(path, FORMAT, VERSION)
     value = read_json(path / FILE)
     try:
         decisions = tuple(Decision(**item) for item in value["decisions"])
-        verdict = Verdict(str(value["model_digest"]), decisions)
+        champion = UNRECORDED if manifest.format_version == 1 else value["champion_digest"]
+        if not isinstance(champion, str | None):
+            raise TypeError(f"champion_digest={champion!r}")
+        verdict = Verdict(str(value["model_digest"]), decisions, champion)
         said = value["passed"]
     except (KeyError, TypeError) as error:
         raise ArtifactError(f"{path / FILE}: expected a decision. Received: {error!r}") from None

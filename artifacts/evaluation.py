@@ -18,10 +18,11 @@ from headrace.artifacts.folder import read_json, read_manifest, write_folder, wr
 from headrace.artifacts.metrics import kind_of
 
 FORMAT = "headrace/evaluation"
-VERSION = 1
+VERSION = 2  # 1 had no `unfit`, no names of unjudged values, and did not say how importance was measured
 FILE = "evaluation.json"
 
 MISSING = "(missing)"  # the slice or group of the rows that have no value
+LEAST_ROWS = 20  # in fewer rows a metric is mostly chance: of a slice, of a group, and of the whole
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Unjudged:
     small_rows: int
     least_rows: int  # how many would have been enough
     left_out: int = 0  # values beyond the most that are looked at, though large enough
+    values: tuple[str, ...] = ()  # the names of the small ones, the first of them
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,11 @@ class Importance:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model's evaluation. With `present` False there was no model, and nothing was measured."""
+    """A model's evaluation. With `present` False there was no model, and nothing was measured.
+
+    Nothing was measured either where `unfit` says why the model, a champion of earlier data, cannot answer
+    for this data: a column is gone, say, or the classes are others.
+    """
 
     present: bool
     task: str  # classification | regression
@@ -115,6 +121,9 @@ class Evaluation:
     unjudged: tuple[Unjudged, ...] = ()
     fairness: tuple[Fairness, ...] = ()
     importance: tuple[Importance, ...] = ()
+    importance_rows: int = 0  # on how many rows it was measured
+    importance_skipped: int = 0  # features that the model uses, too many to shuffle each
+    unfit: str = ""
 
     @property
     def kind(self) -> str:
@@ -147,18 +156,23 @@ def read_evaluation(path: Path | str) -> Evaluation:
         ArtifactError: not an evaluation, damaged, or of a newer format version.
     """
     path = Path(path)
-    read_manifest(path, FORMAT, VERSION)
+    manifest = read_manifest(path, FORMAT, VERSION)
     value = read_json(path / FILE)
     try:
-        return _from_dict(value)
+        return _from_dict({**_SINCE_1, **value} if manifest.format_version == 1 else value)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(f"{path / FILE}: expected an evaluation. Received: {error!r}") from None
+
+
+_SINCE_1: dict[str, Any] = {"importance_rows": 0, "importance_skipped": 0, "unfit": ""}
 
 
 def _from_dict(value: Any) -> Evaluation:
     value = dict(value)
     if not isinstance(value["present"], bool):
         raise TypeError(f"present={value['present']!r}")
+    if not isinstance(value["unfit"], str):
+        raise TypeError(f"unfit={value['unfit']!r}")
     numbers = ("metrics", "baseline")
     value.update({name: {key: float(n) for key, n in value[name].items()} for name in numbers})
     value["intervals"] = {key: (float(low), float(high)) for key, (low, high) in value["intervals"].items()}
@@ -168,7 +182,9 @@ def _from_dict(value: Any) -> Evaluation:
         Curve(**{**item, "points": tuple(tuple(point) for point in item["points"])}) for item in value["curves"]
     )
     value["slices"] = tuple(Slice(**item) for item in value["slices"])
-    value["unjudged"] = tuple(Unjudged(**item) for item in value["unjudged"])
+    value["unjudged"] = tuple(
+        Unjudged(**{**item, "values": tuple(item.get("values", ()))}) for item in value["unjudged"]
+    )
     value["fairness"] = tuple(
         Fairness(
             **{

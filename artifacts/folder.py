@@ -65,7 +65,7 @@ def write_folder(path: Path, format: str, format_version: int, details: dict[str
 
 def seal(folder: Path, format: str, format_version: int, details: dict[str, Any]) -> Manifest:
     """Hashes every file below `folder` and writes the manifest, last and durably."""
-    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
+    names = sorted(_names(folder))
     files = {name: {"sha256": file_digest(folder / name), "bytes": (folder / name).stat().st_size} for name in names}
     manifest = Manifest(
         format=format,
@@ -83,7 +83,9 @@ def read_manifest(path: Path, format: str, newest_version: int, *, verify: bool 
     """Reads the manifest of a sealed folder; with `verify`, also hashes every file it lists.
 
     Raises:
-        ArtifactError: not a sealed folder, another format, a newer format version, a missing or changed file.
+        ArtifactError: not a sealed folder, another format, a newer format version, a missing or changed file; with
+        `verify` also a file that is not listed, and a symbolic link: a reader of a listed file might follow either,
+        as ONNX Runtime does to weights, and the digest would not cover what it finds.
     """
     path = Path(path)
     file = path / MANIFEST
@@ -106,6 +108,8 @@ def read_manifest(path: Path, format: str, newest_version: int, *, verify: bool 
         raise ArtifactError(
             f"{file}: expected the digest to cover the manifest. Received: {manifest.digest}, which does not"
         )
+    if verify:
+        _verify_names(path, manifest)
     for name, entry in manifest.files.items():
         if not _stays_inside(name):
             raise ArtifactError(f"{file}: expected names of files below the folder. Received: {name!r}")
@@ -125,6 +129,21 @@ def _verify(file: Path, expected: str) -> None:
         raise ArtifactError(f"{file}: expected the file that the manifest lists. Received: no such file")
     if file_digest(file) != expected:
         raise ArtifactError(f"{file}: expected content with sha256 {expected[:12]}... Received: changed content")
+
+
+def _verify_names(folder: Path, manifest: Manifest) -> None:
+    links = [place.relative_to(folder).as_posix() for place in folder.rglob("*") if place.is_symlink()]
+    others = sorted({*links, *(_names(folder) - manifest.files.keys())})
+    if others:
+        shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+        kind = "a symbolic link" if others[0] in links else "which it does not"
+        raise ArtifactError(f"{folder}: expected only the files that the manifest lists. Received: {shown}, {kind}")
+
+
+def _names(folder: Path) -> set[str]:
+    """Every file below a folder, and whatever else is no folder, but the folder's own manifest."""
+    names = {place.relative_to(folder).as_posix() for place in folder.rglob("*") if not place.is_dir()}
+    return names - {MANIFEST}
 
 
 def _digest(format: str, format_version: int, files: dict[str, Any], details: dict[str, Any]) -> str:

@@ -37,7 +37,7 @@ def raw_inputs(table: pa.Table | pa.RecordBatch, inputs: Sequence[Input]) -> dic
         column = table.column(item.name)
         try:
             values = _numbers(column) if item.type in ("number", "boolean") else _texts(column)
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise HeadraceError(
                 f"column `{item.name}`: expected a {item.type}. Received: {column.type} ({error})"
             ) from None

@@ -61,6 +61,8 @@ def compiled(file: Path, home: Path, before_compiling: Callable[[], object] = la
         raise HeadraceError(f"{file}: expected a spec or a compiled pipeline. Received: {error.strerror}") from None
     if b"deploymentSpec" in content:
         ir = read_yaml(file).value
+        if not isinstance(ir, dict):
+            raise HeadraceError(f"{file}: expected a compiled pipeline. Received: {type(ir).__name__}")
         return Compiled(str(ir.get("pipelineInfo", {}).get("name", file.stem)), ir, {})
     schema_folder = file.parent
     cache = home / "compiled" / f"{_key(content)}.json"

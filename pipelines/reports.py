@@ -55,7 +55,7 @@ def index_page(run: RunResult, found: Outcome, links: dict[str, str]) -> str:
             (r.badge("passed", "good") if d.passed else r.badge("failed", "bad"), d.gate, d.reason)
             for d in found.verdict.decisions
         ]
-        sections.append(r.section("Gates", r.table(["", "Gate", "Why"], gates, "lll")))
+        sections.append(r.section("Gates", r.table(["", "Gate", "Why"], gates, "lww")))
     tasks = [_task_row(task, links) for task in run.tasks.values() if task.leaf]
     sections.append(r.section("Tasks", r.table(["Task", "State", "Report"], tasks, "lll")))
     started = datetime.fromtimestamp(run.started).strftime("%Y-%m-%d %H:%M:%S")

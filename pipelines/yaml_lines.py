@@ -11,6 +11,7 @@ import yaml
 from headrace.artifacts.errors import HeadraceError
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_MOST_FIELDS, _DEEPEST = 500_000, 100
 Place = tuple[str | int, ...]
 
 
@@ -59,6 +60,8 @@ def read_yaml(file: Path) -> YamlFile:
 
 def _collect(node: yaml.Node, place: Place, lines: dict[Place, int], file: Path) -> None:
     lines.setdefault(place, node.start_mark.line + 1)
+    if len(lines) > _MOST_FIELDS or len(place) > _DEEPEST:  # aliases can make a short file endless
+        raise HeadraceError(f"{file}: expected at most {_MOST_FIELDS:,} fields, {_DEEPEST} deep. Received: more")
     if isinstance(node, yaml.MappingNode):
         seen: dict[str, int] = {}
         for key, value in node.value:

@@ -11,8 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from headrace.artifacts.errors import HeadraceError
+
 CHAMPION = "champion"
+ANY_CHAMPION = "any"  # as the champion that is expected: whichever it is. Never a digest.
 NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9._-]{0,127}"  # of models and endpoints: a folder's name, a part of a URL
+
+
+class ChampionChanged(HeadraceError):
+    """Another version became the champion than the one that the new one was compared with."""
 
 
 @dataclass(frozen=True)
@@ -122,10 +129,30 @@ class ModelRegistry(Protocol):
 class Endpoints(Protocol):
     """Names that answer predictions."""
 
-    def deploy(self, endpoint: str, name: str, version: str, *, traffic: int = 100, run: str = "") -> Endpoint:
+    def deploy(
+        self,
+        endpoint: str,
+        name: str,
+        version: str,
+        *,
+        traffic: int = 100,
+        run: str = "",
+        expected_champion: str | None = ANY_CHAMPION,
+    ) -> Endpoint:
         """Puts a version behind an endpoint with `traffic` percent, and makes it the champion, in one step.
 
+        Args:
+            endpoint: the endpoint's name.
+            name: the model's name.
+            version: the version's number or alias.
+            traffic: its share, in percent.
+            run: the pipeline run, for the audit log.
+            expected_champion: the digest that the model's champion must have now, None for no champion. It is
+                compared in the transaction that writes, so of two that expect the same champion one wins. A
+                version that is the champion already is deployed whatever was expected.
+
         Raises:
+            ChampionChanged: the champion is not the expected one; nothing was changed.
             HeadraceError: there is no such model or version, or the platform cannot share traffic that way.
         """
 

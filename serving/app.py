@@ -2,7 +2,7 @@
 
     POST /predict            {"instances": [...]} -> {"predictions": [...]}  (also Vertex's AIP_PREDICT_ROUTE)
     GET  /health, /healthz   200 once the model is loaded                   (also Vertex's AIP_HEALTH_ROUTE)
-    GET  /                   the model: name, version, digest, inputs, outputs
+    GET  /                   the model: name, version, digest, inputs, outputs, how its CSV data was read
     GET  /metrics            for Prometheus
 
 Errors are {"error": "<what was expected>. Received: <what came>"}.
@@ -16,7 +16,9 @@ from typing import Any
 
 import msgspec
 
+from headrace.artifacts import bundle as files
 from headrace.artifacts.bundle import Bundle
+from headrace.artifacts.folder import read_json
 from headrace.serving import metrics
 from headrace.serving.body import Receive, rest_of_body
 from headrace.serving.http_error import HttpError
@@ -107,7 +109,19 @@ def describe(bundle: Bundle, predict_route: str) -> dict[str, Any]:
         **values,
         "inputs": inputs,
         "outputs": [{"name": signature.output, "type": "number", "size": size}],
+        "csv": read_as(bundle),
     }
+
+
+def read_as(bundle: Bundle) -> dict[str, Any]:
+    """How the text files that the model learned from were read, by its lineage: null values and separator.
+
+    A client that turns a CSV file into instances has to do the same, or "NA" is a category that nobody ever saw.
+    """
+    query: dict[str, Any] = {}
+    if files.LINEAGE in bundle.manifest.files:
+        query = read_json(bundle.lineage).get("data", {}).get("query", {})
+    return {"null_values": query.get("null_values") or [""], "separator": query.get("separator") or ","}
 
 
 async def _answer(send: Send, content_type: bytes, body: bytes) -> None:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from headrace.artifacts.csv_text import column_names, repeated, separator_of
 from headrace.artifacts.errors import HeadraceError
 
 TIMEOUT_SECONDS = 60.0
@@ -36,14 +37,17 @@ def predict(url: str, instances: Sequence[dict[str, Any]], timeout: float = TIME
 def predict_csv(url: str, file: Path | str, timeout: float = TIMEOUT_SECONDS) -> list[dict[str, Any]]:
     """Asks for a prediction for each row of a CSV file with a header.
 
-    The model's own description says which columns are wanted and of what type; other columns are left out.
+    The model's own description says which columns are wanted, of what type, and which texts meant that a value was
+    missing in the data that it learned from; other columns are left out.
 
     Raises:
         HeadraceError: the file or a cell of it does not fit, or see `predict`.
     """
     answers: list[dict[str, Any]] = []
     with Client(url, timeout) as client:
-        rows = read_csv(file, client.describe()["inputs"])
+        about = client.describe()
+        told = about.get("csv") or {}
+        rows = read_csv(file, about["inputs"], told.get("null_values") or (), told.get("separator"))
         while batch := list(islice(rows, BATCH_ROWS)):
             answers += client.predict(batch)
     return answers
@@ -124,16 +128,22 @@ def _unreachable(server: str, error: Exception) -> str:
     return f"{server}: expected an answer. Received: {error or type(error).__name__}"
 
 
-def read_csv(file: Path | str, inputs: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Rows of a CSV file as instances of a model: empty cells are null, numbers and booleans are converted.
+def read_csv(
+    file: Path | str, inputs: Sequence[dict[str, Any]], null_values: Iterable[str] = (), separator: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """Rows of a CSV file as instances of a model, read as the training data was.
+
+    Empty cells and `null_values` are null, numbers and booleans are converted. Cells are separated by `separator`
+    (a comma by default), or by tabs in a file named `.tsv`.
 
     Raises:
-        HeadraceError: the file is missing or no CSV in UTF-8, lacks a column, or a cell does not fit its
-        type.
+        HeadraceError: the file is missing or no CSV in UTF-8, lacks a column or names one twice, or a cell does not
+        fit its type.
     """
     try:
         with Path(file).open(newline="", encoding="utf-8-sig") as stream:
-            yield from _rows(csv.reader(stream, strict=True), inputs, str(file))
+            lines = csv.reader(stream, delimiter=separator_of(file, separator), strict=True)
+            yield from _rows(lines, inputs, frozenset(null_values) | {""}, str(file))
     except OSError as error:
         raise HeadraceError(f"{file}: expected a CSV file. Received: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -142,13 +152,17 @@ def read_csv(file: Path | str, inputs: Sequence[dict[str, Any]]) -> Iterator[dic
         raise HeadraceError(f"{file}: expected CSV. Received: {error}") from None
 
 
-def _rows(lines: Iterable[list[str]], inputs: Sequence[dict[str, Any]], file: str) -> Iterator[dict[str, Any]]:
+def _rows(
+    lines: Iterable[list[str]], inputs: Sequence[dict[str, Any]], nulls: frozenset[str], file: str
+) -> Iterator[dict[str, Any]]:
     lines = iter(lines)
-    header = next(lines, [])
+    header = column_names(next(lines, []))
     missing = [item["name"] for item in inputs if item["name"] not in header]
     if missing:
         received = ", ".join(header) or "an empty file"
         raise HeadraceError(f"{file}: expected the columns {', '.join(missing)}. Received: {received}")
+    if twice := repeated(header):
+        raise HeadraceError(f"{file}: expected each column name once. Received: {', '.join(twice)} more than once")
     places = [(item["name"], item["type"], header.index(item["name"])) for item in inputs]
     for number, cells in enumerate(lines, start=1):
         if not cells:
@@ -156,12 +170,13 @@ def _rows(lines: Iterable[list[str]], inputs: Sequence[dict[str, Any]], file: st
         if len(cells) != len(header):
             raise HeadraceError(f"{file}: row {number}: expected {len(header)} cells. Received: {len(cells)}")
         where = f"{file}: row {number}, "
-        yield {name: _cell(cells[place], kind, where + name) for name, kind, place in places}
+        yield {
+            name: None if cells[place] in nulls else _cell(cells[place], kind, where + name)
+            for name, kind, place in places
+        }
 
 
 def _cell(text: str, kind: str, where: str) -> Any:
-    if text == "":
-        return None
     if kind == "number":
         try:
             value = int(text) if text.lstrip("+-").isdigit() else float(text)

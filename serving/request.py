@@ -9,6 +9,7 @@ not be the same. `parameters` is accepted, as Vertex sends it, and not used.
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -45,20 +46,11 @@ def instance_decoder(signature: Signature) -> Callable[[bytes], list[Any]]:
 
     The function raises BadRequest. It does not parse dates; see `explain` for those.
     """
-    fields = [
-        (f"f{place}", TYPES[item.type], msgspec.field(name=item.name)) for place, item in enumerate(signature.inputs)
-    ]
-    instance = msgspec.defstruct("Instance", fields, forbid_unknown_fields=True, gc=False)
-    body = msgspec.defstruct(
-        "Body",
-        [("instances", list[instance]), ("parameters", msgspec.Raw, msgspec.Raw(b""))],  # type: ignore[valid-type]
-        forbid_unknown_fields=True,
-    )
-    decode = msgspec.json.Decoder(body).decode
+    decode = _decoder(signature) if all(_plain(item.name) for item in signature.inputs) else _any_name_decoder(signature)
 
     def instances(data: bytes) -> list[Any]:
         try:
-            return decode(data).instances  # type: ignore[attr-defined,no-any-return]
+            return decode(data)
         except (
             ValueError,
             RecursionError,
@@ -66,6 +58,45 @@ def instance_decoder(signature: Signature) -> Callable[[bytes], list[Any]]:
             raise BadRequest(explain(data, signature, error)) from None
 
     return instances
+
+
+def _decoder(signature: Signature) -> Callable[[bytes], list[Any]]:
+    fields = [
+        (f"f{place}", TYPES[item.type], msgspec.field(name=item.name)) for place, item in enumerate(signature.inputs)
+    ]
+    instance = msgspec.defstruct("Instance", fields, forbid_unknown_fields=True, gc=False)
+    decode = msgspec.json.Decoder(_body(instance)).decode
+    return lambda data: decode(data).instances  # type: ignore[attr-defined,no-any-return]
+
+
+def _any_name_decoder(signature: Signature) -> Callable[[bytes], list[Any]]:
+    """The same for names that msgspec refuses in a struct: in two steps, at some ten times the cost."""
+    instance = msgspec.defstruct("Instance", [(f"f{place}", Any) for place in range(len(signature.inputs))], gc=False)
+    decode = msgspec.json.Decoder(_body(dict[str, msgspec.Raw])).decode
+    leaves = [(item.name, msgspec.json.Decoder(TYPES[item.type]).decode) for item in signature.inputs]
+
+    def instances(data: bytes) -> list[Any]:
+        found = []
+        for values in decode(data).instances:  # type: ignore[attr-defined]
+            if len(values) != len(leaves):
+                raise ValueError("expected the signature's fields")
+            try:
+                found.append(instance(*[leaf(values[name]) for name, leaf in leaves]))
+            except KeyError as error:
+                raise ValueError(f"expected the field {error}") from None
+        return found
+
+    return instances
+
+
+def _body(instance: Any) -> type[msgspec.Struct]:
+    fields: list[Any] = [("instances", list[instance]), ("parameters", msgspec.Raw, msgspec.Raw(b""))]
+    return msgspec.defstruct("Body", fields, forbid_unknown_fields=True)
+
+
+def _plain(name: str) -> bool:
+    """Whether JSON writes a name as it is: msgspec takes no other names for the fields of a struct."""
+    return json.dumps(name, ensure_ascii=False) == f'"{name}"'
 
 
 def explain(data: bytes, signature: Signature, error: Exception) -> str:

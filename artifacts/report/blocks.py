@@ -108,6 +108,8 @@ def table(
 ) -> Html:
     """A table. `align` has one letter per column, `l`, `r` or `c`; without it columns of numbers go right.
 
+    `w` is `l` for sentences: wide enough to be read, and broken anywhere rather than wider than the page.
+
     Raises:
         ValueError: a row, or `align`, has another length than the headers.
     """
@@ -117,8 +119,8 @@ def table(
         raise ValueError(f"expected {len(headers)} cells in each row. Received: {lengths}")
     if align is None:
         align = "".join(_alignment([row[i] for row in body]) for i in range(len(headers)))
-    if len(align) != len(headers) or set(align) - set("lrc"):
-        raise ValueError(f"expected {len(headers)} letters of l, r, c. Received: align={align!r}")
+    if len(align) != len(headers) or set(align) - set("lrcw"):
+        raise ValueError(f"expected {len(headers)} letters of l, r, c, w. Received: align={align!r}")
     if not body:
         return Html(f'<p class="muted">{markup(empty)}</p>')
     head = "".join(

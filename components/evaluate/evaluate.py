@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,58 +13,102 @@ import pyarrow as pa
 from headrace.artifacts.absent import is_absent
 from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.dataset import Dataset
+from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.evaluation import Evaluation, write_evaluation
-from headrace.artifacts.raw_inputs import open_graph, run_graph
+from headrace.artifacts.raw_inputs import open_graph, raw_inputs, run_graph
 from headrace.artifacts.report import write as write_report
 from headrace.artifacts.signature import Signature
 from headrace.components.evaluate.bootstrap import intervals
 from headrace.components.evaluate.curves import curves
 from headrace.components.evaluate.fairness import fairness
-from headrace.components.evaluate.importance import importance
+from headrace.components.evaluate.importance import (
+    Measured,
+    Shuffled,
+    by_columns,
+    by_tensors,
+    importance,
+    training_gain,
+)
 from headrace.components.evaluate.measure import confusion, measure
+from headrace.components.evaluate.misfit import misfit
 from headrace.components.evaluate.page import evaluation_page
 from headrace.components.evaluate.scores import Array, Scores, constant, score
 from headrace.components.evaluate.slices import slices
 from headrace.components.evaluate.spec import EvaluateSpec
+
+CANDIDATE, CHAMPION = ROLES = "candidate", "champion"
 
 
 @dataclass(frozen=True)
 class Subject:
     """A model under evaluation: `predict` takes a table of raw features, N rows.
 
-    It answers (N, C) probabilities in the order of the signature's classes, or (N, 1) values.
+    It answers (N, C) probabilities in the order of the signature's classes, or (N, 1) values. `prepare` is the
+    same for one table with a feature shuffled, again and again; `gain` is what the features gained in training.
     """
 
     signature: Signature
     digest: str
     predict: Callable[[pa.Table], Array]
+    prepare: Callable[[pa.Table], Shuffled] | None = None
+    gain: Mapping[str, float] | None = None
 
     @classmethod
     def of(cls, bundle: Bundle) -> Subject:
         """The model as it is served: the graph from raw features to outputs."""
         session, inputs = open_graph(bundle.model), bundle.signature.inputs
-        return cls(bundle.signature, bundle.digest, lambda table: run_graph(session, table, inputs))
+
+        def run(tensors: Mapping[str, Array]) -> Array:
+            return np.asarray(session.run(None, dict(tensors))[0])
+
+        return cls(
+            bundle.signature,
+            bundle.digest,
+            predict=lambda table: run_graph(session, table, inputs),
+            prepare=lambda table: by_tensors(run, raw_inputs(table, inputs)),
+            gain=training_gain(bundle),
+        )
 
 
 def evaluate(
-    model: Path, dataset: Path, settings: EvaluateSpec, output: Path, report: Path, split: str = "test"
+    model: Path,
+    dataset: Path,
+    settings: EvaluateSpec,
+    output: Path,
+    report: Path,
+    split: str = "test",
+    role: str = "candidate",
 ) -> Evaluation:
     """Evaluates a bundle; writes the evaluation's folder to `output` and its HTML report to `report`.
 
-    Where `model` states that there is none (format "headrace/absent"), so does the evaluation.
+    Where `model` states that there is none (format "headrace/absent"), so does the evaluation. A model in the
+    role `champion` may be of earlier data: where it does not fit this dataset, its evaluation says why. A
+    `candidate` was trained on this very dataset, so there that is an error.
 
     Raises:
-        HeadraceError: model and dataset do not fit each other, or a slice's column is not there.
+        HeadraceError: a candidate does not fit the dataset, a slice's column is not there, or the role is neither.
     """
+    if role not in ROLES:
+        raise HeadraceError(f"role: expected {' or '.join(ROLES)}. Received: {role!r}")
     data = Dataset.open(dataset)
     if is_absent(model):
-        info = data.info
-        found = Evaluation(False, info.task, info.label, split, info.rows[split], data.digest)
+        found = _nothing(data, split)
     else:
-        found = assess(Subject.of(Bundle.open(model)), data, settings, split)
+        bundle = Bundle.open(model)
+        unfit = misfit(bundle.signature, data.info) if role == CHAMPION else ""
+        if unfit:
+            print(f"the champion cannot be judged on this data: {unfit}")
+            found = replace(_nothing(data, split), present=True, model_digest=bundle.digest, unfit=unfit)
+        else:
+            found = assess(Subject.of(bundle), data, settings, split)
     write_evaluation(output, found)
     write_report(report, evaluation_page(found))
     return found
+
+
+def _nothing(data: Dataset, split: str) -> Evaluation:
+    info = data.info
+    return Evaluation(False, info.task, info.label, split, info.rows[split], data.digest)
 
 
 def assess(subject: Subject, data: Dataset, settings: EvaluateSpec, split: str = "test") -> Evaluation:
@@ -74,14 +119,14 @@ def assess(subject: Subject, data: Dataset, settings: EvaluateSpec, split: str =
     """
     table, info = data.table(split), data.info
 
-    def scored(rows: pa.Table) -> Scores:
-        return score(info, subject.signature, rows[info.label], subject.predict(rows))
+    def scored(rows: pa.Table, outputs: Array) -> Scores:
+        return score(info, subject.signature, rows[info.label], outputs)
 
-    scores = scored(table)
+    scores = scored(table, subject.predict(table))
     metrics, undefined = measure(scores)
     parts, unjudged = slices(scores, table, settings.slice_columns)
     positive = None if scores.positive is None else scores.classes[scores.positive]
-    features = [item.name for item in subject.signature.inputs]
+    shuffled = _importance(subject, scored, table, settings.seed) if metrics else Measured((), 0, 0)
     return Evaluation(
         present=True,
         task=info.task,
@@ -102,8 +147,16 @@ def assess(subject: Subject, data: Dataset, settings: EvaluateSpec, split: str =
         slices=parts,
         unjudged=unjudged,
         fairness=fairness(scores, table, settings.fairness_columns),
-        importance=importance(scored, table, features, settings.seed) if metrics else (),
+        importance=shuffled.found,
+        importance_rows=shuffled.rows,
+        importance_skipped=shuffled.skipped,
     )
+
+
+def _importance(subject: Subject, scored: Callable[[pa.Table, Array], Scores], table: pa.Table, seed: int) -> Measured:
+    features = [item.name for item in subject.signature.inputs]
+    prepare = subject.prepare or functools.partial(by_columns, subject.predict)
+    return importance(prepare, scored, table, features, seed, subject.gain)
 
 
 def _baseline(data: Dataset, signature: Signature, scores: Scores) -> dict[str, float]:

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 
-from headrace.artifacts.evaluation import Fairness, Group
+from headrace.artifacts.evaluation import LEAST_ROWS, Fairness, Group
 from headrace.artifacts.metrics import FAIRNESS
-from headrace.components.evaluate.groups import LEAST_ROWS, groups
+from headrace.components.evaluate.groups import groups
 from headrace.components.evaluate.scores import Array, Scores
 
 

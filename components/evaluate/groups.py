@@ -13,7 +13,6 @@ from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.evaluation import MISSING
 from headrace.components.evaluate.scores import Array
 
-LEAST_ROWS = 20  # in fewer rows a metric is mostly chance
 MOST_DISTINCT = 10  # numbers with more distinct values are put into quartiles
 
 

@@ -2,45 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.evaluation import Importance
+from headrace.artifacts.folder import read_json
 from headrace.artifacts.metrics import METRICS
 from headrace.components.evaluate.measure import measure_one
-from headrace.components.evaluate.scores import Scores
+from headrace.components.evaluate.scores import Array, Scores
+from headrace.trainer.expression import parse
 
 MOST_ROWS = 1_000  # enough for the order of the features; this is a look, not a test
+MOST_FEATURES = 200  # each costs a run of the model; a thousand of them would take longer than training
 MAIN = {"binary": "log_loss", "multiclass": "log_loss", "regression": "rmse"}
+
+Shuffled = Callable[[str | None, Array], Array]  # (feature or none, order of its values) -> the model's outputs
+
+
+class Measured(NamedTuple):
+    """The features, the most important first; on how many rows; how many used ones were left out."""
+
+    found: tuple[Importance, ...]
+    rows: int
+    skipped: int
 
 
 def importance(
-    scores: Callable[[pa.Table], Scores], table: pa.Table, features: Sequence[str], seed: int
-) -> tuple[Importance, ...]:
-    """Shuffles each feature once on a sample of rows; the most important first.
+    prepare: Callable[[pa.Table], Shuffled],
+    scores: Callable[[pa.Table, Array], Scores],
+    table: pa.Table,
+    features: Sequence[str],
+    seed: int,
+    gain: Mapping[str, float] | None = None,
+) -> Measured:
+    """Shuffles each feature once on a sample of rows; of very many, those that mattered most in training.
 
     Args:
-        scores: scores a table of rows as the model does.
+        prepare: takes the sample, and answers for it with a feature shuffled.
+        scores: puts outputs beside the labels of the same rows.
         table: the rows.
         features: the columns that the model reads.
         seed: of the sample and of the shuffles.
+        gain: what each feature gained in training. One that gained nothing is in no tree, so its importance is
+            zero without a look. None where that is not known.
     """
     rng = np.random.default_rng(seed)
     count = min(MOST_ROWS, table.num_rows)
     sample = table.take(np.sort(rng.choice(table.num_rows, count, replace=False)))
-    whole = scores(sample)
+    answer = prepare(sample)
+    whole = scores(sample, answer(None, np.arange(count)))
     metric = MAIN[whole.kind]
     start = measure_one(whole, metric)
     if start is None:
-        return ()
+        return Measured((), count, 0)
     sign = -1 if METRICS[metric].higher_is_better else 1
-    found = []
+    used = [name for name in features if gain is None or gain.get(name, 0.0) > 0]
+    ranked = sorted(used, key=lambda name: -(gain or {}).get(name, 0.0))
+    chosen = set(ranked[:MOST_FEATURES])
+    found = [Importance(name, metric, 0.0) for name in features if name not in set(used)]
     for name in features:
-        shuffled = sample[name].take(rng.permutation(count))
-        place = sample.column_names.index(name)
-        value = measure_one(scores(sample.set_column(place, name, shuffled)), metric)
-        if value is not None:
-            found.append(Importance(name, metric, sign * (value - start)))
-    return tuple(sorted(found, key=lambda item: -item.worse_by))
+        if name in chosen:
+            value = measure_one(scores(sample, answer(name, rng.permutation(count))), metric)
+            if value is not None:
+                found.append(Importance(name, metric, sign * (value - start)))
+    return Measured(tuple(sorted(found, key=lambda item: -item.worse_by)), count, len(used) - len(chosen))
+
+
+def by_columns(predict: Callable[[pa.Table], Array], table: pa.Table) -> Shuffled:
+    """Shuffles a column of a table."""
+
+    def answer(name: str | None, order: Array) -> Array:
+        if name is None:
+            return predict(table)
+        return predict(table.set_column(table.column_names.index(name), name, table[name].take(pa.array(order))))
+
+    return answer
+
+
+def by_tensors(run: Callable[[Mapping[str, Array]], Array], tensors: Mapping[str, Array]) -> Shuffled:
+    """Shuffles one tensor of a model's inputs; the others stay as they were converted, once."""
+
+    def answer(name: str | None, order: Array) -> Array:
+        return run(tensors if name is None else {**tensors, name: tensors[name][order]})
+
+    return answer
+
+
+def training_gain(bundle: Bundle) -> dict[str, float] | None:
+    """What each raw feature gained in training, on its own and in constructed features; None where not recorded."""
+    if not bundle.lineage.exists():
+        return None
+    lineage: Any = read_json(bundle.lineage)
+    try:
+        total = {str(name): float(share) for name, share in lineage["training"]["importance"].items()}
+        constructed = {name: parse(text).columns() for name, text in lineage["transform"]["construct"].items()}
+    except (KeyError, TypeError, AttributeError):
+        return None  # a bundle from elsewhere: its lineage is free to say something else
+    for name, columns in constructed.items():
+        for column in columns:
+            total[column] = total.get(column, 0.0) + total.get(name, 0.0)
+    names = {item.name for item in bundle.signature.inputs}
+    return {name: share for name, share in total.items() if name in names} if names <= set(total) else None

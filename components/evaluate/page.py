@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from headrace.artifacts import report as r
-from headrace.artifacts.evaluation import Curve, Evaluation, Fairness, Slice
+from headrace.artifacts.evaluation import Curve, Evaluation, Fairness, Slice, Unjudged
 from headrace.artifacts.metrics import FAIRNESS, METRICS
 
 _MOST_SLICES = 40
@@ -21,6 +21,10 @@ def evaluation_page(found: Evaluation) -> str:
         words = "Nothing was measured. Gates against the champion decide by their `without_champion`."
         missing = r.section("No model", r.callout(words, "info", "There was no model to evaluate."))
         return r.page(title, about, [missing], facts=facts)
+    if found.unfit:
+        words = f"Nothing was measured: {found.unfit}. Gates against the champion decide by their `unfit_champion`."
+        unfit = r.section("Unfit model", r.callout(words, "bad", "The model does not fit this data."))
+        return r.page(title, about, [unfit], facts=facts)
     sections = [_quality(found), _curves(found), _slices(found), _fairness(found), _importance(found)]
     return r.page(title, about, [part for part in sections if part is not None], facts=facts)
 
@@ -113,7 +117,7 @@ def _slices(found: Evaluation) -> r.Html | None:
         blocks.append(r.paragraph(f"{len(ranked) - _MOST_SLICES} better slices are not shown."))
     for rest in found.unjudged:
         text = f"{rest.by}: values with fewer than {rest.least_rows} rows: {r.count(rest.small)}"
-        text += f", {r.count(rest.small_rows)} rows in all" if rest.small else ""
+        text += f", {r.count(rest.small_rows)} rows in all ({_named(rest)})" if rest.small else ""
         text += f"; values beyond those looked at: {r.count(rest.left_out)}" if rest.left_out else ""
         blocks.append(r.paragraph(f"Not measured: {text}."))
     return r.section(
@@ -121,6 +125,11 @@ def _slices(found: Evaluation) -> r.Html | None:
         *blocks,
         intro="The same metrics on parts of the rows, the worst first; coloured if beyond chance.",
     )
+
+
+def _named(rest: Unjudged) -> str:
+    more = rest.small - len(rest.values)
+    return ", ".join(rest.values) + (f" and {r.count(more)} more" if more else "")
 
 
 def _gap(found: Evaluation, part: Slice, main: str | None) -> float:
@@ -199,5 +208,8 @@ def _importance(found: Evaluation) -> r.Html | None:
     metric = metric if metric.isupper() else metric.lower()
     bars = [r.Bar(item.feature, item.worse_by) for item in found.importance[:_MOST_FEATURES]]
     chart = r.bar_chart(bars, f"How much worse the {metric} gets")
-    text = "Each feature was shuffled among some of the rows. Features that say the same hide each other."
+    text = f"Each feature was shuffled among {r.count(found.importance_rows)} of the rows."
+    text += " Features that say the same hide each other."
+    if found.importance_skipped:
+        text += f" Not shuffled: the {r.count(found.importance_skipped)} features that mattered least in training."
     return r.section("Importance", chart, intro=text)

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
-from headrace.artifacts.evaluation import Slice, Unjudged
-from headrace.components.evaluate.groups import LEAST_ROWS, groups
+from headrace.artifacts.evaluation import LEAST_ROWS, Slice, Unjudged
+from headrace.components.evaluate.groups import groups
 from headrace.components.evaluate.measure import measure
 from headrace.components.evaluate.scores import Scores
 
 MOST_SLICES = 100  # of one column
+MOST_NAMED = 20  # of the values that are too small
 
 
 def slices(scores: Scores, table: pa.Table, columns: Iterable[str]) -> tuple[tuple[Slice, ...], tuple[Unjudged, ...]]:
@@ -31,5 +32,6 @@ def slices(scores: Scores, table: pa.Table, columns: Iterable[str]) -> tuple[tup
         left_out = max(0, len(large) - MOST_SLICES)
         if small or left_out:
             rows = sum(len(part.rows) for part in small)
-            unjudged.append(Unjudged(name, len(small), rows, LEAST_ROWS, left_out))
+            names = tuple(part.value for part in small[:MOST_NAMED])
+            unjudged.append(Unjudged(name, len(small), rows, LEAST_ROWS, left_out, names))
     return tuple(found), tuple(unjudged)

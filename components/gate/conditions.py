@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from headrace.artifacts.evaluation import LEAST_ROWS, Evaluation
 from headrace.artifacts.metrics import METRICS
 from headrace.components.gate.evidence import Evidence, NoEvidence, number
 from headrace.components.gate.spec import Form, Gate
@@ -39,12 +40,12 @@ def _slice(gate: Gate, evidence: Evidence) -> Outcome:
         part.value: number(part.metrics, name, part.undefined, f"slice {gate.slice}={part.value}") for part in parts
     }
     failed = {value: found for value, found in values.items() if not _within(gate, found)}
-    small = sum(item.small for item in rest)
-    note = f"; values with too few rows, not judged: {small:,}" if small else ""
     shown = failed or values
     worst = sorted(shown.items(), key=lambda item: item[1], reverse=gate.at_most is not None)
     listed = ", ".join(f"{value} {found:.6g}" for value, found in worst[:_MOST_NAMED])
-    return Outcome(not failed, f"{'out of bounds' if failed else 'all within'}: {listed}{note}", values)
+    outcome = Outcome(not failed, f"{'out of bounds' if failed else 'all within'}: {listed}", values)
+    small = [value for item in rest for value in item.values]
+    return _without_small(gate, outcome, small, sum(item.small for item in rest))
 
 
 def _fairness(gate: Gate, evidence: Evidence) -> Outcome:
@@ -54,9 +55,22 @@ def _fairness(gate: Gate, evidence: Evidence) -> Outcome:
         raise NoEvidence(f"fairness by {gate.by} was not measured")
     value = number(item.metrics, name, item.undefined, f"fairness by {gate.by}")
     outcome = _bounded(gate, name, value)
-    small = f"; too small to compare: {', '.join(item.small_groups)}" if item.small_groups else ""
     rates = {group.value: group.selection_rate for group in item.groups}
-    return outcome._replace(reason=outcome.reason + small, evidence={**outcome.evidence, "selection_rates": rates})
+    outcome = outcome._replace(evidence={**outcome.evidence, "selection_rates": rates})
+    return _without_small(gate, outcome, item.small_groups, len(item.small_groups))
+
+
+def _without_small(gate: Gate, outcome: Outcome, names: Sequence[str], count: int) -> Outcome:
+    """Names the slices or groups that were too small to judge, which `small_groups: fail` does not let pass."""
+    if not count:
+        return outcome
+    named = ", ".join(names[:_MOST_NAMED])
+    rest = count - len(names[:_MOST_NAMED])
+    listed = f"{named} and {rest:,} more" if named and rest else named or f"{rest:,}"
+    reason = f"{outcome.reason}; not judged, fewer than {LEAST_ROWS} rows: {listed}"
+    if gate.small_groups == "fail":
+        return outcome._replace(passed=False, reason=f"{reason}, and the gate says `small_groups: fail`")
+    return outcome._replace(reason=reason)
 
 
 def _versus(gate: Gate, evidence: Evidence) -> Outcome:
@@ -65,12 +79,22 @@ def _versus(gate: Gate, evidence: Evidence) -> Outcome:
     if gate.versus == "baseline":
         return _compared(gate, value, number(own.baseline, name, {}, "the baseline"))
     champion = evidence.comparable_champion()
+    if champion is not None and champion.unfit:
+        return _unfit(gate, champion, {name: value})
     if champion is not None:
         other = number(champion.metrics, name, champion.undefined, "the champion")
         return _compared(gate, value, other)
     if gate.without_champion == "pass":
         return Outcome(True, "there is no champion yet, and the gate says `without_champion: pass`", {name: value})
     return Outcome(False, "there is no champion yet; `without_champion: pass` would allow that", {name: value})
+
+
+def _unfit(gate: Gate, champion: Evaluation, found: dict[str, Any]) -> Outcome:
+    reason = f"the champion cannot be judged on this data: {champion.unfit}"
+    if gate.unfit_champion == "pass":
+        return Outcome(True, f"{reason}; the gate says `unfit_champion: pass`", found)
+    step = "Put the data right; or, if it changed on purpose, give this gate `unfit_champion: pass` in `evaluate.gates`"
+    return Outcome(False, f"{reason}. {step}, which replaces the champion without a comparison", found)
 
 
 def _compared(gate: Gate, value: float, other: float) -> Outcome:

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 
 from headrace.artifacts.decision import Decision
+from headrace.artifacts.evaluation import LEAST_ROWS
 from headrace.artifacts.infra import Infra
 from headrace.components.gate.conditions import CONDITIONS, Outcome
 from headrace.components.gate.evidence import Evidence, NoEvidence
@@ -46,7 +47,10 @@ def _decision(text: str, condition: Callable[[], Outcome]) -> Decision:
 def _evaluated(evidence: Evidence) -> Outcome:
     own = evidence.own()
     reason = f"{own.rows:,} rows of the {own.split} split"
-    return Outcome(own.rows > 0, reason, {"rows": own.rows, "dataset": own.dataset_digest})
+    enough = own.rows >= LEAST_ROWS
+    if not enough:
+        reason = f"{own.rows:,} rows are too few to judge a model: expected at least {LEAST_ROWS} in {own.split}"
+    return Outcome(enough, reason, {"rows": own.rows, "dataset": own.dataset_digest})
 
 
 def _serves(evidence: Evidence) -> Outcome:

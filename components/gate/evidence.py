@@ -25,6 +25,12 @@ class Evidence:
     champion: Evaluation | None
     infra: Infra | None
 
+    @property
+    def champion_digest(self) -> str | None:
+        """The digest of the champion that the model is judged against; None where there is none."""
+        found = self.champion
+        return found.model_digest if found is not None and found.present else None
+
     def own(self) -> Evaluation:
         """The evaluation of this very model.
 
@@ -36,6 +42,8 @@ class Evidence:
             raise NoEvidence("there is no evaluation of the model")
         if found.present is not True:
             raise NoEvidence("the evaluation says that there was no model")
+        if found.unfit:
+            raise NoEvidence(f"the model cannot be judged on this data: {found.unfit}")
         if found.model_digest != self.model_digest:
             raise NoEvidence(f"the evaluation is of another model, {found.model_digest}, not of {self.model_digest}")
         if found.task != self.task:
@@ -45,14 +53,18 @@ class Evidence:
     def comparable_champion(self) -> Evaluation | None:
         """The champion's evaluation on the same rows; None where it says that there is no champion.
 
+        It may say that the champion is `unfit`, and then has no metrics.
+
         Raises:
-            NoEvidence: there is none, or its rows are others.
+            NoEvidence: there is none, it does not say of which champion, or its rows are others.
         """
         own, found = self.own(), self.champion
         if found is None:
             raise NoEvidence("there is no evaluation of the champion")
         if found.present is False:
             return None
+        if not found.model_digest:
+            raise NoEvidence("the champion's evaluation does not say which model it is of")
         for name in ("dataset_digest", "split", "rows", "task", "label"):
             ours, theirs = getattr(own, name), getattr(found, name)
             if ours != theirs:

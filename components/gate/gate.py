@@ -46,7 +46,8 @@ def gate(
         champion=_read("the champion's evaluation can be read", read_evaluation, champion_evaluation, broken),
         infra=_read("the server's report can be read", read_infra, infra, broken),
     )
-    verdict = Verdict(digest, (*broken, *decide(evidence, settings.gates_for(task))))
+    decisions = (*broken, *decide(evidence, settings.gates_for(task)))
+    verdict = Verdict(digest, decisions, evidence.champion_digest)
     write_verdict(output, verdict)
     write_report(report, verdict_page(verdict))
     return verdict

@@ -24,6 +24,6 @@ def verdict_page(verdict: Verdict) -> str:
         count = f"{failed} of {len(verdict.decisions)} checks failed."
         words = r.callout("The model is neither registered nor pushed; the run goes on without it.", "bad", count)
     status = r.badge("passed", "good") if verdict.passed else r.badge("not passed", "bad")
-    section = r.section("Decisions", words, r.table(["", "Gate", "Why"], rows, "lll"))
+    section = r.section("Decisions", words, r.table(["", "Gate", "Why"], rows, "lww"))
     subtitle = "Whether the model may be registered and served"
     return r.page("Gate", subtitle, [section], status=status, facts=[("Model", verdict.model_digest)])

@@ -13,6 +13,7 @@ Form = Literal["absolute", "slice", "versus", "fairness"]
 
 _BOUNDS = ("at_least", "at_most")
 _MARGINS = ("no_worse_than", "better_by")
+_CHAMPION = ("without_champion", "unfit_champion")
 
 
 class Gate(Section):
@@ -43,6 +44,12 @@ class Gate(Section):
     """By how much the model must be better, in the metric's unit."""
     without_champion: Literal["fail", "pass"] | None = None
     """What holds while there is no champion yet: `fail` (the default) or `pass`."""
+    unfit_champion: Literal["fail", "pass"] | None = None
+    """What holds while the champion cannot answer for this data, as a column it needs is gone or the label is
+    another: `fail` (the default) or `pass`, which replaces the champion without a comparison."""
+    small_groups: Literal["ignore", "fail"] | None = None
+    """What slices and groups of fewer than 20 rows do, which are too small to judge: `ignore` (the default)
+    names them in the reason, as almost any column has a rare value; `fail` lets no model pass beside them."""
 
     @property
     def form(self) -> Form:
@@ -80,7 +87,7 @@ class Gate(Section):
             raise ValueError(unknown(name, FAIRNESS, "fairness metric"))
         if self.by is None:
             raise ValueError(f"expected `by`, the column of the groups. Received: {self._given()}")
-        self._refuse("a fairness gate", "slice", "versus", *_MARGINS, "without_champion")
+        self._refuse("a fairness gate", "slice", "versus", *_MARGINS, *_CHAMPION)
         self._exactly_one(_BOUNDS)
         needed = "at_least" if FAIRNESS[name].higher_is_better else "at_most"
         if getattr(self, needed) is None:
@@ -92,13 +99,15 @@ class Gate(Section):
             raise ValueError(unknown(name, METRICS, "metric"))
         self._refuse("a gate on a metric", "by")
         if self.versus is None:
-            self._refuse("a gate without `versus`", *_MARGINS, "without_champion")
+            self._refuse("a gate without `versus`", *_MARGINS, *_CHAMPION)
+            if self.slice is None:
+                self._refuse("a gate without `slice`", "small_groups")
             self._exactly_one(_BOUNDS)
             return
-        self._refuse("a gate with `versus`", *_BOUNDS, "slice")
+        self._refuse("a gate with `versus`", *_BOUNDS, "slice", "small_groups")
         self._exactly_one(_MARGINS)
         if self.versus == "baseline":
-            self._refuse("a gate versus the baseline", "without_champion")
+            self._refuse("a gate versus the baseline", *_CHAMPION)
         if METRICS[name].higher_is_better is None:
             about = METRICS[name].description
             raise ValueError(f"expected a metric with a direction. Received: {name}, {about}")

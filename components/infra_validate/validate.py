@@ -60,8 +60,22 @@ def examine(bundle: Bundle) -> Infra:
             checks.append(_check("refuses", lambda: _refuses(url)))
             checks.append(_check("healthy", lambda: _is_healthy(url)))
     except HeadraceError as error:
-        checks.append(Check("serves", False, str(error)))
+        print(error)  # all of it, for the task's log; a report wants one line
+        checks.append(Check("serves", False, last_line(str(error))))
     return Infra(bundle.digest, tuple(checks), latency)
+
+
+def last_line(message: str) -> str:
+    """A message of one line: of what a server said before it ended, the last line tells why.
+
+    >>> last_line("server: expected it to start. Received: Traceback:\\n  File ...\\nValueError: no such name")
+    'server: expected it to start. Received: ValueError: no such name'
+    """
+    first, *others = [line.strip() for line in message.splitlines() if line.strip()] or [""]
+    if not others:
+        return first
+    expected, received, _ = first.partition("Received: ")
+    return f"{expected}{received}{others[-1].removeprefix('error: ')}" if received else others[-1]
 
 
 class _Failed(Exception):
@@ -72,7 +86,7 @@ def _check(name: str, look: Callable[[], str]) -> Check:
     try:
         return Check(name, True, look())
     except (_Failed, HeadraceError, OSError, http.client.HTTPException) as error:
-        return Check(name, False, str(error) or type(error).__name__)
+        return Check(name, False, last_line(str(error)) or type(error).__name__)
 
 
 def _is_this_model(url: str, bundle: Bundle) -> str:

@@ -30,14 +30,16 @@ class Pushed:
 def push(platform: Platform, name: str, version: str, evidence: Evidence, endpoint: str, *, run: str = "") -> Pushed:
     """Puts all of an endpoint's traffic on a version and makes it the model's champion.
 
-    Pushing the version that is there already changes nothing.
+    Pushing the version that is there already changes nothing. Any other is pushed only while the champion is
+    the one that the decision compared it with: of two runs at once, the second has to be judged again.
 
     Raises:
+        ChampionChanged: another version became the champion since the decision.
         NotBlessed: the decision or the server's report is about another bundle, or not passed.
         HeadraceError: the version is not registered, the evidence is damaged, or the platform refuses.
     """
     registered = platform.registry.get(name, version)
-    require_decision(evidence.decision, registered.digest)
+    verdict = require_decision(evidence.decision, registered.digest)
     require_infra(evidence.infra, registered.digest)
     current = platform.endpoints.get(endpoint)
     before = None if current is None else f"{current.main.model}/{current.main.version}"
@@ -45,6 +47,7 @@ def push(platform: Platform, name: str, version: str, evidence: Evidence, endpoi
     if current is not None and current.deployed == wanted and CHAMPION in registered.aliases:
         print(f"endpoint {endpoint} serves {name} version {registered.version} already: nothing to push")
         return Pushed(endpoint, registered.version, changed=False, before=before)
-    platform.endpoints.deploy(endpoint, name, registered.version, run=run)
+    seen = verdict.champion_digest
+    platform.endpoints.deploy(endpoint, name, registered.version, run=run, expected_champion=seen)
     print(f"endpoint {endpoint} now serves {name} version {registered.version} (before: {before or 'nothing'})")
     return Pushed(endpoint, registered.version, changed=True, before=before)

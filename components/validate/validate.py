@@ -8,7 +8,7 @@ from headrace.artifacts.anomalies import write_anomalies
 from headrace.artifacts.dataset import Dataset
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.schema import FILE, parse_schema, write_schema
-from headrace.artifacts.statistics import read_statistics
+from headrace.artifacts.statistics import Statistics, read_statistics
 from headrace.components.validate.check import check
 from headrace.components.validate.findings import Finding, findings
 from headrace.components.validate.infer import infer_schema
@@ -56,12 +56,7 @@ def validate(
     """
     settings = settings or ValidateSpec()
     snapshot = Dataset.open(dataset, verify=False)  # only its manifest is used
-    described = read_statistics(statistics)
-    if described.dataset != snapshot.digest:
-        raise HeadraceError(
-            f"{statistics}: expected statistics of the data version {snapshot.digest}. "
-            f"Received: those of {described.dataset}"
-        )
+    described = _statistics_of(snapshot, statistics)
     inferred = not schema_text.strip()
     schema = infer_schema(described, snapshot.info) if inferred else parse_schema(schema_text, FILE)
     anomalies = check(described, schema)
@@ -77,6 +72,16 @@ def validate(
     if not errors:
         print("the data fits its schema")
     return found
+
+
+def _statistics_of(snapshot: Dataset, statistics: Path | str) -> Statistics:
+    described = read_statistics(statistics)
+    if described.dataset != snapshot.digest:
+        raise HeadraceError(
+            f"{statistics}: expected statistics of the data version {snapshot.digest}. "
+            f"Received: those of {described.dataset}"
+        )
+    return described
 
 
 def _log(found: list[Finding], schema_output: Path | str, inferred: bool) -> None:

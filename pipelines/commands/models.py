@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.commands.options import home_option
 
 
@@ -17,7 +18,11 @@ def command(name: str | None, home: Path) -> None:
     from headrace.platforms.open import open_platform
 
     registry = open_platform("local").registry
-    for model in [name] if name else registry.models():
+    known = registry.models()
+    if name and name not in known:
+        there = ", ".join(known) or "none yet"
+        raise HeadraceError(f"expected a registered model. Received: {name}; in {home} there is {there}")
+    for model in [name] if name else known:
         for version in reversed(registry.versions(model)):
             aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
             metrics = " ".join(f"{key}={value:.4g}" for key, value in list(version.metrics.items())[:4])

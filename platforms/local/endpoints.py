@@ -6,7 +6,7 @@ import sqlite3
 from itertools import groupby
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.platforms.interface import CHAMPION, Deployed, Endpoint
+from headrace.platforms.interface import ANY_CHAMPION, CHAMPION, ChampionChanged, Deployed, Endpoint
 from headrace.platforms.local import rows
 from headrace.platforms.local.database import Database
 
@@ -20,7 +20,16 @@ class LocalEndpoints:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def deploy(self, endpoint: str, name: str, version: str, *, traffic: int = 100, run: str = "") -> Endpoint:
+    def deploy(
+        self,
+        endpoint: str,
+        name: str,
+        version: str,
+        *,
+        traffic: int = 100,
+        run: str = "",
+        expected_champion: str | None = ANY_CHAMPION,
+    ) -> Endpoint:
         """Puts a version behind an endpoint and makes it the champion; see `Endpoints.deploy`."""
         rows.check_name("endpoint", endpoint)
         if traffic != 100:
@@ -28,6 +37,7 @@ class LocalEndpoints:
             raise HeadraceError(f"endpoint {endpoint}: expected 100 percent of the traffic. Received: {traffic}")
         with self._database.write() as connection:
             number = rows.version_number(connection, name, version)
+            _require_champion(connection, name, number, expected_champion)
             before = [f"{item.model}/{item.version}" for item in _deployed(connection, endpoint)]
             connection.execute("DELETE FROM deployed WHERE endpoint = ?", (endpoint,))
             connection.execute(
@@ -55,6 +65,25 @@ class LocalEndpoints:
         """All endpoints, by name."""
         with self._database.read() as connection:
             return _endpoints(connection)
+
+
+def _require_champion(connection: sqlite3.Connection, name: str, number: int, expected: str | None) -> None:
+    """Compares the champion with the expected one, in the caller's writing transaction."""
+    if expected == ANY_CHAMPION:
+        return
+    row = connection.execute(
+        "SELECT version, digest FROM alias JOIN model_version USING (name, version) WHERE name = ? AND alias = ?",
+        (name, CHAMPION),
+    ).fetchone()
+    if row is None and expected is None:
+        return
+    if row is not None and (row[0] == number or row[1] == expected):
+        return
+    now = "none" if row is None else f"version {row[0]} ({row[1][:19]})"
+    raise ChampionChanged(
+        f"the champion of {name} changed while this run was judged; run again. "
+        f"expected: {'none' if expected is None else expected[:19]}. Received: {now}"
+    )
 
 
 def _endpoints(connection: sqlite3.Connection, endpoint: str | None = None) -> list[Endpoint]:

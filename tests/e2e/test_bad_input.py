@@ -209,9 +209,7 @@ SPECS: dict[str, tuple[str, list[str]]] = {
     ),
     "no number": (
         SPEC + "  split: {eval: 0.1, test: lots}\n",
-        [
-            "spec.yaml:7: data.split.test: expected a valid number, unable to parse string as a number. Received: 'lots'"
-        ],
+        ["spec.yaml:7: data.split.test: expected a valid number, unable to parse string as a number. Received: 'lots'"],
     ),
     "another task": (
         SPEC.replace("task: classification", "task: ranking"),

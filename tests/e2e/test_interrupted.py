@@ -21,7 +21,7 @@ import pytest
 from headrace.artifacts.folder import read_manifest
 from tests.e2e.projects import HEADRACE, Project, churn, environment, wait_for
 
-HOLD = '''
+HOLD = """
 import os, time
 if "HOLD_TASK" in os.environ and "HEADRACE_RUN" in os.environ:
     def hold(function):
@@ -35,7 +35,7 @@ if "HOLD_TASK" in os.environ and "HEADRACE_RUN" in os.environ:
         os.chdir = hold(os.chdir)
     else:
         os.replace, os.rename, os.link = hold(os.replace), hold(os.rename), hold(os.link)
-'''
+"""
 # every task, and whether it writes a folder or a file that it moves into its place
 TASKS = {
     "fingerprint": False,
@@ -82,7 +82,8 @@ def interrupt(project: Project, number: signal.Signals, task: str, at: str, fold
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(HOLD)
     mark = folder / "mark"
-    variables = {"PYTHONPATH": str(folder), "HOLD_TASK": task, "HOLD_AT": at, "HOLD_MARK": str(mark)}
+    places = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    variables = {"PYTHONPATH": os.pathsep.join(places), "HOLD_TASK": task, "HOLD_AT": at, "HOLD_MARK": str(mark)}
     with running(project, **variables) as process:
         wait_for(lambda: mark.exists() or process.poll() is not None, 60)
         assert process.poll() is None, process.communicate()

@@ -183,7 +183,9 @@ def test_the_compiled_pipeline_is_the_same_wherever_it_is_compiled(own: Project,
 
 
 def test_images_are_a_setting(own: Project) -> None:
-    digests = {name: f"registry.test/headrace/{name}@sha256:{digit * 64}" for name, digit in (("main", "1"), ("tfx", "2"))}
+    digests = {
+        name: f"registry.test/headrace/{name}@sha256:{digit * 64}" for name, digit in (("main", "1"), ("tfx", "2"))
+    }
     variables = {f"HEADRACE_IMAGE_{name.upper()}": image for name, image in digests.items()}
     own.headrace("compile", "spec.yaml", **variables).ok()
     executors = yaml.safe_load((own.folder / "pipeline.yaml").read_text())["deploymentSpec"]["executors"].values()

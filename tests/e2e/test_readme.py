@@ -70,7 +70,12 @@ def test_the_short_spec_is_a_spec(tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(block)
     write_csv(tmp_path / "data" / "subscribers.csv", [["size", "churned"], *([n, n % 2] for n in range(60))])
     done = subprocess.run(
-        [HEADRACE, "validate", "spec.yaml"], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+        [HEADRACE, "validate", "spec.yaml"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stdout == "spec.yaml: fine. classification of `churned` from 2 columns of data/subscribers.csv\n"
 

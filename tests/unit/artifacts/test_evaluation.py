@@ -10,6 +10,7 @@ import pytest
 from headrace.artifacts.errors import ArtifactError
 from headrace.artifacts.evaluation import (
     FORMAT,
+    VERSION,
     Curve,
     Evaluation,
     Fairness,
@@ -41,7 +42,7 @@ FULL = Evaluation(
     confusion=((50, 10), (5, 35)),
     curves=(Curve("roc", ((0.0, 0.0, 1.0), (1.0, 1.0, 0.0)), "1"),),
     slices=(Slice("plan", "basic", 40, {"auc": 0.7}, {"mcc": "why"}),),
-    unjudged=(Unjudged("plan", 2, 7, 20),),
+    unjudged=(Unjudged("plan", 2, 7, 20, values=("trial", "gift")),),
     fairness=(
         Fairness(
             "gender",
@@ -52,6 +53,8 @@ FULL = Evaluation(
         ),
     ),
     importance=(Importance("tenure", "log_loss", 0.1),),
+    importance_rows=100,
+    importance_skipped=3,
 )
 
 
@@ -88,17 +91,19 @@ def test_damaged_is_refused(tmp_path):
 
 
 def test_newer_version_is_refused(tmp_path):
-    with write_folder(tmp_path / "e", FORMAT, 2, {}) as folder:
+    with write_folder(tmp_path / "e", FORMAT, 3, {}) as folder:
         write_json(folder / "evaluation.json", {})
-    with pytest.raises(ArtifactError, match="expected headrace/evaluation of format version 1 or older"):
+    with pytest.raises(ArtifactError, match="expected headrace/evaluation of format version 2 or older"):
         read_evaluation(tmp_path / "e")
 
 
-@pytest.mark.parametrize("change", [{"present": None}, {"metrics": None}, {"metrics": {"auc": "x"}}, {"more": 1}])
+@pytest.mark.parametrize(
+    "change", [{"present": None}, {"metrics": None}, {"metrics": {"auc": "x"}}, {"more": 1}, {"unfit": None}]
+)
 def test_other_content_is_refused(tmp_path, change):
     write_evaluation(tmp_path / "good", FULL)
     value = json.loads((tmp_path / "good" / "evaluation.json").read_text())
-    with write_folder(tmp_path / "e", FORMAT, 1, {}) as folder:
+    with write_folder(tmp_path / "e", FORMAT, VERSION, {}) as folder:
         write_json(folder / "evaluation.json", value | change)
     with pytest.raises(ArtifactError, match="expected an evaluation"):
         read_evaluation(tmp_path / "e")
@@ -109,10 +114,22 @@ def test_missing_field_is_refused(tmp_path):
     value = json.loads((tmp_path / "good" / "evaluation.json").read_text())
     for name in value:
         path = tmp_path / f"without-{name}"
-        with write_folder(path, FORMAT, 1, {}) as folder:
+        with write_folder(path, FORMAT, VERSION, {}) as folder:
             write_json(folder / "evaluation.json", {key: item for key, item in value.items() if key != name})
         with pytest.raises(ArtifactError, match="expected an evaluation"):
             read_evaluation(path)
+
+
+def test_version_1_is_read(tmp_path):
+    write_evaluation(tmp_path / "new", FULL)
+    value = json.loads((tmp_path / "new" / "evaluation.json").read_text())
+    for name in ("importance_rows", "importance_skipped", "unfit"):
+        del value[name]
+    del value["unjudged"][0]["values"]
+    with write_folder(tmp_path / "e", FORMAT, 1, {}) as folder:
+        write_json(folder / "evaluation.json", value)
+    old = replace(FULL, importance_rows=0, importance_skipped=0, unjudged=(Unjudged("plan", 2, 7, 20),))
+    assert read_evaluation(tmp_path / "e") == old
 
 
 def test_every_metric_has_a_known_direction():

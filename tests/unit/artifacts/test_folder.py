@@ -33,6 +33,13 @@ def test_equal_content_has_an_equal_digest(tmp_path):
     assert read_manifest(write(tmp_path / "three", color="red"), FORMAT, 1).digest != first.digest
 
 
+def test_a_manifest_further_down_is_a_file_like_others(tmp_path):
+    with write_folder(tmp_path / "thing", FORMAT, 1, {}) as folder:
+        (folder / "deep").mkdir()
+        (folder / "deep" / MANIFEST).write_text("{}")
+    assert set(read_manifest(tmp_path / "thing", FORMAT, 1).files) == {f"deep/{MANIFEST}"}
+
+
 def test_an_error_while_writing_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError), write_folder(tmp_path / "thing", FORMAT, 1, {}) as folder:
         (folder / "a.txt").write_text("half")
@@ -76,6 +83,23 @@ def damage_keys(path):
     edit(path, extra=1)
 
 
+def damage_extra(path):
+    (path / "deep" / "weights.bin").write_bytes(b"\0")
+
+
+def damage_nested_manifest(path):
+    (path / "deep" / MANIFEST).write_text("{}")
+
+
+def damage_link(path):
+    (path / "a.txt").rename(path.parent / "a.txt")
+    (path / "a.txt").symlink_to("../a.txt")
+
+
+def damage_link_to_folder(path):
+    (path / "more").symlink_to(path.parent)
+
+
 def edit(path, **changes):
     value = json.loads((path / MANIFEST).read_text())
     (path / MANIFEST).write_text(json.dumps(value | changes))
@@ -90,6 +114,10 @@ def edit(path, **changes):
         (damage_no_manifest, "expected a headrace/thing folder with a manifest.json. Received: none there"),
         (damage_details, "expected the digest to cover the manifest"),
         (damage_keys, "expected a JSON manifest of a headrace/thing"),
+        (damage_extra, "expected only the files that the manifest lists. Received: deep/weights.bin, which it does not"),
+        (damage_nested_manifest, "expected only the files that the manifest lists. Received: deep/manifest.json"),
+        (damage_link, "expected only the files that the manifest lists. Received: a.txt, a symbolic link"),
+        (damage_link_to_folder, "expected only the files that the manifest lists. Received: more, a symbolic link"),
     ],
 )
 def test_damage_is_refused(tmp_path, damage, message):

@@ -75,7 +75,7 @@ def test_table_aligns_numbers_right_and_checks_its_shape():
     assert '<td class="r">–</td>' in html
     with pytest.raises(ValueError, match=r"expected 2 cells in each row. Received: \[1\]"):
         r.table(["a", "b"], [["x"]])
-    with pytest.raises(ValueError, match=r"expected 2 letters of l, r, c\. Received: align='lx'"):
+    with pytest.raises(ValueError, match=r"expected 2 letters of l, r, c, w\. Received: align='lx'"):
         r.table(["a", "b"], [["x", 1]], "lx")
     assert "Nothing to show." in r.table(["a"], [])
 

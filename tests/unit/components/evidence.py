@@ -9,8 +9,9 @@ from headrace.artifacts.evaluation import Evaluation, write_evaluation
 from headrace.artifacts.infra import Check, Infra, write_infra
 
 
-def write_decision(path: Path, digest: str, passed: bool = True) -> Path:
-    write_verdict(path, Verdict(digest, (Decision("auc at least 0.75", passed, "auc is 0.7"),)))
+def write_decision(path: Path, digest: str, passed: bool = True, champion: str | None = None) -> Path:
+    """A decision on the bundle with this digest, judged against the champion with that one, if any."""
+    write_verdict(path, Verdict(digest, (Decision("auc at least 0.75", passed, "auc is 0.7"),), champion))
     return path
 
 

@@ -36,6 +36,29 @@ def test_cells_are_converted_by_the_models_types(tmp_path: Path) -> None:
     ]
 
 
+def test_what_was_missing_in_training_is_missing_here(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("n,b,c,d\nNA,NA,NA,NA\n1,true,na,\n")
+    assert list(read_csv(file, INPUTS, ["", "NA"])) == [
+        {"n": None, "b": None, "c": None, "d": None},
+        {"n": 1, "b": True, "c": "na", "d": None},
+    ]
+
+
+def test_headers_are_read_as_in_training(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text(" n ,\n5,x\n")
+    inputs = [{"name": "n", "type": "number"}, {"name": "unnamed_2", "type": "category"}]
+    assert list(read_csv(file, inputs)) == [{"n": 5, "unnamed_2": "x"}]
+
+
+@pytest.mark.parametrize(("name", "separator", "text"), [("a.tsv", ",", "n\tb\tc\td"), ("a.csv", ";", "n;b;c;d")])
+def test_separators_are_those_of_training(tmp_path: Path, name: str, separator: str, text: str) -> None:
+    file = tmp_path / name
+    file.write_text(f"{text}\n{text.replace('n', '1').replace('b', 'true')}\n")
+    assert list(read_csv(file, INPUTS, separator=separator)) == [{"n": 1, "b": True, "c": "c", "d": "d"}]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -45,6 +68,7 @@ def test_cells_are_converted_by_the_models_types(tmp_path: Path) -> None:
         ("n,b,c,d\n1,1,x,\nNA,1,x,\n", "row 2, n: expected a number or nothing. Received: 'NA'"),
         ("n,b,c,d\nnan,1,x,\n", "row 1, n: expected a number or nothing. Received: 'nan'"),
         ("n,b,c,d\n1e999,1,x,\n", "row 1, n: expected a number or nothing. Received: '1e999'"),
+        ("n,b,c,d, n\n1,1,x,,2\n", "expected each column name once. Received: n more than once"),
         ("n,b,c,d\n1,yes,x,\n", "row 1, b: expected true, false, 1, 0 or nothing. Received: 'yes'"),
         (b"n,b,c,d\n1,1,\xff,\n", "expected text in UTF-8. Received: other bytes"),
         ('n,b,c,d\n1,1,"x\n', "expected CSV. Received: unexpected end of data"),

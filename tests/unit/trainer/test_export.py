@@ -5,14 +5,14 @@ import onnx
 import pyarrow as pa
 import pytest
 
-from headrace.artifacts.raw_inputs import open_graph, raw_inputs, run_graph
+from headrace.artifacts.raw_inputs import open_graph, run_graph
 from headrace.artifacts.signature import Input, Signature
 from headrace.trainer.construct_graph import construct_graph
 from headrace.trainer.encoder_graph import encoder_graph, merge
 from headrace.trainer.export import export
 from headrace.trainer.gbdt import fit
 from headrace.trainer.parameters import GbdtParameters
-from headrace.trainer.parity import ExportError, check_parity, difficult_rows
+from headrace.trainer.parity import ExportError, check_parity
 
 PARAMETERS = GbdtParameters(0.1, 15, 5, 1.0, 1.0, 0.0, 40, 10)
 INPUTS = (
@@ -117,12 +117,3 @@ def test_a_label_that_cannot_be_learned_is_exported_too(tmp_path):
     check_parity(
         booster, tmp_path / "transform.onnx", tmp_path / "model.onnx", tmp_path / "matrix.onnx", signature(2), rows
     )
-
-
-def test_difficult_rows_stand_on_the_thresholds(tmp_path):
-    booster, rows = trained(tmp_path, 2, {})
-    tables = difficult_rows(booster, INPUTS, rows)
-    epochs = np.concatenate([np.array(t["epoch"], dtype=float) for t in tables])
-    assert len(np.unique(epochs)) > 100
-    assert any(t["plan"][0].as_py() == "never seen" for t in tables)
-    assert raw_inputs(tables[0], INPUTS)["since"][0, 0] == ""

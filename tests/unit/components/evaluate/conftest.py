@@ -16,7 +16,8 @@ from headrace.components.evaluate.evaluate import Subject
 
 def snapshot(path: Path, task: str, tables: dict[str, pa.Table], **info) -> Dataset:
     """Writes the tables as a snapshot's splits; the label is `y`."""
-    columns = [Column(field.name, str(field.type)) for field in tables["test"].schema]
+    names = {"double": "float64"}  # as ingest writes them
+    columns = [Column(field.name, names.get(str(field.type), str(field.type))) for field in tables["test"].schema]
     rows = {split: table.num_rows for split, table in tables.items()}
     with write_dataset(path) as (files, details):
         for split, file in files.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def test_slices_cover_what_is_large_enough(binary, subjects):
     plans = {part.value: part for part in found.slices if part.by == "plan"}
     assert set(plans) == {"basic", "premium"}
     (rest,) = found.unjudged
-    assert (rest.by, rest.small, rest.least_rows) == ("plan", 1, 20)
+    assert (rest.by, rest.small, rest.least_rows, rest.values) == ("plan", 1, 20, ("trial",))
     assert rest.small_rows + sum(part.rows for part in plans.values()) == 2000
     ages = [part for part in found.slices if part.by == "age"]
     assert len(ages) == 4 and sum(part.rows for part in ages) == 2000
@@ -198,6 +199,33 @@ def test_no_champion_is_an_evaluation_that_says_so(binary, tmp_path):
     assert found.present is False and found.metrics == {} and found.model_digest is None
     assert (found.rows, found.dataset_digest) == (2000, binary.digest)
     assert "There was no model to evaluate." in (tmp_path / "report.html").read_text()
+
+
+def test_a_champion_that_does_not_fit_is_an_evaluation_that_says_so(regression, bundle, tmp_path):
+    out = tmp_path / "e", tmp_path / "report.html"
+    with pytest.raises(HeadraceError, match="expected a model of regression"):
+        evaluate(bundle, regression.path, SPEC, *out)
+    assert not (tmp_path / "e").exists()
+    found = evaluate(bundle, regression.path, SPEC, *out, role="champion")
+    assert found == read_evaluation(tmp_path / "e")
+    assert found.present and found.metrics == {} and found.model_digest == Bundle.open(bundle).digest
+    assert found.unfit == "the model is a classification of `y`, and the data's is a regression of `y`"
+    assert "does not fit this data" in (tmp_path / "report.html").read_text()
+
+
+def test_a_champion_that_fits_is_measured_as_any_model(binary, bundle, tmp_path):
+    own = evaluate(bundle, binary.path, SPEC, tmp_path / "a", tmp_path / "a.html")
+    assert evaluate(bundle, binary.path, SPEC, tmp_path / "b", tmp_path / "b.html", role="champion") == own
+    assert own.unfit == "" and own.metrics
+    with pytest.raises(HeadraceError, match="role: expected candidate or champion"):
+        evaluate(bundle, binary.path, SPEC, tmp_path / "c", tmp_path / "c.html", role="rival")
+
+
+def test_a_champion_that_is_damaged_is_still_an_error(regression, bundle, tmp_path):
+    shutil.copytree(bundle, tmp_path / "model")
+    (tmp_path / "model" / "model.onnx").write_bytes(b"damaged")
+    with pytest.raises(ArtifactError, match="changed content"):
+        evaluate(tmp_path / "model", regression.path, SPEC, tmp_path / "e", tmp_path / "e.html", role="champion")
 
 
 def test_a_model_that_is_not_there_is_an_error(binary, tmp_path):

@@ -152,6 +152,30 @@ def test_a_vanished_champion_fails_even_where_none_is_needed():
     assert not judge(lenient, strange).passed
 
 
+def test_a_champion_that_does_not_fit_the_data_fails_unless_the_gate_says_otherwise():
+    evidence = champion(unfit="column `plan` is gone", metrics={})
+    decision = judge(VERSUS, evidence)
+    assert not decision.passed
+    assert "cannot be judged on this data: column `plan` is gone" in decision.reason
+    assert "`unfit_champion: pass`" in decision.reason
+    assert not judge(VERSUS.model_copy(update={"without_champion": "pass"}), evidence).passed
+    allowed = judge(VERSUS.model_copy(update={"unfit_champion": "pass"}), evidence)
+    assert allowed.passed and "column `plan` is gone" in allowed.reason
+    assert judge(AUC, evidence).passed  # no other gate asks for the champion
+    other_rows = champion(unfit="column `plan` is gone", dataset_digest="sha256:other")
+    assert not judge(VERSUS.model_copy(update={"unfit_champion": "pass"}), other_rows).passed
+
+
+def test_a_champion_without_a_name_fails():
+    assert "does not say which model" in judge(VERSUS, champion(model_digest=None)).reason
+    assert not judge(VERSUS, champion(model_digest=None)).passed
+
+
+def test_an_evaluation_that_says_the_model_is_unfit_passes_nothing():
+    evidence = own(unfit="column `plan` is gone")
+    assert not judge(AUC, evidence).passed and not passed(evidence, [AUC])
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -181,8 +205,13 @@ def test_an_evaluation_of_another_task():
     assert not judge(AUC, replace(ALL, task="regression")).passed
 
 
-def test_an_evaluation_of_no_rows():
-    assert not passed(own(rows=0))
+@pytest.mark.parametrize(("rows", "expected"), [(0, False), (8, False), (19, False), (20, True), (22, True)])
+def test_an_evaluation_of_few_rows(rows, expected):
+    evidence = replace(own(rows=rows), champion=replace(CHAMPION, rows=rows))
+    assert passed(evidence) is expected
+    reason = decide(evidence, GATES)[0].reason
+    too_few = f"{rows} rows are too few to judge a model: expected at least 20 in test"
+    assert reason == (f"{rows} rows of the test split" if expected else too_few)
 
 
 @pytest.mark.parametrize(
@@ -219,9 +248,24 @@ def test_slices_that_were_not_measured():
 
 
 def test_small_values_are_mentioned():
-    decision = judge(SLICE, own(unjudged=(Unjudged("region", 3, 12, 20),)))
+    evidence = own(unjudged=(Unjudged("region", 3, 12, 20, values=("east", "west")),))
+    decision = judge(SLICE, evidence)
     assert decision.passed
-    assert "values with too few rows, not judged: 3" in decision.reason
+    assert decision.reason.endswith("; not judged, fewer than 20 rows: east, west and 1 more")
+    assert not judge(SLICE.model_copy(update={"small_groups": "fail"}), evidence).passed
+    assert judge(SLICE.model_copy(update={"small_groups": "fail"})).passed
+    unnamed = own(unjudged=(Unjudged("region", 3, 12, 20),))
+    assert judge(SLICE, unnamed).reason.endswith("fewer than 20 rows: 3")
+
+
+def test_groups_that_are_too_small_are_named():
+    (item,) = OWN.fairness
+    evidence = own(fairness=(replace(item, small_groups=("x", "y")),))
+    decision = judge(FAIR, evidence)
+    assert decision.passed
+    assert decision.reason.endswith("; not judged, fewer than 20 rows: x, y")
+    strict = judge(FAIR.model_copy(update={"small_groups": "fail"}), evidence)
+    assert not strict.passed and "`small_groups: fail`" in strict.reason
 
 
 def test_fairness_that_was_not_measured():

@@ -13,7 +13,7 @@ import pytest
 from headrace.artifacts.bundle import Bundle, write_bundle
 from headrace.artifacts.decision import read_verdict
 from headrace.artifacts.errors import ArtifactError
-from headrace.artifacts.evaluation import Evaluation, write_evaluation
+from headrace.artifacts.evaluation import Evaluation, read_evaluation, write_evaluation
 from headrace.artifacts.folder import write_json
 from headrace.artifacts.infra import Check, Infra, write_infra
 from headrace.artifacts.signature import Input, Signature
@@ -51,6 +51,15 @@ def test_passed(paths):
     assert verdict.model_digest == Bundle.open(paths / "model").digest
     assert "All gates are passed." in (paths / "report.html").read_text()
     assert summary(verdict).startswith("passed: all 3 checks\n  ok   ")
+
+
+def test_the_verdict_says_against_which_champion(paths):
+    assert run(paths).champion_digest is None
+    found = read_evaluation(paths / "champion")
+    shutil.rmtree(paths / "champion")
+    write_evaluation(paths / "champion", replace(found, present=True, model_digest="sha256:c", unfit="no column x"))
+    assert run(paths).champion_digest == "sha256:c"
+    assert read_verdict(paths / "decision").champion_digest == "sha256:c"
 
 
 def test_not_passed_says_why_everywhere(paths):

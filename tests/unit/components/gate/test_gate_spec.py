@@ -131,10 +131,28 @@ def test_misfits_name_the_gate():
             {"fairness": "demographic_parity_difference", "by": "g", "at_most": 0.1},
         ]
     )
-    assert spec.misfits("regression") == {
-        1: "expected fairness gates only in a classification. Received: regression"
-    }
+    assert spec.misfits("regression") == {1: "expected fairness gates only in a classification. Received: regression"}
     ((gate, message),) = spec.misfits("classification").items()
     assert gate == 0
     assert message.startswith("expected a metric of classification: auc, ")
     assert message.endswith("Received: rmse")
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        {"metric": "auc", "at_least": 0.5, "unfit_champion": "pass"},
+        {"metric": "auc", "versus": "baseline", "better_by": 0.1, "unfit_champion": "pass"},
+        {"metric": "auc", "at_least": 0.5, "small_groups": "fail"},
+        {"metric": "auc", "versus": "champion", "no_worse_than": 0, "small_groups": "fail"},
+    ],
+)
+def test_what_a_gate_has_no_use_for_is_refused(gate):
+    with pytest.raises(ValueError, match="expected no `(unfit_champion|small_groups)` in a gate"):
+        Gate(**gate)
+
+
+def test_small_groups_and_unfit_champions_where_they_belong():
+    Gate(metric="auc", at_least=0.5, slice="region", small_groups="fail")
+    Gate(fairness="demographic_parity_difference", by="gender", at_most=0.1, small_groups="fail")
+    Gate(metric="auc", versus="champion", no_worse_than=0, unfit_champion="pass")

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from headrace.artifacts.decision import Decision
 from headrace.artifacts.errors import ArtifactError, HeadraceError
+from headrace.artifacts.folder import write_folder, write_json
 from headrace.components.push.push import Evidence, Pushed, push
 from headrace.components.register.blessing import NotBlessed
+from headrace.platforms.interface import ChampionChanged
 from headrace.platforms.local.platform import LocalPlatform
 from tests.unit.components.evidence import write_decision, write_infra_report
 from tests.unit.platforms.bundles import write_unscorable_bundle as write_bundle
@@ -27,8 +32,9 @@ class Case:
     def evidence(self, version: str) -> Evidence:
         return Evidence(self.folder / f"decision-{version}", self.folder / f"infra-{version}")
 
-    def bless(self, version: str) -> None:
-        write_decision(self.evidence(version).decision, self.digests[version])
+    def bless(self, version: str, champion: str | None = None) -> None:
+        against = None if champion is None else self.digests[champion]
+        write_decision(self.evidence(version).decision, self.digests[version], champion=against)
         write_infra_report(self.evidence(version).infra, self.digests[version])
 
     def push(self, version: str, run: str = "run-1") -> Pushed:
@@ -56,7 +62,7 @@ def test_a_blessed_version_is_deployed(case: Case) -> None:
 
 def test_the_next_version_replaces_it(case: Case) -> None:
     case.bless("1")
-    case.bless("2")
+    case.bless("2", champion="1")
     case.push("1")
     assert case.push("2") == Pushed("prices", "2", changed=True, before="homes/1")
     assert case.platform.registry.get("homes", "champion").version == "2"
@@ -71,12 +77,48 @@ def test_pushing_what_is_there_changes_nothing_and_says_so(case: Case, capsys: p
     assert "serves homes version 1 already: nothing to push" in capsys.readouterr().out
 
 
-def test_pushing_restores_a_champion_that_was_moved_away(case: Case) -> None:
+def test_a_run_judged_against_an_earlier_champion_is_not_pushed(case: Case) -> None:
+    case.bless("1")
+    case.bless("2")  # against no champion too, as both were judged at the same time
+    case.push("1")
+    before = case.platform.endpoints.get("prices"), case.platform.registry.history()
+    with pytest.raises(ChampionChanged, match=r"changed while this run was judged; run again\. expected: none"):
+        case.push("2")
+    assert (case.platform.endpoints.get("prices"), case.platform.registry.history()) == before
+    shutil.rmtree(case.evidence("2").decision)
+    shutil.rmtree(case.evidence("2").infra)
+    case.bless("2", champion="1")
+    assert case.push("2").changed is True
+
+
+def test_a_champion_that_was_moved_away_is_not_taken_back(case: Case) -> None:
     case.bless("1")
     case.push("1")
     case.platform.registry.set_alias("homes", "champion", "2")
-    assert case.push("1").changed is True
-    assert case.platform.registry.get("homes", "champion").version == "1"
+    with pytest.raises(ChampionChanged, match="expected: none. Received: version 2"):
+        case.push("1")
+    assert case.platform.registry.get("homes", "champion").version == "2"
+
+
+def test_a_champion_that_vanished_is_a_change_too(case: Case) -> None:
+    case.bless("2", champion="1")
+    with pytest.raises(ChampionChanged, match="Received: none"):
+        case.push("2")
+    assert case.platform.endpoints.list() == []
+
+
+def test_the_champion_goes_to_another_endpoint_whatever_it_was_judged_against(case: Case) -> None:
+    case.bless("1")
+    case.push("1")
+    assert push(case.platform, "homes", "1", case.evidence("1"), "other").changed is True
+
+
+def test_a_decision_that_does_not_say_against_whom_stops_it(case: Case) -> None:
+    write_infra_report(case.evidence("1").infra, case.digests["1"])
+    said = {"passed": True, "model_digest": case.digests["1"], "decisions": [asdict(Decision("g", True, "r"))]}
+    with write_folder(case.evidence("1").decision, "headrace/decision", 1, {}) as folder:
+        write_json(folder / "decision.json", said)
+    case.refused(NotBlessed, "expected the champion that it was judged against")
 
 
 def test_without_a_decision_nothing_is_pushed(case: Case) -> None:

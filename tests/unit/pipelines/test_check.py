@@ -1,0 +1,90 @@
+"""`headrace validate`: what a spec says of columns, held against the source's first rows."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from headrace.artifacts.errors import HeadraceError
+from headrace.pipelines.check import check_spec
+
+GOOD = """name: m
+task: classification
+data:
+  source: t.csv
+  label: y
+  id: id
+"""
+
+
+def check(text, folder):
+    (folder / "t.csv").write_text("id,size,colour,y\n" + "".join(f"r{n},{n}.5,red,{n % 2}\n" for n in range(60)))
+    (folder / "spec.yaml").write_text(text)
+    return check_spec(folder / "spec.yaml")
+
+
+def test_a_good_one(tmp_path):
+    spec, head = check(GOOD + "features: {construct: {double: 2 * size}}\n", tmp_path)
+    assert spec.name == "m"
+    assert head.schema.types == [head.schema.field(n).type for n in ("id", "size", "colour", "y")]
+    assert str(head.schema.field("size").type) == "double"
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("features: {drop: [siez]}", "7: features.drop.0: expected a column of the source. Received: `siez`; did you mean `size`?"),
+        ("features: {keep: [zzz]}", "7: features.keep.0: expected a column of the source. Received: `zzz`; the columns are id, size, colour, y"),
+        ("evaluate: {slices: [color]}", "7: evaluate.slices.0: expected a column of the source. Received: `color`; did you mean `colour`?"),
+        ("evaluate:\n  gates:\n    - {metric: auc, at_least: 0.5, slice: color}", "9: evaluate.gates.0.slice: expected a column of the source. Received: `color`; did you mean `colour`?"),
+        ("features: {construct: {size: 2 * size}}", "7: features.construct.size: expected a new name. Received: `size`, a column of the source"),
+    ],
+)  # fmt: skip
+def test_a_column_that_is_not_there(more, message, tmp_path):
+    with pytest.raises(HeadraceError) as caught:
+        check(GOOD + more + "\n", tmp_path)
+    assert str(caught.value) == f"{tmp_path / 'spec.yaml'}:{message}"
+
+
+def test_expressions_are_typed(tmp_path):
+    with pytest.raises(HeadraceError) as caught:
+        check(GOOD + "features:\n  construct:\n    a: size / nope\n    b: colour * 2\n    c: colour\n", tmp_path)
+    lines = str(caught.value).splitlines()
+    assert [line.removeprefix(f"{tmp_path / 'spec.yaml'}:").split(":")[:2] for line in lines] == [
+        ["9", " features.construct.a"],
+        ["10", " features.construct.b"],
+        ["11", " features.construct.c"],
+    ]
+
+
+def test_a_label_that_is_computed_needs_no_column(tmp_path):
+    text = GOOD.replace("label: y", "label: {name: big, expression: size > 30}")
+    assert check(text, tmp_path)[0].data.label.name == "big"
+    with pytest.raises(HeadraceError, match="data.label.expression"):
+        check(GOOD.replace("label: y", "label: {name: big, expression: siez > 30}"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("id;size;y", "expected fields separated by ','. Received: a header separated by ';'; set data.separator"),
+        ('id,"si""ze",y', "with a double quote; rename the column in the source"),
+    ],
+)
+def test_a_header_that_ingestion_would_refuse(header, message, tmp_path):
+    (tmp_path / "t.csv").write_text(header + "\n" + "1,2,3\n" * 60)
+    (tmp_path / "spec.yaml").write_text(GOOD)
+    with pytest.raises(HeadraceError, match=message):
+        check_spec(tmp_path / "spec.yaml")
+
+
+def test_a_constructed_name_that_cannot_be_served(tmp_path):
+    with pytest.raises(HeadraceError, match="features.construct.*with a double quote$"):
+        check(GOOD + "features: {construct: {'a\"b': 2 * size}}\n", tmp_path)
+
+
+def test_a_parquet_column_that_is_left_out_may_be_dropped(tmp_path):
+    pq.write_table(pa.table({"id": [1], "y": [1], "size": [1.5], "tags": [["a"]]}), tmp_path / "t.parquet")
+    text = GOOD.replace("t.csv", "t.parquet") + "features: {drop: [tags]}\n"
+    assert check(text, tmp_path)[1].column_names == ["id", "y", "size"]
+    with pytest.raises(HeadraceError, match="`tags`, which data.label names. Received: list<"):
+        check(text.replace("label: y", "label: tags"), tmp_path)

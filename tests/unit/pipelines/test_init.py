@@ -1,0 +1,94 @@
+"""What `headrace init` infers, and that what it writes is read back as it was meant."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from headrace.artifacts.errors import HeadraceError
+from headrace.pipelines.check import check_spec
+from headrace.pipelines.init import infer_id, infer_task, init
+
+
+@pytest.mark.parametrize(
+    ("values", "task"),
+    [
+        (["a", "b"], "classification"),
+        ([True, False], "classification"),
+        ([0, 1, 2], "classification"),
+        (list(range(20)), "classification"),
+        (list(range(21)), "regression"),
+        ([0.0, 1.0], "classification"),
+        ([0.5, 1.0], "regression"),
+    ],
+)
+def test_the_task_follows_the_labels_values(values, task):
+    assert infer_task(pa.chunked_array([values])) == task
+
+
+@pytest.mark.parametrize(
+    ("columns", "found"),
+    [
+        ({"id": [1, 2]}, "id"),
+        ({"user_id": [1, 2]}, "user_id"),
+        ({"customerID": ["a", "b"]}, "customerID"),
+        ({"paid": [1, 2]}, None),
+        ({"id": [1, 1]}, None),
+        ({"id": [1, None]}, None),
+        ({"label_id": [1, 2]}, None),
+        ({"plan_id": [1, 1], "key": [1, 2]}, "key"),
+    ],
+)
+def test_an_id_is_named_so_and_names_every_row(columns, found):
+    assert infer_id(pa.table(columns), "label_id") == found
+
+
+def write(folder: Path, header: str, name: str = "t.csv") -> Path:
+    file = folder / name
+    lines = [f"{n % 2},{n},{'red' if n % 3 else 'blue'}" for n in range(60)]
+    file.write_text("\n".join([header, *lines, ""]))
+    return file
+
+
+@pytest.mark.parametrize("name", ["churned", "yes", "a: b", "say 'x'", "ünïcode", "# no", "- x", "123", "on"])
+def test_any_column_name_is_read_back(name, tmp_path):
+    quoted = '"' + name.replace('"', '""') + '"'
+    source = write(tmp_path, f"{quoted},row_id,colour")
+    file = init(tmp_path / "My Model", source, name, None, None, force=False)
+    spec, head = check_spec(file)
+    assert (spec.name, spec.data.label.name, spec.data.id, spec.task) == ("my-model", name, "row_id", "classification")
+    assert head.num_columns == 3
+
+
+def test_the_source_is_relative_and_a_spec_is_not_replaced(tmp_path):
+    source = write(tmp_path, "y,id,colour", "my data.csv")
+    file = init(tmp_path / "m", source, "y", None, None, force=False)
+    assert 'source: "../my data.csv"' in file.read_text()
+    with pytest.raises(HeadraceError, match="expected no spec there yet"):
+        init(tmp_path / "m", source, "y", None, None, force=False)
+    init(tmp_path / "m", source, "y", "regression", "id", force=True)
+    assert "task: regression" in file.read_text()
+    with pytest.raises(HeadraceError, match="expected the id column `nr`. Received: columns y, id, colour"):
+        init(tmp_path / "n", source, "y", None, "nr", force=False)
+    assert not (tmp_path / "n").exists()
+
+
+def test_another_separator_and_decimal_sign_are_found_and_written(tmp_path):
+    lines = [f"{n % 2};{n};{n},5;1.234,5" for n in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["y;id;size;price", *lines, ""]))
+    file = init(tmp_path / "m", tmp_path / "t.csv", "y", None, None, force=False)
+    spec, head = check_spec(file)
+    assert (spec.data.separator, spec.data.decimal) == (";", ",")
+    assert [str(type) for type in head.schema.types] == ["int64", "int64", "double", "double"]
+
+
+def test_tabs_under_a_csv_name(tmp_path):
+    (tmp_path / "t.csv").write_text("y\tid\n" + "".join(f"{n % 2}\t{n}\n" for n in range(60)))
+    file = init(tmp_path / "m", tmp_path / "t.csv", "y", None, None, force=False)
+    assert check_spec(file)[0].data.separator == "\t"
+
+
+def test_the_usual_separator_is_not_mentioned(tmp_path):
+    file = init(tmp_path / "m", write(tmp_path, "y,id,colour"), "y", None, None, force=False)
+    assert "separator" not in file.read_text()
+    assert "decimal" not in file.read_text()

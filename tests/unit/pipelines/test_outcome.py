@@ -1,0 +1,72 @@
+"""What is said of a run that has little to tell, and the page of its reports."""
+
+from pathlib import Path
+
+from headrace.pipelines.local.results import (
+    FAILED,
+    SKIPPED,
+    SUCCEEDED,
+    ArtifactRecord,
+    RunResult,
+    TaskError,
+    TaskResult,
+)
+from headrace.pipelines.outcome import outcome, outcome_text
+from headrace.pipelines.reports import INDEX, publish_reports
+
+
+def run(home: Path, *tasks: TaskResult, state: str = SUCCEEDED) -> RunResult:
+    return RunResult("20260101-000000-abcdef", "m", "m", state, 0.0, 1.5, {}, {}, {t.path: t for t in tasks}, home=home)
+
+
+def task(path: str, state: str = SUCCEEDED, **more: object) -> TaskResult:
+    return TaskResult(path, path.rpartition("/")[2], f"comp-{path}", state, **more)  # type: ignore[arg-type]
+
+
+def test_a_run_that_ended_early(tmp_path):
+    error = TaskError("E", "expected rows. Received: none", user=True)
+    found = outcome(run(tmp_path, task("ingest", FAILED, error=error), task("gate", SKIPPED), state=FAILED))
+    assert (found.passed, found.pushed, found.version, found.evaluation, found.verdict) == (
+        None,
+        False,
+        None,
+        None,
+        None,
+    )
+    assert outcome_text(found, "m") == ""
+    assert found.as_json()["evaluation"] is None
+    assert found.as_json()["gates"] == []
+
+
+def test_passed_and_pushed_come_from_the_tasks():
+    home = Path()
+    pushed = outcome(
+        run(home, task("gate", outputs={"passed": True}), task("c/register", outputs={"version": "3"}), task("c/push"))
+    )
+    assert (pushed.passed, pushed.version, pushed.pushed) == (True, "3", True)
+    assert "Pushed: version 3 of m is the champion now." in outcome_text(pushed, "m")
+    failed = outcome(run(home, task("gate", outputs={"passed": False}), task("c/push", SKIPPED)))
+    assert (failed.passed, failed.pushed) == (False, False)
+    assert outcome_text(failed, "m") == "Not every gate passed: nothing was registered, nothing was pushed."
+
+
+def test_an_emptied_store_leaves_nothing_to_show(tmp_path):
+    gone = ArtifactRecord("evaluation", "system.Artifact", str(tmp_path / "gone"), "sha256:0")
+    found = outcome(run(tmp_path, task("evaluate", artifacts={"evaluation": (gone,)})))
+    assert found.evaluation is None
+
+
+def test_reports_are_laid_beside_an_index(tmp_path):
+    (tmp_path / "store").mkdir()
+    report = tmp_path / "store" / "report"
+    report.write_text("<!doctype html>the report of train")
+    record = ArtifactRecord("report", "system.HTML", str(report), "sha256:0")
+    result = run(tmp_path, task("train", artifacts={"report": (record,)}), task("ingest <b>", FAILED))
+    for _ in range(2):  # a second time replaces the first
+        page = publish_reports(result, outcome(result))
+    assert page == tmp_path / "reports" / result.id / INDEX
+    assert (page.parent / "train.html").read_text() == report.read_text()
+    text = page.read_text()
+    assert 'href="train.html"' in text
+    assert "ingest &lt;b&gt;" in text
+    assert "ingest <b>" not in text
