@@ -46,7 +46,7 @@ hooks:  ## have git run `make check` before each commit
 bench-taxi: setup  ## Chicago taxi, CSV to pushed model, beside TFX's LocalDagRunner
 	@$(BIN)/python benchmarks/taxi/run.py
 
-clean:  ## remove the environments, all caches, the demo's data, and every run and model in .headrace
-	@rm -rf .venv .venv-tfx .venv-uv .venv.lock .headrace demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	@rm -rf examples/churn/data examples/churn/.headrace benchmarks/.peers
+clean:  ## remove the environments, all caches and the demo's data; runs and models in .headrace stay
+	@rm -rf .venv .venv-tfx .venv-uv .venv.lock build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf examples/churn/data benchmarks/.peers
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

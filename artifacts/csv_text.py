@@ -11,8 +11,8 @@ from pathlib import Path
 
 
 def separator_of(file: Path | str, separator: str | None = None) -> str:
-    """What separates a file's cells: a tab where its suffix is `.tsv`, else what is given, else a comma."""
-    return "\t" if Path(file).suffix.lower() == ".tsv" else separator or ","
+    """What separates a file's cells: what is given, else a tab where its suffix is `.tsv`, else a comma."""
+    return separator or ("\t" if Path(file).suffix.lower() == ".tsv" else ",")
 
 
 def column_names(header: Iterable[str]) -> list[str]:

@@ -31,8 +31,9 @@ def raw_inputs(table: pa.Table | pa.RecordBatch, inputs: Sequence[Input]) -> dic
         HeadraceError: the table lacks a column, or has one of a type that does not fit.
     """
     tensors = {}
+    known = set(table.schema.names)
     for item in inputs:
-        if item.name not in table.schema.names:
+        if item.name not in known:
             raise HeadraceError(f"expected a column `{item.name}`. Received: columns {', '.join(table.schema.names)}")
         column = table.column(item.name)
         try:

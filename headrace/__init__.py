@@ -4,4 +4,9 @@ The folders of this package are relative symbolic links to the folders at the to
 (see docs/decisions/0001-one-package-of-links.md).
 """
 
+import os
+
 __version__ = "0.1.0"
+
+# ONNX Runtime's wheels report usage unless told not to, from the moment they are imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

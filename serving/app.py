@@ -114,14 +114,14 @@ def describe(bundle: Bundle, predict_route: str) -> dict[str, Any]:
 
 
 def read_as(bundle: Bundle) -> dict[str, Any]:
-    """How the text files that the model learned from were read, by its lineage: null values and separator.
+    """How the text files that the model learned from were read: null values, and separator (null: by the suffix).
 
     A client that turns a CSV file into instances has to do the same, or "NA" is a category that nobody ever saw.
     """
     query: dict[str, Any] = {}
     if files.LINEAGE in bundle.manifest.files:
         query = read_json(bundle.lineage).get("data", {}).get("query", {})
-    return {"null_values": query.get("null_values") or [""], "separator": query.get("separator") or ","}
+    return {"null_values": query.get("null_values") or [""], "separator": query.get("separator")}
 
 
 async def _answer(send: Send, content_type: bytes, body: bytes) -> None:

@@ -133,8 +133,8 @@ def read_csv(
 ) -> Iterator[dict[str, Any]]:
     """Rows of a CSV file as instances of a model, read as the training data was.
 
-    Empty cells and `null_values` are null, numbers and booleans are converted. Cells are separated by `separator`
-    (a comma by default), or by tabs in a file named `.tsv`.
+    Empty cells and `null_values` are null, numbers and booleans are converted. Cells are separated by `separator`;
+    where none is given by commas, and in a file named `.tsv` by tabs.
 
     Raises:
         HeadraceError: the file is missing or no CSV in UTF-8, lacks a column or names one twice, or a cell does not

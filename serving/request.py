@@ -46,7 +46,9 @@ def instance_decoder(signature: Signature) -> Callable[[bytes], list[Any]]:
 
     The function raises BadRequest. It does not parse dates; see `explain` for those.
     """
-    decode = _decoder(signature) if all(_plain(item.name) for item in signature.inputs) else _any_name_decoder(signature)
+    decode = (
+        _decoder(signature) if all(_plain(item.name) for item in signature.inputs) else _any_name_decoder(signature)
+    )
 
     def instances(data: bytes) -> list[Any]:
         try:
@@ -66,7 +68,7 @@ def _decoder(signature: Signature) -> Callable[[bytes], list[Any]]:
     ]
     instance = msgspec.defstruct("Instance", fields, forbid_unknown_fields=True, gc=False)
     decode = msgspec.json.Decoder(_body(instance)).decode
-    return lambda data: decode(data).instances  # type: ignore[attr-defined,no-any-return]
+    return lambda data: decode(data).instances  # type: ignore[attr-defined]
 
 
 def _any_name_decoder(signature: Signature) -> Callable[[bytes], list[Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "serving"))
 from tiny_bundle import CLASSES, write_tiny_bundle
 
 from headrace.artifacts.bundle import Bundle
+from headrace.serving.local import running_server
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +25,9 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def binary(bundles: dict[str, Path]) -> Bundle:
     return Bundle.open(bundles["binary"])
+
+
+@pytest.fixture(scope="session")
+def url(bundles: dict[str, Path]) -> Iterator[str]:
+    with running_server(bundles["binary"]) as url:
+        yield url

@@ -9,7 +9,14 @@ from headrace.artifacts.csv_text import column_names, repeated, separator_of
 
 @pytest.mark.parametrize(
     ("file", "given", "separator"),
-    [("a.csv", None, ","), ("a.csv", ";", ";"), ("a.tsv", None, "\t"), ("A.TSV", ",", "\t"), ("a", None, ",")],
+    [
+        ("a.csv", None, ","),
+        ("a.csv", ";", ";"),
+        ("a.tsv", None, "\t"),
+        ("A.TSV", None, "\t"),
+        ("a.tsv", ";", ";"),
+        ("a", None, ","),
+    ],
 )
 def test_the_separator(file: str, given: str | None, separator: str) -> None:
     assert separator_of(file, given) == separator

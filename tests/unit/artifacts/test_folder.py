@@ -114,7 +114,10 @@ def edit(path, **changes):
         (damage_no_manifest, "expected a headrace/thing folder with a manifest.json. Received: none there"),
         (damage_details, "expected the digest to cover the manifest"),
         (damage_keys, "expected a JSON manifest of a headrace/thing"),
-        (damage_extra, "expected only the files that the manifest lists. Received: deep/weights.bin, which it does not"),
+        (
+            damage_extra,
+            "expected only the files that the manifest lists. Received: deep/weights.bin, which it does not",
+        ),
         (damage_nested_manifest, "expected only the files that the manifest lists. Received: deep/manifest.json"),
         (damage_link, "expected only the files that the manifest lists. Received: a.txt, a symbolic link"),
         (damage_link_to_folder, "expected only the files that the manifest lists. Received: more, a symbolic link"),

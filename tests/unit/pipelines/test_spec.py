@@ -116,7 +116,11 @@ def test_no_file_and_a_folder(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["a: &a [*a]\n", "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(f"b{i}: &b{i} [{','.join(['*a' if i == 0 else f'*b{i - 1}'] * 9)}]\n" for i in range(9))],
+    [
+        "a: &a [*a]\n",
+        "a: &a [x,x,x,x,x,x,x,x,x]\n"
+        + "".join(f"b{i}: &b{i} [{','.join(['*a' if i == 0 else f'*b{i - 1}'] * 9)}]\n" for i in range(9)),
+    ],
     ids=["recursive", "exploding"],
 )
 def test_aliases_that_make_a_short_file_endless_are_refused(tmp_path, text):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from headrace.artifacts.bundle import Bundle
-from headrace.serving.app import App
+from headrace.artifacts.bundle import LINEAGE, Bundle, write_bundle
+from headrace.artifacts.folder import write_json
+from headrace.serving.app import App, describe
 from headrace.serving.scorer import Scorer
 from headrace.serving.settings import Settings
 
@@ -84,3 +87,25 @@ def test_a_fault_of_ours_is_raised_and_counted(app: App, monkeypatch: pytest.Mon
 def test_a_body_that_comes_at_once_is_limited_too(app: App) -> None:
     status, _, answer = Exchange(piece(b" " * 101, more=False)).answer(app)
     assert (status, answer["error"]) == (413, "body: expected at most 100 bytes. Received: 101 bytes")
+
+
+@pytest.mark.parametrize(
+    ("lineage", "expected"),
+    [
+        (None, {"null_values": [""], "separator": None}),
+        ({"data": {"query": {}}}, {"null_values": [""], "separator": None}),
+        (
+            {"data": {"query": {"null_values": ["", "NA"], "separator": ";"}}},
+            {"null_values": ["", "NA"], "separator": ";"},
+        ),
+    ],
+)
+def test_the_description_says_how_csv_was_read(
+    lineage: dict[str, Any] | None, expected: dict[str, Any], binary: Bundle, tmp_path: Path
+) -> None:
+    with write_bundle(tmp_path / "model", {"name": "tiny"}) as folder:
+        for name in binary.manifest.files:
+            shutil.copyfile(binary.path / name, folder / name)
+        if lineage is not None:
+            write_json(folder / LINEAGE, lineage)
+    assert describe(Bundle.open(tmp_path / "model"), "/predict")["csv"] == expected

@@ -52,8 +52,8 @@ def test_headers_are_read_as_in_training(tmp_path: Path) -> None:
     assert list(read_csv(file, inputs)) == [{"n": 5, "unnamed_2": "x"}]
 
 
-@pytest.mark.parametrize(("name", "separator", "text"), [("a.tsv", ",", "n\tb\tc\td"), ("a.csv", ";", "n;b;c;d")])
-def test_separators_are_those_of_training(tmp_path: Path, name: str, separator: str, text: str) -> None:
+@pytest.mark.parametrize(("name", "separator", "text"), [("a.tsv", None, "n\tb\tc\td"), ("a.csv", ";", "n;b;c;d")])
+def test_separators_are_those_of_training(tmp_path: Path, name: str, separator: str | None, text: str) -> None:
     file = tmp_path / name
     file.write_text(f"{text}\n{text.replace('n', '1').replace('b', 'true')}\n")
     assert list(read_csv(file, INPUTS, separator=separator)) == [{"n": 1, "b": True, "c": "c", "d": "d"}]

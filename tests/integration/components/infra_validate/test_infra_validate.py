@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from headrace.artifacts.bundle import FORMAT, FORMAT_VERSION, SAMPLES, Bundle
 from headrace.artifacts.errors import ArtifactError
 from headrace.artifacts.folder import MANIFEST, seal, write_json
 from headrace.artifacts.infra import Infra, read_infra
-from headrace.components.infra_validate.validate import infra_validate
+from headrace.components.infra_validate.validate import infra_validate, last_line
 from tests.unit.platforms.bundles import write_unscorable_bundle
 from tests.unit.serving.tiny_bundle import write_tiny_bundle
 
@@ -90,3 +91,32 @@ def test_what_is_no_bundle_is_an_error_and_leaves_no_report(tmp_path: Path) -> N
     with pytest.raises(ArtifactError, match="expected a headrace/bundle folder"):
         infra_validate(tmp_path / "model", tmp_path / "infra")
     assert not (tmp_path / "infra").exists()
+
+
+def test_a_server_that_ends_in_a_traceback_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = "raise ValueError('no such name')"
+    fake = tmp_path / "python"
+    fake.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{code}"\n')
+    fake.chmod(0o755)
+    model = write_tiny_bundle(tmp_path / "model")
+    monkeypatch.setattr(sys, "executable", str(fake))
+    infra = infra_validate(model, tmp_path / "infra")
+    assert [check.message for check in infra.checks] == [
+        "server: expected it to start. Received: ValueError: no such name"
+    ]
+    assert "Traceback" in capsys.readouterr().out  # all of it is in the log
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ("expected a. Received: b", "expected a. Received: b"),
+        ("expected a. Received: Traceback:\n  File x\nerror: c\n", "expected a. Received: c"),
+        ("one\ntwo", "two"),
+        ("", ""),
+    ],
+)
+def test_a_message_of_many_lines_becomes_one(message: str, line: str) -> None:
+    assert last_line(message) == line

@@ -145,8 +145,8 @@ def test_code_that_a_task_imports_is_part_of_its_key(runner, tmp_path, monkeypat
     (package / "rooms" / "unused.py").write_text("NAME = 'changed'\n")
     runner.run(ir)
     assert runner.ran() == set()
-    (package / "deep.py").write_text("NAME = 'two'\n")
-    assert runner.run(ir).outputs == {"Output": "two"}
+    (package / "deep.py").write_text("NAME = 'three'\n")
+    assert runner.run(ir).outputs == {"Output": "three"}
 
 
 def test_folders_are_compared_by_their_content(runner):
