@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
+from headrace.artifacts.csv_text import column_names, repeated, separator_of
 from headrace.artifacts.errors import HeadraceError
 from headrace.components.ingest.columns import check_names
 
@@ -66,7 +66,7 @@ def _read(file: Path, content: Any, null_values: list[str], separator: str | Non
             # One thread, because only then does a malformed row come with its number.
             read_options=pacsv.ReadOptions(use_threads=False, column_names=names, skip_rows=1),
             parse_options=pacsv.ParseOptions(
-                delimiter=separator or _default(file), newlines_in_values=True, invalid_row_handler=note
+                delimiter=separator_of(file, separator), newlines_in_values=True, invalid_row_handler=note
             ),
             convert_options=pacsv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()),
@@ -116,16 +116,16 @@ def read_header(file: Path, separator: str | None = None) -> list[str]:
         HeadraceError: the file is empty, not text, not UTF-8, has another separator, names a column twice, or
             by a name that cannot be served.
     """
-    separator = separator or _default(file)
+    separator = separator_of(file, separator)
     names = _header_fields(file, separator)
     if other := _other_separator(names, separator):
         raise HeadraceError(
             f"{file}, line 1: expected fields separated by {separator!r}. "
             f"Received: a header separated by {other!r}; set data.separator"
         )
-    names = [name.strip() or f"unnamed_{position}" for position, name in enumerate(names, start=1)]
+    names = column_names(names)
     check_names(names, f"{file}, line 1")
-    twice = [name for name, count in Counter(names).items() if count > 1]
+    twice = repeated(names)
     if twice:
         raise HeadraceError(
             f"{file}, line 1: expected each column name once. Received: {', '.join(map(repr, twice))} more than once"
@@ -139,7 +139,7 @@ def detect_separator(file: Path) -> str | None:
     Raises:
         HeadraceError: the file is empty, not text or not UTF-8.
     """
-    separator = _default(file)
+    separator = separator_of(file)
     return _other_separator(_header_fields(file, separator), separator)
 
 
@@ -168,10 +168,6 @@ def _header_fields(file: Path, separator: str) -> list[str]:
         raise HeadraceError(_encoding_message(file)) from None
     except csv.Error as error:
         raise HeadraceError(f"{file}, line 1: expected a CSV header. Received: {error}") from None
-
-
-def _default(file: Path) -> str:
-    return "\t" if file.suffix.lower() == ".tsv" else ","
 
 
 def _encoding_message(file: Path) -> str:
