@@ -84,7 +84,8 @@ def report(spec: Path, pipeline: Compiled, result: RunResult) -> int:
     page = publish_reports(result, found)
     if not result.succeeded:
         click.echo(failure_text(result, debug=bool(os.environ.get("HEADRACE_DEBUG"))), err=True)
-        click.echo(f"Reports: {page}", err=True)
+        if found.reports:
+            click.echo(f"Reports: {page}", err=True)
         click.echo(summary_text(result), err=True)
         return 1
     if text := outcome_text(found, pipeline.name):
