@@ -55,7 +55,7 @@ def training_pipeline(spec: Spec, schema_text: str) -> Any:
         model = trained.outputs["model"]
         judgement = evaluate(model=model, dataset=dataset, evaluate=judged)
         reigning = _always(champion(platform=platform, model_name=spec.name))
-        rival = evaluate(model=reigning.outputs["model"], dataset=dataset, evaluate=judged, role="champion")
+        rival = evaluate(model=reigning.outputs["model"], dataset=dataset, evaluate=judged)
         rival.set_display_name("evaluate-champion")
         served = infra_validate(model=model)
         verdict = gate(

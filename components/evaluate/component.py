@@ -16,7 +16,6 @@ def evaluate(
     curves: Output[ClassificationMetrics],
     report: Output[HTML],
     split: str = "test",
-    role: str = "candidate",
 ) -> None:
     """Measures a model on rows that nothing before has looked at.
 
@@ -25,8 +24,6 @@ def evaluate(
         dataset: The snapshot.
         evaluate: The `evaluate` section of the spec (`headrace.components.evaluate.spec.EvaluateSpec`).
         split: The split to measure on.
-        role: candidate, or champion, which may be of earlier data: if it does not fit this one, the evaluation says
-            so, where a candidate's would be an error.
         evaluation: The sealed evaluation, which gates read.
         metrics: The metrics, for the console.
         curves: ROC curve and confusion matrix, for the console.
@@ -39,5 +36,5 @@ def evaluate(
     from headrace.components.evaluate.spec import EvaluateSpec
 
     settings = EvaluateSpec(**evaluate)
-    found = run(Path(model.path), Path(dataset.path), settings, Path(evaluation.path), Path(report.path), split, role)
+    found = run(Path(model.path), Path(dataset.path), settings, Path(evaluation.path), Path(report.path), split)
     show(found, metrics, curves)

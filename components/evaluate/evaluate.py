@@ -13,7 +13,6 @@ import pyarrow as pa
 from headrace.artifacts.absent import is_absent
 from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.dataset import Dataset
-from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.evaluation import Evaluation, write_evaluation
 from headrace.artifacts.raw_inputs import open_graph, raw_inputs, run_graph
 from headrace.artifacts.report import write as write_report
@@ -35,8 +34,6 @@ from headrace.components.evaluate.page import evaluation_page
 from headrace.components.evaluate.scores import Array, Scores, constant, score
 from headrace.components.evaluate.slices import slices
 from headrace.components.evaluate.spec import EvaluateSpec
-
-CANDIDATE, CHAMPION = ROLES = "candidate", "champion"
 
 
 @dataclass(frozen=True)
@@ -77,27 +74,25 @@ def evaluate(
     output: Path,
     report: Path,
     split: str = "test",
-    role: str = "candidate",
 ) -> Evaluation:
     """Evaluates a bundle; writes the evaluation's folder to `output` and its HTML report to `report`.
 
-    Where `model` states that there is none (format "headrace/absent"), so does the evaluation. A model in the
-    role `champion` may be of earlier data: where it does not fit this dataset, its evaluation says why. A
-    `candidate` was trained on this very dataset, so there that is an error.
+    Where `model` states that there is none (format "headrace/absent"), so does the evaluation. Where the model does
+    not fit the dataset, as a champion of earlier data may not, the evaluation says why, and no gate passes a
+    candidate on it. What the model is to the run is no input here, so that a champion which is the candidate's
+    own bundle is answered from the cache.
 
     Raises:
-        HeadraceError: a candidate does not fit the dataset, a slice's column is not there, or the role is neither.
+        HeadraceError: a slice's column is not there.
     """
-    if role not in ROLES:
-        raise HeadraceError(f"role: expected {' or '.join(ROLES)}. Received: {role!r}")
     data = Dataset.open(dataset)
     if is_absent(model):
         found = _nothing(data, split)
     else:
         bundle = Bundle.open(model)
-        unfit = misfit(bundle.signature, data.info) if role == CHAMPION else ""
+        unfit = misfit(bundle.signature, data.info)
         if unfit:
-            print(f"the champion cannot be judged on this data: {unfit}")
+            print(f"the model cannot be judged on this data: {unfit}")
             found = replace(_nothing(data, split), present=True, model_digest=bundle.digest, unfit=unfit)
         else:
             found = assess(Subject.of(bundle), data, settings, split)

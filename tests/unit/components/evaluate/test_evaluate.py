@@ -203,10 +203,7 @@ def test_no_champion_is_an_evaluation_that_says_so(binary, tmp_path):
 
 def test_a_champion_that_does_not_fit_is_an_evaluation_that_says_so(regression, bundle, tmp_path):
     out = tmp_path / "e", tmp_path / "report.html"
-    with pytest.raises(HeadraceError, match="expected a model of regression"):
-        evaluate(bundle, regression.path, SPEC, *out)
-    assert not (tmp_path / "e").exists()
-    found = evaluate(bundle, regression.path, SPEC, *out, role="champion")
+    found = evaluate(bundle, regression.path, SPEC, *out)
     assert found == read_evaluation(tmp_path / "e")
     assert found.present and found.metrics == {} and found.model_digest == Bundle.open(bundle).digest
     assert found.unfit == "the model is a classification of `y`, and the data's is a regression of `y`"
@@ -215,17 +212,15 @@ def test_a_champion_that_does_not_fit_is_an_evaluation_that_says_so(regression, 
 
 def test_a_champion_that_fits_is_measured_as_any_model(binary, bundle, tmp_path):
     own = evaluate(bundle, binary.path, SPEC, tmp_path / "a", tmp_path / "a.html")
-    assert evaluate(bundle, binary.path, SPEC, tmp_path / "b", tmp_path / "b.html", role="champion") == own
+    assert evaluate(bundle, binary.path, SPEC, tmp_path / "b", tmp_path / "b.html") == own
     assert own.unfit == "" and own.metrics
-    with pytest.raises(HeadraceError, match="role: expected candidate or champion"):
-        evaluate(bundle, binary.path, SPEC, tmp_path / "c", tmp_path / "c.html", role="rival")
 
 
 def test_a_champion_that_is_damaged_is_still_an_error(regression, bundle, tmp_path):
     shutil.copytree(bundle, tmp_path / "model")
     (tmp_path / "model" / "model.onnx").write_bytes(b"damaged")
     with pytest.raises(ArtifactError, match="changed content"):
-        evaluate(tmp_path / "model", regression.path, SPEC, tmp_path / "e", tmp_path / "e.html", role="champion")
+        evaluate(tmp_path / "model", regression.path, SPEC, tmp_path / "e", tmp_path / "e.html")
 
 
 def test_a_model_that_is_not_there_is_an_error(binary, tmp_path):
