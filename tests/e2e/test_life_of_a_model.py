@@ -65,7 +65,7 @@ def test_nothing_changed_so_nothing_is_done(own: Project) -> None:
     done = own.headrace("run", "spec.yaml").ok()
     after = own.show()
     assert after["run"] != before["run"]
-    assert set(after["tasks"]) - own.cached() <= ALWAYS_RUN | {"evaluate-champion"}
+    assert set(after["tasks"]) - own.cached() <= ALWAYS_RUN | {"gate"}
     assert "Pushed: version 1 of churn is the champion now." in done.out
     assert after["evaluation"] == before["evaluation"]
     assert own.versions() == [1]
