@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from headrace.pipelines.local.environments import digest
 from headrace.pipelines.local.processes import kill_strays
 
 PATIENCE = 2.0  # seconds that a zygote has to clean up before it is killed
@@ -116,6 +117,7 @@ def environment(prefix: Path, home: Path, run_id: str, threads: int) -> dict[str
         _KFP_RUNTIME="true",
         HEADRACE_HOME=str(home),
         HEADRACE_RUN=run_id,
+        HEADRACE_ENVIRONMENT=f"sha256:{digest(prefix)}",  # a model's lineage names what it was made with
     )
     env.pop("PYTHONHOME", None)
     return env

@@ -214,3 +214,10 @@ def test_nothing_ran_yet(command: str, trained: Project, tmp_path: Path) -> None
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith(f"headrace: {tmp_path / 'home'}: expected a run")
     assert done.err.count("\n") == 1
+
+
+def test_the_models_lineage_names_its_data_and_its_environment(trained: Project) -> None:
+    lineage = json.loads((trained.home / "models" / "churn" / "1" / "lineage.json").read_text())
+    assert lineage["origin"]["environment"].startswith("sha256:")
+    assert lineage["data"]["digest"].startswith("sha256:")
+    assert lineage["training"]["seed"] == 0
