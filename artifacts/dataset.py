@@ -27,6 +27,11 @@ VERSION = 1
 SPLITS = ("train", "eval", "test")
 
 
+def names_its_row(distinct: int, values: int) -> bool:
+    """Whether a text with so many distinct among so many values identifies its row, as an e-mail does."""
+    return distinct > max(100, 0.5 * values)
+
+
 @dataclass(frozen=True)
 class Column:
     """One column of a snapshot: its name and its Arrow type by name (`int64`, `string`, ...)."""

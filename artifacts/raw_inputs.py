@@ -57,14 +57,15 @@ def _texts(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     return np.asarray(texts.to_numpy(zero_copy_only=False), dtype=object)
 
 
-def open_graph(file: Path, threads: int = 0) -> onnxruntime.InferenceSession:
-    """An ONNX Runtime session of a graph on the CPU; `threads` 0 leaves the number to ONNX Runtime."""
+def open_graph(graph: Path | bytes, threads: int = 0) -> onnxruntime.InferenceSession:
+    """An ONNX Runtime session, on the CPU, of a graph in a file or serialized; `threads` 0 leaves the number to it."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors; its warnings speak of its own shape inference
-    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    source = graph if isinstance(graph, bytes) else str(graph)
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 def run_graph(session: onnxruntime.InferenceSession, table: pa.Table, inputs: Sequence[Input]) -> np.ndarray:

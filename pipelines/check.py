@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace.artifacts.errors import HeadraceError
+from headrace.artifacts.errors import HeadraceError, nearest_column
 from headrace.components.ingest.columns import name_problem
 from headrace.components.ingest.csv_source import read_head
 from headrace.components.ingest.infer import infer_types
 from headrace.components.ingest.ingest import TEXT_SUFFIXES, Read, check_left_out, find_files
 from headrace.components.ingest.parquet_source import normalise_columns
 from headrace.pipelines.compile import schema_text
+from headrace.pipelines.compiled import resolve_source
 from headrace.pipelines.spec import Spec, SpecError, load_spec
 from headrace.pipelines.yaml_lines import Place, read_yaml
 from headrace.trainer.expression import NUMBER, TEXT, ExpressionError, parse
@@ -35,7 +35,7 @@ def check_spec(file: Path) -> tuple[Spec, pa.Table]:
     """
     spec = load_spec(file)
     schema_text(spec, file)
-    source = resolve(spec.data.source, file)
+    source = resolve_source(spec.data.source, file)
     head = read_first_rows(source, spec)
     found = mistakes(spec, head.table, head.left_out)
     if found:
@@ -44,11 +44,6 @@ def check_spec(file: Path) -> tuple[Spec, pa.Table]:
             "\n".join(f"{file}:{yaml.line(place)}: {'.'.join(map(str, place))}: {text}" for place, text in found)
         )
     return spec, head.table
-
-
-def resolve(source: str, spec_file: Path) -> str:
-    """The source as a path that can be opened from anywhere: relative ones lie beside the spec."""
-    return source if Path(source).is_absolute() else str(spec_file.resolve().parent / source)
 
 
 def read_first_rows(source: str, spec: Spec) -> Read:
@@ -108,9 +103,7 @@ def mistakes(spec: Spec, head: pa.Table, left_out: Sequence[str] = ()) -> list[t
 
 
 def _absent(name: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean `{near[0]}`?" if near else f"the columns are {', '.join(names)}"
-    return f"expected a column of the source. Received: `{name}`; {hint}"
+    return f"expected a column of the source. Received: `{name}`; {nearest_column(name, names)}"
 
 
 def _expression(text: str, types: dict[str, str]) -> str | None:

@@ -16,7 +16,7 @@ from headrace import __version__
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.folder import write_json
 from headrace.pipelines.local.environments import digest
-from headrace.pipelines.yaml_lines import read_yaml
+from headrace.pipelines.yaml_lines import load_yaml, read_yaml
 
 if TYPE_CHECKING:
     from headrace.pipelines.spec import Spec
@@ -87,8 +87,6 @@ def _compile(file: Path, cache: Path, before_compiling: Callable[[], object]) ->
 
 
 def _compile_now(spec: Spec, file: Path, cache: Path) -> Compiled:
-    import yaml
-
     from headrace.pipelines.compile import schema_text, training_ir
 
     schema = file.parent / spec.validation.schema_file
@@ -99,7 +97,7 @@ def _compile_now(spec: Spec, file: Path, cache: Path) -> Compiled:
         "source": spec.data.source,
         "schema": spec.validation.schema_file,
         "schema_digest": digest,
-        "ir": yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)),
+        "ir": load_yaml(text),
     }
     cache.parent.mkdir(parents=True, exist_ok=True)
     write_json(cache, entry)
@@ -107,9 +105,13 @@ def _compile_now(spec: Spec, file: Path, cache: Path) -> Compiled:
 
 
 def _ready(entry: dict[str, Any], file: Path, schema: Path) -> Compiled:
-    source = entry["source"]
-    source = source if Path(source).is_absolute() else str(file.resolve().parent / source)
+    source = resolve_source(entry["source"], file)
     return Compiled(entry["name"], entry["ir"], {"source": source}, schema, schema.exists())
+
+
+def resolve_source(source: str, spec_file: Path) -> str:
+    """The source as a path that can be opened from anywhere: relative ones lie beside the spec."""
+    return source if Path(source).is_absolute() else str(spec_file.resolve().parent / source)
 
 
 def _key(content: bytes) -> str:

@@ -50,12 +50,17 @@ def read_yaml(file: Path) -> YamlFile:
             raise HeadraceError(f"{file}: expected YAML. Received: an empty file")
         lines: dict[Place, int] = {}
         _collect(node, (), lines, file)
-        return YamlFile(file, yaml.load(text, Loader=_Loader), lines)  # a safe loader: plain data only
+        return YamlFile(file, load_yaml(text), lines)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise HeadraceError(f"{file}:{line}: expected YAML. Received: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise HeadraceError(f"{file}: expected YAML. Received: {error}") from None
+
+
+def load_yaml(text: str) -> Any:
+    """The value of a YAML document, by a safe loader: plain data only."""
+    return yaml.load(text, Loader=_Loader)
 
 
 def _collect(node: yaml.Node, place: Place, lines: dict[Place, int], file: Path) -> None:

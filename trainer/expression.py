@@ -10,12 +10,11 @@ not finite, such as a division by zero.
 from __future__ import annotations
 
 import ast
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from headrace.artifacts.errors import HeadraceError
+from headrace.artifacts.errors import HeadraceError, nearest_column
 
 NUMBER, BOOLEAN, TEXT = "number", "boolean", "text"
 
@@ -170,8 +169,7 @@ def _typed(node: Node, types: Mapping[str, str], text: str) -> tuple[Node, str]:
         return node, kind
     if isinstance(node, Column):
         if node.name not in types:
-            near = difflib.get_close_matches(node.name, types, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else f"the columns are {', '.join(types)}"
+            hint = nearest_column(node.name, types)
             raise ExpressionError(f"expected a column in `{text}`. Received: `{node.name}`; {hint}")
         return node, types[node.name]
     args, kinds = (

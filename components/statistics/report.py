@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headrace.artifacts import report
-from headrace.artifacts.dataset import SPLITS, DatasetInfo
+from headrace.artifacts.dataset import SPLITS, DatasetInfo, names_its_row
 from headrace.artifacts.report import Html
 from headrace.artifacts.statistics import DescribedColumn, Statistics
 
@@ -154,7 +154,7 @@ def _histogram(feature: statistics_pb2.FeatureNameStatistics) -> tuple[list[floa
 
 def _names_its_row(feature: statistics_pb2.FeatureNameStatistics) -> bool:
     """Whether a text identifies rows, as addresses and e-mails do: a share of them tells nothing, and is private."""
-    return bool(feature.string_stats.unique > max(100, 0.5 * _common(feature).num_non_missing))
+    return names_its_row(feature.string_stats.unique, _common(feature).num_non_missing)
 
 
 def _spark(feature: statistics_pb2.FeatureNameStatistics, column: DescribedColumn) -> Html | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,8 +10,8 @@ import onnx
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.artifacts.dataset import Dataset, DatasetInfo
-from headrace.artifacts.errors import HeadraceError
+from headrace.artifacts.dataset import Dataset, DatasetInfo, names_its_row
+from headrace.artifacts.errors import HeadraceError, nearest_column
 from headrace.artifacts.signature import Input
 from headrace.artifacts.transform import DROPPED, ID, LABEL, Transform, write_transform
 from headrace.components.transform.spec import FeaturesSpec
@@ -21,7 +20,6 @@ from headrace.trainer.encoder_graph import encoder_graph, merge
 from headrace.trainer.expression import parse
 
 MOST_VALUES = 1_000  # of a category; rarer ones count as unseen, so that a vocabulary stays a small table
-IDENTIFIER_SHARE = 0.5  # a text with more distinct values than this share of its rows names the row
 
 
 def fit(dataset: Path, features: FeaturesSpec, output: Path) -> Transform:
@@ -77,7 +75,7 @@ def exclusion(name: str, column: pa.ChunkedArray, info: DatasetInfo, features: F
     if distinct == 1 and column.null_count == 0:
         return "the same value in every row of the train split"
     values = len(column) - column.null_count
-    if pa.types.is_string(column.type) and distinct > max(100, IDENTIFIER_SHARE * values):
+    if pa.types.is_string(column.type) and names_its_row(distinct, values):
         return f"{distinct:,} different texts in {values:,} rows: it names the row (features.keep overrules)"
     if name.startswith("unnamed_") and distinct == len(column):
         return "an unnamed row number (features.keep overrules)"
@@ -144,8 +142,7 @@ def _check_names(train: pa.Table, info: DatasetInfo, features: FeaturesSpec) -> 
     for section, names in (("drop", dropped), ("keep", features.keep)):
         for name in names:
             if name not in train.column_names:
-                near = difflib.get_close_matches(name, train.column_names, n=1)
-                hint = f"did you mean `{near[0]}`?" if near else f"the columns are {', '.join(train.column_names)}"
+                hint = nearest_column(name, train.column_names)
                 raise HeadraceError(f"features.{section}: expected a column of the data. Received: `{name}`; {hint}")
     forbidden = {info.label: LABEL, info.id: ID}
     for name in features.keep:
