@@ -5,6 +5,7 @@
     signature.json   inputs with types, encodings and ranges; outputs (see signature.py)
     samples.json     {"instances": [raw, ...], "predictions": [as the server answers, ...]}
     schema.pbtxt, lineage.json, card.html, card.md
+    statistics/      of the data it was trained on (see statistics.py): what later data is held against
 
 Nothing in it is code or pickle. The manifest's details carry the model's `name`.
 """
@@ -30,6 +31,7 @@ SIGNATURE = "signature.json"
 SAMPLES = "samples.json"
 SCHEMA = "schema.pbtxt"
 LINEAGE = "lineage.json"
+STATISTICS = "statistics"
 CARD_HTML = "card.html"
 CARD_MD = "card.md"
 
@@ -91,6 +93,12 @@ class Bundle:
     def lineage(self) -> Path:
         """Where the model comes from: data, spec, code, lock, seed, parameters, metrics."""
         return self.path / LINEAGE
+
+    @property
+    def statistics(self) -> Path | None:
+        """The statistics of the data it was trained on; None where the bundle has none."""
+        folder = self.path / STATISTICS
+        return folder if folder.is_dir() else None
 
     @property
     def card_html(self) -> Path:

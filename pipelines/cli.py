@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -19,9 +20,12 @@ COMMANDS = {
     "validate": "Check a spec and its source, in a second or two.",
     "compile": "Compile a spec to Kubeflow Pipelines IR.",
     "run": "Run a spec's pipeline on this machine.",
+    "resume": "Go on with a run that failed, was cancelled or killed.",
     "runs": "List the runs.",
-    "show": "Show a run: its tasks, metrics and reports.",
-    "logs": "Print what a task of a run printed.",
+    "show": "Show a run: its graph, metrics, artifacts, lineage.",
+    "logs": "Print what tasks of a run printed, also while it runs.",
+    "diff": "Tell what differed between two runs.",
+    "store": "Verify what runs have put out, and remove what is not needed.",
     "schema": "Take over the schema that a run inferred.",
     "models": "List the registered models and their versions.",
     "serve": "Serve a model or an endpoint.",
@@ -68,6 +72,9 @@ def cli(debug: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> Any:
     """Runs the command line; an error that the user can put right is one message and an exit code."""
+    for stream in (sys.stdout, sys.stderr):  # a character that the terminal lacks is no reason to end
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
     try:
         return cli.main(args=arguments, prog_name="headrace", standalone_mode=False)
     except click.exceptions.Abort as abort:  # what click makes of a KeyboardInterrupt

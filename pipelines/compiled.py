@@ -16,7 +16,8 @@ from headrace import __version__
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.folder import write_json
 from headrace.pipelines.local.environments import digest
-from headrace.pipelines.yaml_lines import load_yaml, read_yaml
+from headrace.pipelines.pipeline_file import load_pipeline
+from headrace.pipelines.yaml_lines import load_yaml
 
 if TYPE_CHECKING:
     from headrace.pipelines.spec import Spec
@@ -31,7 +32,7 @@ class Compiled:
 
     Attributes:
         name: the model's, or the pipeline's.
-        ir: the pipeline spec, as plain data.
+        ir: the pipeline spec, as plain data; with its platform spec where it was compiled with one.
         parameters: what this machine adds: the source as a path that can be opened from anywhere.
         schema: where the committed schema should be; None for a pipeline that was compiled elsewhere.
         has_schema: whether it was there.
@@ -60,10 +61,9 @@ def compiled(file: Path, home: Path, before_compiling: Callable[[], object] = la
     except OSError as error:
         raise HeadraceError(f"{file}: expected a spec or a compiled pipeline. Received: {error.strerror}") from None
     if b"deploymentSpec" in content:
-        ir = read_yaml(file).value
-        if not isinstance(ir, dict):
-            raise HeadraceError(f"{file}: expected a compiled pipeline. Received: {type(ir).__name__}")
-        return Compiled(str(ir.get("pipelineInfo", {}).get("name", file.stem)), ir, {})
+        ir = load_pipeline(file)
+        info = ir.get("pipelineSpec", ir).get("pipelineInfo", {})
+        return Compiled(str(info.get("name", file.stem)), ir, {})
     schema_folder = file.parent
     cache = home / "compiled" / f"{_key(content)}.json"
     if cache.exists():

@@ -47,6 +47,7 @@ def training_pipeline(spec: Spec, schema_text: str) -> Any:
         fitted = transform(dataset=dataset, features=features)
         trained = train(
             dataset=dataset,
+            statistics=described.outputs["statistics"],
             transform=fitted.outputs["transform"],
             schema=validated.outputs["schema"],
             model_name=spec.name,

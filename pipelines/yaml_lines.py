@@ -34,7 +34,20 @@ def read_yaml(file: Path) -> YamlFile:
     """Reads a file of one YAML document, with plain data only.
 
     Raises:
-        HeadraceError: no such file, not UTF-8, not YAML, or a key that is no text or appears twice; with the line.
+        HeadraceError: no such file, not UTF-8, not YAML, several documents, or a key that is no text or appears
+            twice; with the line.
+    """
+    first, *others = read_documents(file)
+    if others:
+        raise HeadraceError(f"{file}:{others[0].line(())}: expected one YAML document. Received: a second one")
+    return first
+
+
+def read_documents(file: Path) -> list[YamlFile]:
+    """Reads a file of one or several YAML documents, with plain data only; empty ones beside others are left out.
+
+    Raises:
+        HeadraceError: as for `read_yaml`, but for several documents.
     """
     try:
         text = file.read_text(encoding="utf-8")
@@ -45,17 +58,26 @@ def read_yaml(file: Path) -> YamlFile:
     except UnicodeDecodeError as error:
         raise HeadraceError(f"{file}: expected UTF-8 text. Received: {error}") from None
     try:
-        node = yaml.compose(text, Loader=_Loader)
-        if node is None:
-            raise HeadraceError(f"{file}: expected YAML. Received: an empty file")
-        lines: dict[Place, int] = {}
-        _collect(node, (), lines, file)
-        return YamlFile(file, load_yaml(text), lines)
+        documents = _documents(text, file)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise HeadraceError(f"{file}:{line}: expected YAML. Received: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise HeadraceError(f"{file}: expected YAML. Received: {error}") from None
+    if not documents:
+        raise HeadraceError(f"{file}: expected YAML. Received: an empty file")
+    return [document for document in documents if document.value is not None] or documents[:1]
+
+
+def _documents(text: str, file: Path) -> list[YamlFile]:
+    places = []
+    for node in yaml.compose_all(text, Loader=_Loader):
+        lines: dict[Place, int] = {}
+        _collect(node, (), lines, file)
+        places.append(lines)
+    # Only now, as aliases can make a value endless.
+    values = yaml.load_all(text, Loader=_Loader)
+    return [YamlFile(file, value, lines) for value, lines in zip(values, places, strict=True)]
 
 
 def load_yaml(text: str) -> Any:

@@ -48,6 +48,7 @@ def train(
     seed: int,
     origin: dict[str, Any],
     output: Path,
+    statistics: Path | None = None,
 ) -> Trained:
     """Trains gradient-boosted trees and writes the model's bundle.
 
@@ -60,6 +61,7 @@ def train(
         seed: of everything random.
         origin: what else the lineage should say: code commit, environment's digest.
         output: where the bundle appears.
+        statistics: of the snapshot; they go into the bundle, for later data to be held against.
 
     Raises:
         ExportError: the exported graphs do not answer as the trained model does; there is no bundle then.
@@ -80,6 +82,8 @@ def train(
         lineage = _lineage(snapshot, recipe, transform_manifest.digest, fitted, seed, share)
         write_json(folder / files.LINEAGE, {**lineage, "parity": asdict(parity), "origin": origin})
         shutil.copyfile(schema, folder / files.SCHEMA)
+        if statistics is not None:
+            shutil.copytree(statistics, folder / files.STATISTICS, copy_function=shutil.copyfile)
         digests = {"Data": snapshot.digest, "Transform": transform_manifest.digest, **origin}
         write_card(folder, name, snapshot, recipe, seed, fitted, share, parity, digests)
     return Trained(files.Bundle.open(output, verify=False).digest, signature, fitted, share, parity)

@@ -9,6 +9,7 @@ from headrace.components import images
 @dsl.component(base_image=images.MAIN, install_kfp_package=False)
 def train(
     dataset: Input[Dataset],
+    statistics: Input[Artifact],
     transform: Input[Artifact],
     schema: Input[Artifact],
     model_name: str,
@@ -21,6 +22,7 @@ def train(
 
     Args:
         dataset: The snapshot; its test split is not read.
+        statistics: Its statistics; they go into the bundle, for later data to be held against.
         transform: The fitted encodings.
         schema: The schema that the data was validated against.
         model_name: The model's name.
@@ -42,6 +44,7 @@ def train(
         TrainSpec(**train),
         Path(model.path),
         Path(report.path),
+        Path(statistics.path),
     )
     for name, value in logged.items():
         metrics.log_metric(name, value)

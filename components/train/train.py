@@ -15,9 +15,16 @@ from headrace.trainer.tabular import train
 
 
 def train_model(
-    dataset: Path, transform: Path, schema: Path, name: str, settings: TrainSpec, model: Path, report: Path
+    dataset: Path,
+    transform: Path,
+    schema: Path,
+    name: str,
+    settings: TrainSpec,
+    model: Path,
+    report: Path,
+    statistics: Path | None = None,
 ) -> dict[str, float]:
-    """Trains and writes the bundle to `model` and its card to `report`.
+    """Trains and writes the bundle to `model`, with the data's statistics in it, and its card to `report`.
 
     Returns:
         what is worth logging: rounds, the training metric on the eval split, and how exact the export is.
@@ -32,6 +39,7 @@ def train_model(
         settings.seed,
         origin(),
         model,
+        statistics,
     )
     shutil.copyfile(Bundle.open(model, verify=False).card_html, report)
     fitted = trained.fitted

@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,9 @@ from headrace.pipelines.commands.options import home_option, spec_argument
 
 if TYPE_CHECKING:
     from headrace.pipelines.compiled import Compiled
+    from headrace.pipelines.local.environments import Environments
     from headrace.pipelines.local.results import RunResult
+    from headrace.pipelines.local.view import View
 
 
 @click.command("run")
@@ -25,47 +28,83 @@ if TYPE_CHECKING:
     "--max-parallel", type=click.IntRange(min=1), help="Tasks at the same time. [default: the number of cores]"
 )
 @click.option("--no-cache", is_flag=True, help="Run every task, also where nothing it depends on has changed.")
+@click.option(
+    "--runner",
+    type=click.Choice(["local", "docker"]),
+    default="local",
+    show_default=True,
+    help="Where tasks run: in the environments of this machine, or in their images, by the engine of DOCKER_HOST.",
+)
+@click.option(
+    "--mount",
+    "mounts",
+    multiple=True,
+    type=click.Path(exists=True, resolve_path=True, path_type=Path),
+    help="What containers may read beside what the parameters name, at the same path.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Events as JSON, one object per line; text goes to stderr.")
 @home_option
-def command(spec: Path, parameters: tuple[str, ...], max_parallel: int | None, no_cache: bool, home: Path) -> None:
+def command(
+    spec: Path,
+    parameters: tuple[str, ...],
+    max_parallel: int | None,
+    no_cache: bool,
+    runner: str,
+    mounts: tuple[Path, ...],
+    as_json: bool,
+    home: Path,
+) -> None:
     """Run the pipeline of SPEC (or a compiled pipeline.yaml) on this machine.
 
     Tasks of which neither code, environment nor inputs have changed are taken from the cache, also after a run
     that was killed. Exits with 1 when the run failed, and with 3 when it ran well but a gate did not pass.
     """
+    from headrace.pipelines.local.resources import cores
+    from headrace.pipelines.local.view import viewing
+
     os.environ.setdefault("HEADRACE_COMMIT", commit(spec.resolve().parent))
-    pipeline, result = execute(spec, home, parse(parameters), max_parallel or os.cpu_count() or 1, not no_cache)
-    sys.exit(report(spec, pipeline, result))
+    given, parallel = parse(parameters), max_parallel or cores()
+    with viewing(sys.stdout, as_json) as view:
+        pipeline, result = execute(spec, home, given, parallel, not no_cache, view, runner, mounts)
+        code = report(spec, pipeline, result, view)
+    sys.exit(code)
 
 
 def execute(
-    spec: Path, home: Path, parameters: dict[str, str], max_parallel: int, use_cache: bool
+    spec: Path,
+    home: Path,
+    parameters: dict[str, str],
+    max_parallel: int,
+    use_cache: bool,
+    view: View,
+    runner: str = "local",
+    mounts: Sequence[Path] = (),
 ) -> tuple[Compiled, RunResult]:
     """Compiles where that is needed, and runs."""
     from headrace.pipelines.compiled import compiled
-    from headrace.pipelines.local.environments import default_environments
     from headrace.pipelines.local.head_start import HeadStart, head_start
     from headrace.pipelines.local.run import run_pipeline
-    from headrace.pipelines.local.view import make_view
 
-    environments = default_environments()
+    environments = environments_of(runner, view)
     with contextlib.ExitStack() as stack:
         early: list[HeadStart] = []
 
         def start_early() -> None:
-            if not (home / "store").exists():  # nothing is cached, so the slowest import of all is sure to be needed
+            if (
+                runner == "local" and not (home / "store").exists()
+            ):  # nothing is cached, so the slowest import of all is sure to be needed
                 slow = {"tfx": Path(__file__).parents[2] / "components" / "statistics" / "component.py"}
                 early.append(stack.enter_context(head_start(home, environments, slow, max_parallel)))
 
         pipeline = compiled(spec, home, start_early)
-        view = make_view(sys.stdout)
-        stack.callback(view.close)
+        given = {**pipeline.parameters, **parameters}
         result = run_pipeline(
             pipeline.ir,
-            parameters={**pipeline.parameters, **parameters},
+            parameters=given,
             home=home,
-            environments=environments,
+            environments=environments.reading(pipeline.ir, given, mounts),
             name=pipeline.name,
-            labels={"spec": str(spec)},
+            labels={**labels(spec), **environments.labels(mounts)},
             max_parallel=max_parallel,
             on_event=view,
             use_cache=use_cache,
@@ -74,32 +113,52 @@ def execute(
     return pipeline, result
 
 
-def report(spec: Path, pipeline: Compiled, result: RunResult) -> int:
-    """Prints what came of a run; returns the exit code."""
+def environments_of(runner: str, view: View) -> Environments:
+    """Where tasks run: for `docker` in their images, which are pulled where the engine does not have them."""
+    if runner == "docker":
+        from headrace.pipelines.local.images import container_environments
+
+        return container_environments(lambda text: click.echo(text, view.text))
+    from headrace.pipelines.local.environments import default_environments
+
+    return default_environments()
+
+
+def labels(spec: Path) -> dict[str, str]:
+    """What is recorded with a run: the spec's file, and the commit that the code was at, where that is known."""
+    found = {"spec": str(spec), "commit": os.environ.get("HEADRACE_COMMIT", "")}
+    return {name: value for name, value in found.items() if value}
+
+
+def report(spec: Path, pipeline: Compiled, result: RunResult, view: View) -> int:
+    """Says what came of a run, in the view's terms and in words; returns the exit code."""
     from headrace.pipelines.local.view import failure_text, summary_text
     from headrace.pipelines.outcome import outcome, outcome_text
     from headrace.pipelines.reports import publish_reports
 
     found = outcome(result)
     page = publish_reports(result, found)
+    code = 1 if not result.succeeded else 3 if found.passed is False else 0
+    view.ended(result, {**found.as_json(), "page": str(page)}, code)
     if not result.succeeded:
         click.echo(failure_text(result, debug=bool(os.environ.get("HEADRACE_DEBUG"))), err=True)
         if found.reports:
             click.echo(f"Reports: {page}", err=True)
         click.echo(summary_text(result), err=True)
-        return 1
+        return code
     if text := outcome_text(found, pipeline.name):
-        click.echo("\n" + text)
+        click.echo("\n" + text, view.text)
     if pipeline.schema is not None and not pipeline.has_schema:
         click.echo(
             f"There is no {pipeline.schema} yet, so the schema was inferred from this very data and proves little. "
-            f"Review and commit it: headrace schema accept {spec}"
+            f"Review and commit it: headrace schema accept {spec}",
+            view.text,
         )
-    click.echo(f"Reports: {page}")
+    click.echo(f"Reports: {page}", view.text)
     if found.pushed:
-        click.echo(f"Serve it: headrace serve {pipeline.name}")
-    click.echo(summary_text(result))
-    return 3 if found.passed is False else 0
+        click.echo(f"Serve it: headrace serve {pipeline.name}", view.text)
+    click.echo(summary_text(result), view.text)
+    return code
 
 
 def parse(parameters: tuple[str, ...]) -> dict[str, str]:

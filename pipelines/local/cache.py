@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from headrace.pipelines.local import digests, environments, store
+from headrace.pipelines.local import digests, entries, store
 from headrace.pipelines.local.closure import Closure, Closures
-from headrace.pipelines.local.commands import Command, recognize
+from headrace.pipelines.local.commands import Command
 from headrace.pipelines.local.environments import Environments
 from headrace.pipelines.local.graph import Component, Graph
 from headrace.pipelines.local.record import Record
@@ -32,7 +32,7 @@ class Catalogue:
     def command(self, component: Component) -> Command:
         if component.name not in self._commands:
             assert component.executor is not None
-            self._commands[component.name] = recognize(component.executor.command, component.executor.args)
+            self._commands[component.name] = self._known.command(component.executor)
         return self._commands[component.name]
 
     def closure(self, component: Component) -> Closure:
@@ -41,14 +41,36 @@ class Catalogue:
             self._closures_of[component.name] = self._closures.of_source(command.source or "")
         return self._closures_of[component.name]
 
+    def made_of(self, component: Component) -> dict[str, str]:
+        """What else decides a task's outputs beside its parameters and input artifacts: by name, a digest."""
+        executor, command = component.executor, self.command(component)
+        assert executor is not None
+        name = self.environment(component)
+        words = [*(() if command.source is not None else executor.command), command.source or "", *executor.args]
+        return {
+            "environment": f"{name} sha256:{self._environment_digest(name)}",
+            "command": digests.text_digest(words),
+            "code": f"sha256:{self.closure(component).digest}",
+            "variables": digests.text_digest(sorted(executor.env.items())),
+        }
+
     def needs(self, component: Component) -> tuple[str, ...]:
         """The modules to be there before a task of this component is forked."""
         return self.closure(component).needs if self.command(component).python else ()
 
     def key(self, node: Node) -> str | None:
-        """The cache key of a task; None where an input's content is not known."""
+        """The cache key of a task; None where an input's content is not known, or outputs are not all that it does.
+
+        A key of the user's own stands for everything but the pipeline, the component and the names of its outputs.
+        """
         component, executor = node.component, node.component.executor
         assert executor is not None
+        outputs = [f"{n}:{kind}" for n, kind in component.output_parameters.items()]
+        outputs += [f"{n}:{spec.schema.get('schemaTitle', '')}" for n, spec in component.output_artifacts.items()]
+        if node.task.cache_key:
+            return digests.text_digest([self._graph.name, component.name, node.task.cache_key, *sorted(outputs)])
+        if executor.workspace:
+            return None
         inputs: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
         for name, records in node.artifacts.items():
             inputs[name] = []
@@ -57,8 +79,6 @@ class Catalogue:
                     return None
                 inputs[name].append((record.digest, record.metadata))
         command = self.command(component)
-        outputs = [f"{n}:{kind}" for n, kind in component.output_parameters.items()]
-        outputs += [f"{n}:{spec.schema.get('schemaTitle', '')}" for n, spec in component.output_artifacts.items()]
         return digests.cache_key(
             environment=self._environment_digest(self.environment(component)),
             command=("python",) if command.source is not None else executor.command,
@@ -72,19 +92,25 @@ class Catalogue:
 
     def _environment_digest(self, name: str) -> str:
         if name not in self._environment_digests:
-            self._environment_digests[name] = environments.digest(self._known.prefix(name))
+            self._environment_digests[name] = self._known.digest(name)
         return self._environment_digests[name]
 
 
-def look_up(record: Record, key: str, guess: bool = False) -> tuple[dict[str, Any], Artifacts] | None:
-    """The outputs stored under a key, if still there; with `guess`, also those that must not be reused."""
+def look_up(record: Record, key: str, prover: entries.Prover) -> tuple[dict[str, Any], Artifacts] | None:
+    """The outputs stored under a key, if they may be reused and their content is proven by its digest."""
     found = record.cached(key)
     if found is None:
         return None
     reusable, outputs, artifacts = found
-    if not (reusable or guess) or not store.still_there(artifacts):
+    return (outputs, artifacts) if reusable and prover.all_proven(artifacts) else None
+
+
+def guess(record: Record, key: str, reusable: bool) -> tuple[dict[str, Any], Artifacts] | None:
+    """What a task with this key put out last time, as far as a look tells; if `reusable`, only what may be reused."""
+    found = record.cached(key)
+    if found is None or (reusable and not found[0]) or not store.seem_there(found[2]):
         return None
-    return outputs, artifacts
+    return found[1:]
 
 
 def foresee(
@@ -109,7 +135,7 @@ def foresee(
             return
         key = catalogue.key(node)
         cacheable = node.task.cache and use_cache
-        found = look_up(record, key, guess=not cacheable) if key and use_cache else None
+        found = guess(record, key, cacheable) if key and use_cache else None
         if found is None or not cacheable:
             expected.setdefault(node.component.name, node.component)
         if found is None:

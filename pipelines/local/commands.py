@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 _EXECUTOR = "kfp.dsl.executor_main"
-_INSTALLED = re.compile(r"pip install\s+(?:--[\w-]+(?:=\S+)?\s+)*(.*?)\s*(?:&&|$)", re.MULTILINE | re.DOTALL)
+_INSTALLED = re.compile(r"pip install\s+(.*?)\s*(?:&&|\|\||\)|$)", re.MULTILINE | re.DOTALL)
+_WITH_VALUE = ("--index-url", "-i", "--extra-index-url", "--trusted-host", "--find-links", "-f")  # options of pip
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,15 @@ def recognize(command: Sequence[str], args: Sequence[str]) -> Command:
 
 def _packages(script: str) -> list[str]:
     """The requirements that a script would install, less KFP's own runtime."""
-    found = []
+    found: dict[str, None] = {}
     for match in _INSTALLED.finditer(script):
-        for word in match.group(1).split():
-            name = word.strip("'\"")
-            if name.startswith("-") or "python_version" in name or re.match(r"(kfp|typing-extensions)\b", name):
-                continue
-            found.append(name)
-    return found
+        try:
+            words = shlex.split(match.group(1))
+        except ValueError:  # quotes that go on elsewhere
+            words = match.group(1).split()
+        value = False
+        for word in words:
+            if not (value or word.startswith("-") or re.match(r"(kfp|typing-extensions)\b", word)):
+                found[word] = None
+            value = word in _WITH_VALUE
+    return list(found)

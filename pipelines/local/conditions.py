@@ -13,10 +13,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from headrace.artifacts.errors import HeadraceError
+from headrace.pipelines.local import unescaped
 from headrace.pipelines.local.values import shown
 
 
@@ -48,6 +49,7 @@ class Condition:
     text: str
     names: frozenset[str]  # the parameters that it reads
     _evaluate: Evaluator
+    doubt: str = ""  # what its author may not have meant, for people
 
     @property
     def short(self) -> str:
@@ -81,10 +83,38 @@ class _Doubt(Exception):
 def parse(text: str) -> Condition:
     """Parses a condition; what is outside the known part of CEL is refused.
 
+    KFP's compiler puts constants between quotes and escapes nothing. Where CEL cannot read the outcome, as in
+    `x == 'it's'`, it is read as KFP put it together, if that has one way only; where both can and differ, it is
+    refused.
+
     Raises:
         ConditionError: with the place in the text.
     """
-    return _Parser(text).parse()
+    as_kfp_put_it = unescaped.with_escapes(text)
+    try:
+        condition = _Parser(text).parse()
+    except ConditionError as error:
+        if as_kfp_put_it:
+            return _doubtful(
+                _Parser(as_kfp_put_it).parse(), text, f"no CEL: read as `{as_kfp_put_it}`, an error on KFP"
+            )
+        if unescaped.quotes_a_parameter(text):
+            hint = (
+                "KFP puts a number or a boolean between quotes when it is compared with a text: compare like with like"
+            )
+            raise ConditionError(f"{error}. {hint}") from None
+        raise
+    if "\\" in text:
+        return _doubtful(condition, text, "with a backslash, by which CEL begins an escape")
+    if as_kfp_put_it not in (None, text):
+        raise ConditionError(
+            f"expected a condition that can be read in one way. Received: `{text}`, also `{as_kfp_put_it}`"
+        )
+    return condition
+
+
+def _doubtful(condition: Condition, text: str, why: str) -> Condition:
+    return replace(condition, text=text, doubt=f"the condition `{text}` is {why}")
 
 
 class _Parser:

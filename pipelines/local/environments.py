@@ -6,11 +6,18 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from headrace.artifacts.errors import HeadraceError
+from headrace.pipelines.local.commands import Command, recognize
+
+if TYPE_CHECKING:
+    from headrace.pipelines.local.graph import Executor
+    from headrace.pipelines.local.store import Attempt
+    from headrace.pipelines.local.tree import Node
 
 STAMP = "headrace-env"  # written by tools/setup_envs.py: which lock the environment equals
 _MAIN = ("components", "main", "trainer", "serving")
@@ -22,10 +29,16 @@ class UnknownEnvironment(HeadraceError):
 
 @dataclass(frozen=True)
 class Environments:
-    """The environments of this machine, by name, and what is known of images beyond the naming rule."""
+    """The environments of this machine, by name, and what is known of images beyond the naming rule.
+
+    Everything about a run that depends on where its tasks run is asked here; `images.ContainerEnvironments` gives
+    other answers to the same questions.
+    """
 
     prefixes: Mapping[str, Path]
     images: Mapping[str, str] = field(default_factory=dict)  # image, as the pipeline names it -> environment
+    containers: ClassVar[bool] = False  # whether tasks run in the images themselves
+    preload: ClassVar[tuple[str, ...]] = ()  # modules that every worker needs, whatever it is to run
 
     def name_for(self, image: str) -> str:
         """The environment for an image: an explicit entry, else by the last part of its name.
@@ -57,6 +70,38 @@ class Environments:
                 f"expected the environment `{name}` at {prefix}. Received: no Python there. `make setup` builds it."
             )
         return prefix
+
+    def digest(self, name: str) -> str:
+        """What an environment is made of, as a SHA-256 (hex)."""
+        return digest(self.prefix(name))
+
+    def worker(self, name: str) -> str:
+        """The environment whose warm worker runs the tasks of this one."""
+        return name
+
+    def command(self, executor: Executor) -> Command:
+        """How a component's container is started here."""
+        return recognize(executor.command, executor.args)
+
+    def request(
+        self, request: dict[str, Any], node: Node, attempt: Attempt, constants: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """What to ask a worker for, from the request for a plain process."""
+        return request
+
+    def reading(self, ir: Mapping[str, Any], parameters: Mapping[str, Any], mounts: Sequence[Path]) -> Environments:
+        """The same, where tasks may read what a pipeline's parameters name, and `mounts`."""
+        return self
+
+    def labels(self, mounts: Sequence[Path]) -> dict[str, str]:
+        """What is recorded with a run, so that it is resumed in the same way."""
+        return {}
+
+    def clean_up(self, home: Path, alive: Callable[[], Container[str]]) -> None:
+        """Removes what the dead runs of a home have left outside of it; `alive` are the ids of the living ones."""
+
+    def end_run(self, home: Path, run_id: str) -> None:
+        """Removes what a run has left outside of the home."""
 
     def _known(self, name: str, image: str) -> str:
         if name not in self.prefixes:

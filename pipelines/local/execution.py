@@ -1,73 +1,43 @@
-"""Running leaves: slots, warm workers, timeouts, retries, cancellation. One thread, one selector."""
+"""Running leaves: a budget, warm workers, timeouts, retries, cancellation. One loop, one selector."""
 
 from __future__ import annotations
 
-import collections
+import functools
 import heapq
+import json
 import os
 import selectors
 import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from headrace.artifacts.errors import HeadraceError
-from headrace.pipelines.local import store, zygote
+from headrace.pipelines.local import deaths, resources, store, zygote
 from headrace.pipelines.local.cache import Catalogue
 from headrace.pipelines.local.environments import Environments
-from headrace.pipelines.local.graph import Component
+from headrace.pipelines.local.graph import Component, Graph
 from headrace.pipelines.local.inputs import as_executor_input
-from headrace.pipelines.local.placeholders import resolve_command
-from headrace.pipelines.local.results import TaskError
-from headrace.pipelines.local.tree import Artifacts, Node
+from headrace.pipelines.local.jobs import LONG, Job, Outcome, Settings, conclude
+from headrace.pipelines.local.placeholders import WORKSPACE, WORKSPACE_MOUNT, resolve_command, task_constants
+from headrace.pipelines.local.publishing import Publisher, is_small
+from headrace.pipelines.local.scheduling import Line
+from headrace.pipelines.local.tree import Node
+
+__all__ = ["GRACE", "Job", "Outcome", "Settings", "Workers"]
 
 GRACE = 3.0  # seconds between asking a task to end and killing it
-
-
-@dataclass
-class Job:
-    """One attempt at one task, under way."""
-
-    id: str
-    node: Node
-    number: int
-    attempt: store.Attempt
-    log: Path
-    zygote: zygote.Zygote
-    limit: float | None  # seconds
-    deadline: float | None = None  # once it has started
-    ended_by: str = ""  # why we ended it: "timeout" or "cancel"
-    kill_at: float | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What an attempt came to."""
-
-    error: TaskError | None
-    outputs: dict[str, Any] = field(default_factory=dict)
-    artifacts: Artifacts = field(default_factory=dict)
-    max_rss_kib: int = 0
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is the same for all tasks of a run."""
-
-    run_id: str
-    home: Path
-    cwd: Path
-    max_parallel: int
-    threads: int
-    timeouts: Mapping[str, float]  # task name -> seconds
-    constants: Mapping[str, str]
+IMPORTS = 120.0  # seconds in which a task with a timeout must have started, beyond that timeout
+REFUSALS = 5  # how often a fork that the system refuses is tried again
+PAUSE = 0.2  # seconds before the first of those; each next one waits twice as long
 
 
 class Workers:
-    """Runs tasks in forked children of zygotes. `on_started` and `on_done` are told of every attempt."""
+    """Runs tasks in forked children of zygotes.
+
+    `on_started` and `on_done` are told of every attempt; `on_again` of one whose worker was lost, and which is
+    followed by another; `on_notice` of what should be known about a task before it runs.
+    """
 
     def __init__(
         self,
@@ -76,28 +46,54 @@ class Workers:
         catalogue: Catalogue,
         on_started: Callable[[Job], None],
         on_done: Callable[[Job, Outcome], None],
+        on_again: Callable[[Job, str], None] = lambda job, message: None,
+        on_notice: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._settings, self._known, self._catalogue = settings, known, catalogue
         self._on_started, self._on_done = on_started, on_done
+        self._on_again, self._on_notice = on_again, on_notice
+        self._machine = resources.machine()
+        self._kill_counter = resources.kill_counter()
         self._zygotes: dict[str, zygote.Zygote] = {}
         self._selector = selectors.DefaultSelector()
-        self._ready: collections.deque[tuple[Node, int]] = collections.deque()
+        self._line: Line[tuple[Node, int]] = Line(self._machine, settings.max_parallel)
+        self._asked: dict[str, resources.Request] = {}  # by path, of the tasks not yet done
+        self._noticed: set[str] = set()
+        self._excused: dict[str, int] = {}  # by path
         self._later: list[tuple[float, int, Node, int]] = []  # (when, order, node, attempt)
         self._jobs: dict[str, Job] = {}
+        self._publisher: Publisher[Outcome] = Publisher(resources.cores())
+        self._publishing: dict[str, Job] = {}
+        self._selector.register(self._publisher.wake, selectors.EVENT_READ, None)
         self._count = 0
         self.logs = settings.home / "logs" / settings.run_id
 
     @property
     def idle(self) -> bool:
-        return not (self._jobs or self._ready or self._later)
+        return not (self._jobs or self._publishing or self._line or self._later)
 
     def submit(self, node: Node, attempt: int = 1, delay: float = 0.0) -> None:
-        """Queues an attempt at a task; it starts when a slot is free and the delay has passed."""
+        """Queues an attempt at a task; it starts when there is room and the delay has passed.
+
+        Raises:
+            HeadraceError: its resource requests are no quantities.
+        """
+        assert node.component.executor is not None
+        if node.path not in self._asked:
+            inputs = {"inputs": {"parameterValues": node.parameters}}
+            asked = resources.request(node.component.executor.resources, inputs, self._settings.constants)
+            self._asked[node.path] = asked
+            self._notice(resources.excess(node.component.name, asked, self._machine))
         if delay > 0:
             self._count += 1
             heapq.heappush(self._later, (time.monotonic() + delay, self._count, node, attempt))
         else:
-            self._ready.append((node, attempt))
+            self._queue(node, attempt)
+
+    def announce(self, graph: Graph) -> None:
+        """Says which components ask for more than the machine has, as far as the pipeline tells before it runs."""
+        for text in resources.notices(graph, self._machine):
+            self._notice(text)
 
     def adopt(self, zygotes: Mapping[str, zygote.Zygote]) -> None:
         """Takes over zygotes that are running already."""
@@ -109,7 +105,10 @@ class Workers:
         """Starts the environments of components that will run, to import their modules early."""
         wanted: dict[str, dict[str, None]] = {}
         for component in components:
-            modules = wanted.setdefault(self._catalogue.environment(component), {})
+            if component.executor is None or not component.executor.image_is_known:
+                continue
+            name = self._known.worker(self._catalogue.environment(component))
+            modules = wanted.setdefault(name, dict.fromkeys(self._known.preload))
             if self._catalogue.command(component).python:
                 modules.update(dict.fromkeys(self._catalogue.closure(component).preload))
         for name, modules in wanted.items():
@@ -121,17 +120,20 @@ class Workers:
         now = time.monotonic()
         while self._later and self._later[0][0] <= now:
             _, _, node, attempt = heapq.heappop(self._later)
-            self._ready.append((node, attempt))
-        while self._ready and len(self._jobs) < self._settings.max_parallel:
-            self._start(*self._ready.popleft())
+            self._queue(node, attempt)
+        while found := self._line.take():
+            (node, attempt), claim = found
+            self._start(node, attempt, claim)
         for key, mask in self._selector.select(max(0.0, self._until(now + timeout) - time.monotonic())):
-            if key.data is None:  # the wake-up pipe of signals
+            if key.data is None:  # a wake-up, by a signal or by a publication
                 os.read(key.fd, 4096)
             elif mask & selectors.EVENT_WRITE:
                 key.data.flush()
                 self._watch(key.data)
             elif mask & selectors.EVENT_READ:
                 self._read(key.data)
+        for name, future in self._publisher.finished():
+            self._conclude(self._publishing.pop(name), future.result())
         self._check_clocks()
 
     def wake_on(self, fd: int) -> None:
@@ -144,17 +146,29 @@ class Workers:
 
     def cancel(self, *, at_once: bool) -> None:
         """Ends everything: what waits is dropped, what runs is asked to end, or killed."""
-        self._ready.clear()
+        self._line.clear()
         self._later.clear()
         for job in list(self._jobs.values()):
             self._end(job, "cancel", at_once=at_once)
 
     def close(self) -> None:
-        """Leaves no process behind."""
+        """Leaves no process behind, and no thread that writes. What was not concluded never is."""
+        for one in self._zygotes.values():
+            one.terminate()
         for one in self._zygotes.values():
             one.close()
         self._zygotes.clear()
+        self._publisher.close()
         self._selector.close()
+
+    def _notice(self, text: str | None) -> None:
+        if text and text not in self._noticed:
+            self._noticed.add(text)
+            self._on_notice(text)
+
+    def _queue(self, node: Node, attempt: int) -> None:
+        claim = resources.claim(self._asked[node.path], self._machine, self._settings.max_parallel)
+        self._line.put((node, attempt), claim)
 
     def _zygote(self, name: str) -> zygote.Zygote:
         if name not in self._zygotes:
@@ -173,68 +187,88 @@ class Workers:
         elif watched and not one.outgoing:
             self._selector.unregister(one.control)
 
-    def _start(self, node: Node, number: int) -> None:
+    def _start(self, node: Node, number: int, claim: resources.Amount) -> None:
         settings, component = self._settings, node.component
         assert component.executor is not None
         self._count += 1
-        inputs = {"parameterValues": node.parameters, "artifacts": as_executor_input(node.artifacts)}
+        constants = task_constants(settings.constants, node.task.name, node.path)
+        inputs = {
+            "parameterValues": node.parameters,
+            "artifacts": as_executor_input(node.artifacts, constants.get(WORKSPACE, "")),
+        }
         log = self.logs / f"{store.safe_name(node.path)}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         attempt = store.prepare(settings.home, settings.run_id, node.path, number, component, inputs)
         command = self._catalogue.command(component)
-        constants = {
-            **settings.constants,
-            "{{$.pipeline_task_name}}": node.task.name,
-            "{{$.pipeline_task_uuid}}": f"{settings.run_id}-{self._count}",
-            "{{$.pipeline_root}}": str(settings.home / "store"),
-        }
-        words = resolve_command(command.words, attempt.executor_input, constants)
+        mounted = (WORKSPACE_MOUNT, constants.get(WORKSPACE, "") if component.executor.workspace else WORKSPACE_MOUNT)
+        words = [word.replace(*mounted) for word in resolve_command(command.words, attempt.executor_input, constants)]
         if command.source is not None:
-            attempt.source.write_text(command.source, encoding="utf-8")
+            attempt.source.write_text(command.source.replace(*mounted), encoding="utf-8")
             words = ["--component_module_path", str(attempt.source), *words]
-        one = self._zygote(self._catalogue.environment(component))
-        limit = settings.timeouts.get(node.task.name, settings.timeouts.get(node.path))
-        job = Job(f"{self._count}", node, number, attempt, log, one, limit)
-        self._jobs[job.id] = job
-        one.fork(
-            {
-                "id": job.id,
-                "python": command.python,
-                "words": words,
-                "needs": self._catalogue.needs(component),
-                "log": str(log),
-                "cwd": str(settings.cwd),
-                "env": {
-                    **component.executor.env,
-                    "HEADRACE_TASK": node.path,
-                    "HEADRACE_THREADS": str(self._share()),
-                },
-            }
+        one = self._zygote(self._known.worker(self._catalogue.environment(component)))
+        request: dict[str, Any] = {
+            "id": f"{self._count}",
+            "python": command.python,
+            "words": words,
+            "needs": self._catalogue.needs(component),
+            "log": str(log),
+            "report": str(attempt.folder / "report.json"),
+            "cwd": str(settings.cwd),
+            "env": {**self._threads(node, claim), **component.executor.env, "HEADRACE_TASK": node.path},
+        }
+        request = self._known.request(request, node, attempt, constants)
+        job = Job(
+            id=request["id"],
+            node=node,
+            number=number,
+            excused=self._excused.get(node.path, 0),
+            attempt=attempt,
+            log=log,
+            zygote=one,
+            request=request,
+            claim=claim,
+            limit=self._limit(node),
+            kills=resources.kills(self._kill_counter),
         )
+        job.deadline = job.begun + job.limit + IMPORTS if job.limit else None
+        self._jobs[job.id] = job
+        one.fork(request)
         self._watch(one)
         self._on_started(job)
 
-    def _share(self) -> int:
-        """The cores for a task that starts now, beside those that run or could."""
-        beside = min(self._settings.max_parallel, len(self._jobs) + len(self._ready))
-        return max(1, (os.cpu_count() or 1) // max(1, beside))
+    def _limit(self, node: Node) -> float | None:
+        """The timeout of a task in seconds: the caller's, by its name or path, else the pipeline's."""
+        timeouts = self._settings.timeouts
+        given = timeouts.get(node.task.name, timeouts.get(node.path))
+        return given if given is not None else (node.component.executor.timeout if node.component.executor else None)
+
+    def _threads(self, node: Node, claim: resources.Amount) -> dict[str, str]:
+        """How many threads a task that starts now may use: the cores it asks for, else a share of all."""
+        if self._asked[node.path].cpu is not None:
+            threads = max(1, claim.cpu // resources.CORE)
+            return {**zygote.threads_environment(threads), "HEADRACE_THREADS": str(threads)}
+        beside = min(self._settings.max_parallel, self._line.running + len(self._line))
+        return {"HEADRACE_THREADS": str(max(1, resources.cores() // max(1, beside)))}
 
     def _read(self, one: zygote.Zygote) -> None:
         events = one.read()
         for event in events or ():
             job = self._jobs.get(event.get("id", ""))
-            if job is None:
-                continue  # it has said its result before
+            if job is None:  # it has said its result before, or was given up before it started
+                if event["event"] == "started":
+                    one.kill(event["id"], signal.SIGKILL)
+                continue
             if event["event"] == "started":
+                job.started = True
                 job.deadline = time.monotonic() + job.limit if job.limit else None
-                if job.ended_by:
-                    self._end(job, job.ended_by, at_once=False)
             elif event["event"] == "result":
-                self._done(job, event["error"], event.get("max_rss_kib", 0))
+                job.said, job.deadline = event, None
+                if event["last"]:
+                    self._done(job, event["error"], event.get("max_rss_kib", 0))
             elif event["event"] == "refused":
-                self._done(job, _error("OSError", f"cannot start another process: {event['message']}"))
+                self._refused(job, event["message"])
             elif event["event"] == "exit":
-                self._done(job, _exit_error(event["code"]), event.get("max_rss_kib", 0))
+                self._exited(job, event["code"], event["max_rss_kib"])
         if events is None:
             self._lost(one)
 
@@ -245,45 +279,76 @@ class Workers:
             self._selector.unregister(one.control)
         self._zygotes.pop(one.name, None)
         one.close()
-        code = one.process.returncode
-        how = (_exit_error(code) or {"message": "ended with exit status 0"})["message"]
+        killed = resources.kills(self._kill_counter) > min((j.kills for j in self._of(one)), default=1 << 62)
+        how = (deaths.of_process(one.process.returncode, killed) or {"message": "ended with exit status 0"})["message"]
         log = self.logs / f"_environment-{one.name}.log"
-        for job in [j for j in self._jobs.values() if j.zygote is one]:
+        for job in self._of(one):
             message = f"the worker process of the environment `{one.name}` was lost: {how}; see {log}"
-            self._done(job, _error("WorkerLost", message))
+            if job.said is not None:
+                self._done(job, job.said["error"], job.said.get("max_rss_kib", 0))
+            elif job.ended_by or job.excused:
+                self._done(job, deaths.error("WorkerLost", message))
+            else:
+                self._again(job, message)
+
+    def _of(self, one: zygote.Zygote) -> list[Job]:
+        return [job for job in self._jobs.values() if job.zygote is one]
+
+    def _again(self, job: Job, message: str) -> None:
+        """Starts a task once more whose worker was lost: that is our affair, and does not count as a retry."""
+        del self._jobs[job.id]
+        self._line.release(job.claim)
+        shutil.rmtree(job.attempt.folder, ignore_errors=True)
+        self._excused[job.node.path] = job.excused + 1
+        self._on_again(job, message)
+        self.submit(job.node, job.number + 1)
+
+    def _refused(self, job: Job, message: str) -> None:
+        """The system has no room for another process. There may be soon: others end."""
+        job.refusals += 1
+        if job.refusals > REFUSALS:
+            self._done(job, deaths.error("OSError", f"cannot start another process: {message}"))
+        else:
+            job.again_at = time.monotonic() + PAUSE * 2 ** (job.refusals - 1)
+
+    def _exited(self, job: Job, code: int, peak: int) -> None:
+        """A task's process, and all that it started, are gone."""
+        if job.said is None and job.report.is_file():
+            job.said = json.loads(job.report.read_bytes())
+        if job.said is not None:
+            self._done(job, job.said["error"], peak)
+            return
+        said = deaths.of_task(
+            code,
+            python=job.request["python"],
+            killed_for_memory=resources.kills(self._kill_counter) > job.kills,
+            peak=peak * 1024,
+            memory=self._machine.memory,
+            log=job.log,
+        )
+        self._done(job, said, peak)
 
     def _done(self, job: Job, said: Mapping[str, Any] | None, max_rss_kib: int = 0) -> None:
         """Publishes the outputs of an attempt that went well, and passes on what it came to."""
         del self._jobs[job.id]
-        error = self._explain(job, said)
-        outputs: dict[str, Any] = {}
-        artifacts: Artifacts = {}
-        if error is None:
-            settings = self._settings
-            try:
-                with store.disk_full_is_clear(settings.home):
-                    outputs, artifacts = store.publish(
-                        settings.home, settings.run_id, job.node.path, job.attempt, job.node.component
-                    )
-            except HeadraceError as problem:
-                error = TaskError(type(problem).__name__, str(problem), user=True, exit_code=problem.exit_code)
-        shutil.rmtree(job.attempt.folder, ignore_errors=True)
-        self._on_done(job, Outcome(error, outputs, artifacts, max_rss_kib))
+        durable = time.monotonic() - job.begun > LONG
+        work = functools.partial(conclude, self._settings, job, said, max_rss_kib, durable)
+        if (durable and said is None) or not is_small(job.attempt.folder):
+            self._publishing[job.id] = job
+            self._publisher.submit(job.id, work)
+        else:
+            self._conclude(job, work())
 
-    def _explain(self, job: Job, said: Mapping[str, Any] | None) -> TaskError | None:
-        if job.ended_by == "timeout":
-            return TaskError("Timeout", f"took longer than its timeout of {job.limit:g} s and was ended")
-        if job.ended_by == "cancel":
-            return TaskError("Cancelled", "cancelled")
-        if said is None:
-            return None
-        if said.get("errno") in store.FULL:
-            full = store.disk_full(self._settings.home)
-            return TaskError("DiskFull", str(full), trace=said["trace"], user=True)
-        return TaskError(said["type"], said["message"], said["trace"], said["user"], said.get("exit_code", 1))
+    def _conclude(self, job: Job, outcome: Outcome) -> None:
+        self._line.release(job.claim)
+        self._asked.pop(job.node.path)
+        self._on_done(job, outcome)
 
     def _end(self, job: Job, why: str, *, at_once: bool) -> None:
         job.ended_by = job.ended_by or why
+        if not job.started:  # there is nothing to end yet; should it start after all, that is its end
+            self._done(job, None)
+            return
         job.zygote.kill(job.id, signal.SIGKILL if at_once else signal.SIGTERM)
         if job.kill_at is None:
             job.kill_at = time.monotonic() + GRACE
@@ -296,6 +361,10 @@ class Workers:
                 job.kill_at = now + GRACE
             elif job.deadline is not None and now >= job.deadline and not job.ended_by:
                 self._end(job, "timeout", at_once=False)
+            elif job.again_at is not None and now >= job.again_at:
+                job.again_at = None
+                job.zygote.fork(job.request)
+                self._watch(job.zygote)
         for one in list(self._zygotes.values()):
             if one.process.poll() is not None:
                 self._read(one)
@@ -306,22 +375,11 @@ class Workers:
         """The next moment at which something is due."""
         moments = [limit]
         moments += [
-            m for job in self._jobs.values() for m in (job.deadline if not job.ended_by else None, job.kill_at) if m
+            m
+            for job in self._jobs.values()
+            for m in (job.deadline if not job.ended_by else None, job.kill_at, job.again_at)
+            if m
         ]
         if self._later:
             moments.append(self._later[0][0])
         return min(moments)
-
-
-def _error(kind: str, message: str) -> dict[str, Any]:
-    return {"type": kind, "message": message, "trace": "", "user": False}
-
-
-def _exit_error(code: int) -> dict[str, Any] | None:
-    if code == 0:
-        return None
-    if code > 0:
-        return _error("ExitStatus", f"ended with exit status {code}")
-    name = signal.Signals(-code).name if -code in set(signal.Signals) else "unknown"
-    hint = " (perhaps out of memory)" if -code == signal.SIGKILL else ""
-    return _error("Killed", f"killed by signal {-code}{hint or f' ({name})'}")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from headrace.pipelines.local import resources
 from headrace.pipelines.local.closure import default_closures
 from headrace.pipelines.local.environments import Environments
 from headrace.pipelines.local.zygote import Zygote, environment
@@ -60,4 +60,4 @@ def new_run_id() -> str:
 
 def threads_for(max_parallel: int) -> int:
     """How many threads a task's libraries may use when so many tasks run at the same time."""
-    return max(1, (os.cpu_count() or 1) // max_parallel)
+    return max(1, resources.cores() // max_parallel)

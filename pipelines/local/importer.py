@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.local import digests
-from headrace.pipelines.local.placeholders import resolve_value
+from headrace.pipelines.local.inputs import IN_WORKSPACE, in_workspace
+from headrace.pipelines.local.placeholders import WORKSPACE, resolve_value, task_constants
 from headrace.pipelines.local.results import ArtifactRecord
 from headrace.pipelines.local.tree import Artifacts, Node
 from headrace.pipelines.local.values import as_text, tidy
@@ -20,26 +23,52 @@ class ImportRefused(HeadraceError):
 def import_artifact(node: Node, constants: Mapping[str, str]) -> Artifacts:
     """The output of an importer. A local artifact is hashed where it lies; a remote one has no digest.
 
+    Where the pipeline says so, a local one is also copied into the run's workspace, and its readers get the copy.
+
     Raises:
-        ImportRefused: a local path at which there is nothing.
+        ImportRefused: no place is named, a local one at which there is nothing, or a remote one for the workspace.
     """
     executor = node.component.executor
     assert executor is not None
+    constants = task_constants(constants, node.task.name, node.path)
     context = {"inputs": {"parameterValues": node.parameters}}
-    constant = executor.importer.get("artifactUri", {}).get("constant", "")
-    uri = node.parameters.get("uri", resolve_value(constant, context, constants))
+    given = executor.importer.get("artifactUri", {})
+    constant = given.get("constant", given.get("constantValue", {}).get("stringValue", ""))
+    uri = as_text(
+        node.parameters.get(given.get("runtimeParameter", "uri"), resolve_value(constant, context, constants))
+    )
+    if not uri:
+        raise ImportRefused("expected the place of an artifact to import. Received: an empty text")
     name, declared = next(iter(node.component.output_artifacts.items()))
     record = ArtifactRecord(
         name=name,
         type=str(declared.schema.get("schemaTitle", "system.Artifact")),
-        uri=as_text(uri),
+        uri=uri,
         digest=None,
         metadata=resolve_value(tidy(dict(executor.importer.get("metadata", {}))), context, constants),
         schema=dict(declared.schema),
     )
     if record.path is not None:
-        if not record.path.exists():
+        path = record.path.absolute()
+        if not path.exists():
             raise ImportRefused(f"expected an artifact to import at {record.uri}. Received: nothing there")
-        files, size = digests.extent(record.path)
-        record = replace(record, digest=digests.artifact_digest(record.path), files=files, bytes=size)
+        files, size = digests.extent(path)
+        record = replace(record, uri=str(path), digest=digests.artifact_digest(path), files=files, bytes=size)
+    if executor.workspace:
+        record = _copied(record, constants[WORKSPACE])
     return {name: (record,)}
+
+
+def _copied(record: ArtifactRecord, workspace: str) -> ArtifactRecord:
+    """Copies a local artifact into the workspace; from now on its readers find it there."""
+    if record.path is None:
+        raise ImportRefused(
+            f"expected an artifact of this machine to copy into the workspace. Received: {record.uri}, elsewhere"
+        )
+    place = Path(in_workspace(record.uri, workspace))
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if record.path.is_dir():
+        shutil.copytree(record.path, place, symlinks=True, dirs_exist_ok=True)
+    else:
+        shutil.copy2(record.path, place)
+    return replace(record, metadata={**record.metadata, IN_WORKSPACE: True})

@@ -6,11 +6,12 @@ import contextlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.local.graph import Component, Graph, Source
-from headrace.pipelines.local.placeholders import resolve_value
+from headrace.pipelines.local.placeholders import WORKSPACE, resolve_text, resolve_value, task_constants
 from headrace.pipelines.local.results import ArtifactRecord
 from headrace.pipelines.local.values import cast, shown, tidy
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 Artifacts = dict[str, tuple[ArtifactRecord, ...]]
 
+IN_WORKSPACE = "_kfp_workspace"  # KFP's mark, in an artifact's metadata, that it was copied into the workspace
+MADE_BY_COMPILER = "pipelinechannel--"
 _MISSING = object()
 _SELECTOR = re.compile(r"parseJson\(string_value\)((?:\[(?:\"[^\"]*\"|'[^']*'|\d+)\])+)")
 _STEP = re.compile(r"\[(?:\"([^\"]*)\"|'([^']*)'|(\d+))\]")
@@ -59,7 +62,9 @@ def resolve(node: Node, constants: Mapping[str, str]) -> tuple[dict[str, Any], A
         found = _artifacts(node, source)
         if found is not None:
             artifacts[name] = found
-        elif name in node.component.artifacts and not node.component.artifacts[name].optional:
+        elif name in node.component.artifacts and not (
+            node.component.artifacts[name].optional or _passed_on(node.component, name)
+        ):
             raise _missing(node, name, source)
     parameters = {}
     for name, source in node.task.parameters.items():
@@ -69,13 +74,26 @@ def resolve(node: Node, constants: Mapping[str, str]) -> tuple[dict[str, Any], A
                 parameters[name] = _select(value, source.selector, node.path)
             elif not _dispensable(node.component, name):
                 raise _missing(node, name, source)
-    context = {"inputs": {"parameterValues": parameters, "artifacts": as_executor_input(artifacts)}}
+    constants = task_constants(constants, node.task.name, node.path)
+    read = as_executor_input(artifacts, constants.get(WORKSPACE, ""))
+    context = {"inputs": {"parameterValues": parameters, "artifacts": read}}
     for name, source in node.task.parameters.items():
         if source.kind == "constant":
             parameters[name] = tidy(resolve_value(source.value, context, constants))
-    return _with_defaults(
-        node.component, parameters, node.path, node.task.loop.item if node.task.loop else ""
-    ), artifacts
+    for name, declared in node.component.parameters.items():
+        if declared.type == "TASK_CONFIG":
+            parameters[name] = resolve_value(node.component.task_config, context, constants)
+    item = node.task.loop.item if node.task.loop else ""
+    return _with_defaults(node.component, parameters, node.path, item), artifacts
+
+
+def with_image(node: Node, constants: Mapping[str, str]) -> Component:
+    """The component of a task whose image is the value of a parameter."""
+    executor = node.component.executor
+    assert executor is not None
+    context = {"inputs": {"parameterValues": node.parameters}}
+    image = resolve_text(executor.image, context, task_constants(constants, node.task.name, node.path))
+    return replace(node.component, executor=replace(executor, image=image))
 
 
 def cast_input(node: Node, name: str, value: Any) -> Any:
@@ -84,30 +102,40 @@ def cast_input(node: Node, name: str, value: Any) -> Any:
     return cast(tidy(value), declared.type, f"{node.path}: `{name}`") if declared else tidy(value)
 
 
-def loop_items(node: Node, constants: Mapping[str, str]) -> list[Any]:
-    """What a loop goes over.
+def iteration(node: Node, item: Any) -> dict[str, Any]:
+    """The inputs that one iteration of a loop gets by its item: the item, and the fields of it that are asked for."""
+    loop = node.task.loop
+    assert loop is not None
+    found = {loop.item: item}
+    prefix = f"{loop.item}-subvar-"  # by this name KFP's compiler asks for a field, where it stands in a longer text
+    wanted = [n for n in node.component.parameters if n.startswith(prefix) and n not in node.parameters]
+    fields = _parsed(item) if wanted else None
+    if isinstance(fields, Mapping):
+        found.update({n: fields[n.removeprefix(prefix)] for n in wanted if n.removeprefix(prefix) in fields})
+    return found
+
+
+def loop_items(node: Node) -> list[Any]:
+    """What a loop goes over, each item as its tasks expect it: a wrong one is found before any of them runs.
 
     Raises:
         InputError: it is not a list.
+        ValueMismatch: an item is of another type than the tasks inside expect.
     """
     loop = node.task.loop
     assert loop is not None
     if loop.artifacts:
         return list(node.artifacts.get(loop.source, ()))
     items = node.parameters.get(loop.source) if loop.source else loop.raw
-    if loop.raw is not None:
-        items = resolve_value(items, {"inputs": {"parameterValues": node.parameters}}, constants)
-    if isinstance(items, str):
-        with contextlib.suppress(ValueError):
-            items = json.loads(items)
+    items = _parsed(items)
     if not isinstance(items, list):
         raise InputError(f"{node.path}: expected a list to loop over. Received: {shown(items)}")
-    return items
+    return [cast_input(node, loop.item, item) for item in items]
 
 
 def group_outputs(node: Node) -> tuple[dict[str, Any], Artifacts]:
     """The outputs of a group; a loop's are lists, one entry for each iteration that produced one."""
-    each = [dag_outputs(scope, node.component, cast_them=node.task.loop is None) for scope in node.scopes]
+    each = [dag_outputs(scope) for scope in node.scopes]
     if node.task.loop is None:
         return each[0] if each else ({}, {})
     dag = node.component.dag
@@ -117,16 +145,18 @@ def group_outputs(node: Node) -> tuple[dict[str, Any], Artifacts]:
     return parameters, artifacts
 
 
-def dag_outputs(scope: Scope, component: Component, cast_them: bool = True) -> tuple[dict[str, Any], Artifacts]:
-    """The outputs of one opened DAG: of several sources (OneOf), the first that has a value."""
+def dag_outputs(scope: Scope) -> tuple[dict[str, Any], Artifacts]:
+    """The outputs of one opened DAG: of several sources (OneOf), the first that has a value.
+
+    They have the types of the tasks that put them out. What the group declares is another one where the values
+    are collected further out: KFP's compiler writes the type of the list there.
+    """
     parameters, artifacts = {}, {}
     for name, sources in scope.dag.parameters.items():
         for source in sources:
             outputs = scope.nodes[source.name].outputs
             if source.key in outputs:
-                value = outputs[source.key]
-                kind = component.output_parameters.get(name, "")
-                parameters[name] = cast(value, kind, f"{scope.prefix}{name}") if cast_them else value
+                parameters[name] = outputs[source.key]
                 break
     for name, sources in scope.dag.artifacts.items():
         for source in sources:
@@ -137,21 +167,26 @@ def dag_outputs(scope: Scope, component: Component, cast_them: bool = True) -> t
     return parameters, artifacts
 
 
-def as_executor_input(artifacts: Artifacts) -> dict[str, Any]:
-    """Input artifacts in the form of KFP's executor input."""
+def as_executor_input(artifacts: Artifacts, workspace: str = "") -> dict[str, Any]:
+    """Input artifacts in the form of KFP's executor input; `workspace` is the folder that some were copied into."""
     return {
-        name: {
-            "artifacts": [
-                {
-                    "name": record.name,
-                    "type": dict(record.schema) or {"schemaTitle": record.type},
-                    "uri": record.uri,
-                    "metadata": dict(record.metadata),
-                }
-                for record in records
-            ]
-        }
+        name: {"artifacts": [_as_executor_input(record, workspace) for record in records]}
         for name, records in artifacts.items()
+    }
+
+
+def in_workspace(path: str, workspace: str) -> str:
+    """Where an importer puts the copy of a local artifact."""
+    return f"{workspace}/.artifacts/{path.lstrip('/')}"
+
+
+def _as_executor_input(record: ArtifactRecord, workspace: str) -> dict[str, Any]:
+    copied = record.metadata.get(IN_WORKSPACE) is True and bool(workspace)
+    return {
+        "name": record.name,
+        "type": dict(record.schema) or {"schemaTitle": record.type},
+        "uri": in_workspace(record.uri, workspace) if copied else record.uri,
+        "metadata": {k: v for k, v in record.metadata.items() if k != IN_WORKSPACE},
     }
 
 
@@ -160,20 +195,38 @@ def _parameter(node: Node, source: Source, constants: Mapping[str, str]) -> Any:
         return node.scope.parameters.get(source.name, _MISSING)
     producer = node.scope.nodes[source.name]
     if source.kind == "status":
-        error = {"code": 13, "message": producer.error.message} if producer.error else {}
         return {
             "state": producer.state,
             "pipelineJobResourceName": constants.get("{{$.pipeline_job_resource_name}}", ""),
             "pipelineTaskName": producer.task.name,
-            "error": error,
+            "error": {"code": 13, "message": message} if (message := _failure(producer)) else {},
         }
     return producer.outputs.get(source.key, _MISSING)
+
+
+def _failure(node: Node) -> str:
+    """Why a task failed; a group, by the first of its tasks that did."""
+    todo = [node]
+    while todo:
+        one = todo.pop(0)
+        if one.error:
+            return one.error.message if one is node else f"{one.path}: {one.error.message}"
+        todo += [inner for scope in one.scopes for inner in scope.nodes.values()]
+    return ""
 
 
 def _artifacts(node: Node, source: Source) -> tuple[ArtifactRecord, ...] | None:
     if source.kind == "parent":
         return node.scope.artifacts.get(source.name)
     return node.scope.nodes[source.name].output_artifacts.get(source.key)
+
+
+def _parsed(value: Any) -> Any:
+    """A list or a mapping that travels as JSON, since KFP's compiler did not know its type."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return json.loads(value)
+    return value
 
 
 def _select(value: Any, selector: str, where: str) -> Any:
@@ -201,21 +254,27 @@ def _with_defaults(component: Component, given: dict[str, Any], where: str, late
             complete.pop(name, None)
             if declared.has_default and declared.default is not None:
                 complete[name] = cast(tidy(declared.default), declared.type, f"{where}: default of `{name}`")
-            elif (
-                not declared.optional and not declared.has_default and name != later and declared.type != "TASK_CONFIG"
-            ):
+            elif not (name == later or declared.type == "TASK_CONFIG" or _dispensable(component, name)):
                 what = "null" if name in given else "none"
                 raise InputError(
                     f"{where}: expected a value for the parameter `{name}` ({declared.type}). Received: {what}"
                 )
         else:
             complete[name] = cast(value, declared.type, f"{where}: `{name}`")
+        if declared.literals and name in complete and complete[name] not in map(tidy, declared.literals):
+            allowed = ", ".join(shown(tidy(literal)) for literal in declared.literals)
+            raise InputError(f"{where}: expected `{name}` to be one of {allowed}. Received: {shown(complete[name])}")
     return complete
 
 
 def _dispensable(component: Component, name: str) -> bool:
     declared = component.parameters.get(name)
-    return declared is None or declared.optional or declared.has_default
+    return declared is None or declared.optional or declared.has_default or _passed_on(component, name)
+
+
+def _passed_on(component: Component, name: str) -> bool:
+    """Whether an input is one that KFP's compiler made, to pass on what is optional for the tasks inside a group."""
+    return component.dag is not None and name.startswith(MADE_BY_COMPILER)
 
 
 def _missing(node: Node, name: str, source: Source) -> InputError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -10,14 +11,31 @@ from typing import Any
 from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.local.values import as_text
 
-_PLACEHOLDER = re.compile(r"\{\{\$(.*?)\}\}", re.DOTALL)
-_KEYED = re.compile(
-    r"\.(inputs|outputs)\.(parameters|artifacts)\[(?:''|'|\")(.+?)(?:''|'|\")\](?:\.(\w+)|\['(\w+)'\])?$"
+# Texts like `{{$.Values.x}}` are none of KFP's, and stay as they are.
+_PLACEHOLDER = re.compile(
+    r"\{\{\$((?:\.(?:inputs|outputs|outputMetadataUri|pipeline_|workspace_path|json_escape)(?:(?!\}\}).)*)?)\}\}",
+    re.DOTALL,
 )
+_KEYED = re.compile(
+    r"\.(?P<side>inputs|outputs)\.(?P<kind>parameters|artifacts)\[(?:''|'|\")(?P<name>.+?)(?:''|'|\")\]"
+    r"(?:\.(?P<attribute>\w+)(?:\['(?P<field>.+)'\])?|\['(?P<other>\w+)'\])?$"
+)
+WORKSPACE = "{{$.workspace_path}}"
+WORKSPACE_MOUNT = "/kfp-workspace"  # where KFP mounts it, and some components say so themselves
 
 
 class PlaceholderError(HeadraceError):
     """A placeholder that names what the task does not have, or a kind that is not known."""
+
+
+def task_constants(constants: Mapping[str, str], name: str, path: str) -> dict[str, str]:
+    """The placeholders without a key of one task: the run's, and its own. `path` is its place in the run."""
+    place = hashlib.sha256(path.encode()).hexdigest()[:8]
+    return {
+        **constants,
+        "{{$.pipeline_task_name}}": name,
+        "{{$.pipeline_task_uuid}}": f"{constants.get('{{$.pipeline_job_uuid}}', '')}-{place}",
+    }
 
 
 def resolve_command(words: Sequence[str], executor_input: Mapping[str, Any], constants: Mapping[str, str]) -> list[str]:
@@ -72,22 +90,36 @@ def _keyed(whole: str, inner: str, executor_input: Mapping[str, Any]) -> Any:
     match = _KEYED.match(inner)
     if not match:
         raise PlaceholderError(f"expected a placeholder of KFP's. Received: {whole}")
-    side, kind, name = match.group(1), match.group(2), match.group(3)
-    attribute = match.group(4) or match.group(5)
-    known = executor_input.get(side, {})
-    if kind == "parameters" and side == "inputs":
+    name, attribute = match["name"], match["attribute"] or match["other"]
+    known = executor_input.get(match["side"], {})
+    if match["kind"] == "artifacts":
+        artifacts = known.get("artifacts", {}).get(name, {}).get("artifacts")
+        if attribute is None and artifacts is not None:
+            return artifacts  # a list of artifacts is given as a whole
+        if artifacts:
+            return _of_artifact(artifacts[0], attribute, match["field"], whole)
+    elif match["side"] == "inputs":
         return known.get("parameterValues", {}).get(name)
-    if kind == "parameters" and attribute == "output_file" and name in known.get("parameters", {}):
+    elif attribute == "output_file" and name in known.get("parameters", {}):
         return known["parameters"][name]["outputFile"]
-    if kind == "artifacts" and known.get("artifacts", {}).get(name, {}).get("artifacts"):
-        artifact = known["artifacts"][name]["artifacts"][0]
-        if attribute in ("path", "uri"):
-            return artifact["uri"]
-        if attribute in ("value", "name", "metadata"):
-            return artifact.get("metadata" if attribute == "metadata" else "name")
     raise PlaceholderError(
         f"expected the placeholder {whole} to name an input or output of the task. Received: no such one"
     )
+
+
+def _of_artifact(artifact: Mapping[str, Any], attribute: str, field: str | None, whole: str) -> Any:
+    if attribute in ("path", "uri"):
+        return artifact["uri"]
+    if attribute == "metadata":
+        metadata = artifact.get("metadata", {})
+        if field is not None and field not in metadata:
+            raise PlaceholderError(
+                f"expected the metadata for {whole}. Received: {', '.join(sorted(metadata)) or 'none'}"
+            )
+        return metadata if field is None else metadata[field]
+    if attribute in ("value", "name"):
+        return artifact.get("name")
+    raise PlaceholderError(f"expected a placeholder of KFP's. Received: {whole}")
 
 
 def _structure(node: Any, executor_input: Mapping[str, Any], constants: Mapping[str, str]) -> list[str]:

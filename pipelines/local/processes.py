@@ -44,11 +44,16 @@ def myself() -> Owner:
 
 
 def kill_strays(run_id: str) -> list[int]:
-    """Kills every process that carries a run's mark in its environment, and returns their numbers.
+    """Kills every process that carries a run's mark in its environment, and returns their numbers."""
+    return kill_marked("HEADRACE_RUN", run_id)
+
+
+def kill_marked(variable: str, value: str) -> list[int]:
+    """Kills every process that was started with this environment variable, and returns their numbers.
 
     Forked processes inherit the mark, whatever they do to their own environment later.
     """
-    mark = f"HEADRACE_RUN={run_id}".encode()
+    mark = f"{variable}={value}".encode()
     killed = []
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit() or int(entry.name) == os.getpid():

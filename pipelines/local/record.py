@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,36 +17,8 @@ from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.local import results
 from headrace.pipelines.local.closure import Imports
 from headrace.pipelines.local.processes import Owner
+from headrace.pipelines.local.record_format import FORMAT_VERSION, bring_up_to_date
 from headrace.pipelines.local.results import ArtifactRecord, RunResult, RunSummary, TaskError, TaskResult
-
-FORMAT_VERSION = 1
-
-_SCHEMA = """
-CREATE TABLE runs (
-    id TEXT PRIMARY KEY, name TEXT NOT NULL, pipeline TEXT NOT NULL, state TEXT NOT NULL,
-    started REAL NOT NULL, finished REAL, labels TEXT NOT NULL, parameters TEXT NOT NULL,
-    outputs TEXT NOT NULL DEFAULT '{}', error TEXT NOT NULL DEFAULT '', ir_digest TEXT NOT NULL,
-    pid INTEGER NOT NULL, pid_started INTEGER NOT NULL, boot TEXT NOT NULL);
-CREATE TABLE tasks (
-    run TEXT NOT NULL REFERENCES runs(id), path TEXT NOT NULL, position INTEGER NOT NULL, name TEXT NOT NULL,
-    component TEXT NOT NULL, state TEXT NOT NULL, leaf INTEGER NOT NULL,
-    started REAL NOT NULL, seconds REAL NOT NULL,
-    cached INTEGER NOT NULL, attempts INTEGER NOT NULL, parameters TEXT NOT NULL, outputs TEXT NOT NULL,
-    log TEXT, reason TEXT NOT NULL, error TEXT, key TEXT NOT NULL, max_rss_kib INTEGER NOT NULL,
-    PRIMARY KEY (run, path));
-CREATE TABLE artifacts (
-    id INTEGER PRIMARY KEY, uri TEXT NOT NULL, digest TEXT, type TEXT NOT NULL, record TEXT NOT NULL);
-CREATE INDEX artifacts_by_digest ON artifacts (digest);
-CREATE TABLE uses (
-    run TEXT NOT NULL, path TEXT NOT NULL, direction TEXT NOT NULL CHECK (direction IN ('in', 'out')),
-    name TEXT NOT NULL, position INTEGER NOT NULL, artifact INTEGER NOT NULL REFERENCES artifacts(id),
-    PRIMARY KEY (run, path, direction, name, position));
-CREATE INDEX uses_by_artifact ON uses (artifact);
-CREATE TABLE cache (
-    key TEXT PRIMARY KEY, run TEXT NOT NULL, path TEXT NOT NULL, created REAL NOT NULL,
-    reusable INTEGER NOT NULL, outputs TEXT NOT NULL, artifacts TEXT NOT NULL);
-CREATE TABLE code (content TEXT PRIMARY KEY, imports TEXT NOT NULL);
-"""
 
 
 class RecordError(HeadraceError):
@@ -69,16 +43,12 @@ class Record:
 
     def _open(self) -> None:
         with self.transaction():
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version > FORMAT_VERSION:
-                raise RecordError(
-                    f"{self.file}: expected a record of format version {FORMAT_VERSION} or older. "
-                    f"Received: version {version}. Upgrade headrace to read it."
-                )
-            if version == 0:
-                for statement in _SCHEMA.split(";"):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+            found = bring_up_to_date(self._db)
+        if found > FORMAT_VERSION:
+            raise RecordError(
+                f"{self.file}: expected a record of format version {FORMAT_VERSION} or older. "
+                f"Received: version {found}. Upgrade headrace to read it."
+            )
 
     def close(self) -> None:
         self._db.close()
@@ -106,11 +76,40 @@ class Record:
         except sqlite3.DatabaseError as error:
             raise self._said(error) from None
 
-    def start_run(self, run: RunSummary, parameters: Mapping[str, Any], ir_digest: str, owner: Owner) -> None:
-        with self.transaction():
+    @contextlib.contextmanager
+    def durably(self, wanted: bool = True) -> Iterator[None]:
+        """Within the block, what is committed (and everything committed before) outlasts a power cut."""
+        self._db.execute(f"PRAGMA synchronous = {'FULL' if wanted else 'NORMAL'}")
+        try:
+            yield
+        finally:
+            self._db.execute("PRAGMA synchronous = NORMAL")
+
+    def rows(self, sql: str, arguments: Sequence[Any] | Mapping[str, Any] = ()) -> list[sqlite3.Row]:
+        """The rows of a query."""
+        try:
+            return self._db.execute(sql, arguments).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise self._said(error) from None
+
+    def start_run(
+        self,
+        run: RunSummary,
+        parameters: Mapping[str, Any],
+        ir: Mapping[str, Any],
+        owner: Owner,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Writes down that a run begins: what it runs, with what, and by which process; durably."""
+        text = json.dumps(ir, sort_keys=True, default=str)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        with self.durably(), self.transaction():
+            self._db.execute(
+                "INSERT OR IGNORE INTO pipelines VALUES (?, ?)", (digest, zlib.compress(text.encode(), level=1))
+            )
             self._db.execute(
                 "INSERT INTO runs (id, name, pipeline, state, started, labels, parameters, ir_digest, "
-                "pid, pid_started, boot) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "pid, pid_started, boot, options) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     run.id,
                     run.name,
@@ -119,15 +118,56 @@ class Record:
                     run.started,
                     _json(run.labels),
                     _json(parameters),
-                    ir_digest,
+                    digest,
                     owner.pid,
                     owner.started,
                     owner.boot,
+                    _json(options or {}),
                 ),
             )
 
-    def finish_run(self, run_id: str, state: str, error: str = "", outputs: Mapping[str, Any] | None = None) -> None:
+    def claim_run(self, run_id: str, owner: Owner) -> None:
+        """Makes a process the one that continues a run.
+
+        Raises:
+            RecordError: another living process runs it.
+        """
         with self.transaction():
+            row = self._db.execute("SELECT * FROM runs WHERE id = ?", (run_id,)).fetchone()
+            if row["state"] == results.RUNNING and _owner(row).alive():
+                raise RecordError(
+                    f"expected a run that nothing works on. Received: {run_id}, which process {row['pid']} is running"
+                )
+            self._db.execute(
+                "UPDATE runs SET state = ?, finished = NULL, error = '', pid = ?, pid_started = ?, boot = ? "
+                "WHERE id = ?",
+                (results.RUNNING, owner.pid, owner.started, owner.boot, run_id),
+            )
+
+    def ir(self, run_id: str) -> dict[str, Any]:
+        """The compiled pipeline that a run executes.
+
+        Raises:
+            RecordError: it was recorded by an older version, which did not keep it.
+        """
+        rows = self.rows("SELECT ir FROM runs JOIN pipelines ON digest = ir_digest WHERE id = ?", (run_id,))
+        if not rows:
+            raise RecordError(f"expected the pipeline of {run_id} in {self.file}. Received: none, the run is too old")
+        ir: dict[str, Any] = json.loads(zlib.decompress(rows[0]["ir"]))
+        return ir
+
+    def ir_digest(self, run_id: str) -> str:
+        """The digest of the compiled pipeline that a run executes."""
+        return str(self.rows("SELECT ir_digest FROM runs WHERE id = ?", (run_id,))[0][0])
+
+    def options(self, run_id: str) -> dict[str, Any]:
+        """How a run was started: `max_parallel`, `timeouts`, `use_cache`, `cwd`."""
+        options: dict[str, Any] = json.loads(self.rows("SELECT options FROM runs WHERE id = ?", (run_id,))[0][0])
+        return options
+
+    def finish_run(self, run_id: str, state: str, error: str = "", outputs: Mapping[str, Any] | None = None) -> None:
+        """Writes down how a run ended; from here on all of it outlasts a power cut."""
+        with self.durably(), self.transaction():
             self._db.execute(
                 "UPDATE runs SET state = ?, finished = ?, error = ?, outputs = ? WHERE id = ?",
                 (state, time.time(), error, _json(outputs or {}), run_id),
@@ -137,7 +177,7 @@ class Record:
         """Writes a task's state; `reusable` also caches its outputs (False: only to foresee by)."""
         with self.transaction():
             self._db.execute(
-                "INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     run_id,
                     task.path,
@@ -157,6 +197,7 @@ class Record:
                     _json(asdict(task.error)) if task.error else None,
                     task.key,
                     task.max_rss_kib,
+                    _json(task.made_of),
                 ),
             )
             self._db.execute("DELETE FROM uses WHERE run = ? AND path = ?", (run_id, task.path))
@@ -197,6 +238,11 @@ class Record:
             name: tuple(ArtifactRecord(**a) for a in items) for name, items in json.loads(row["artifacts"]).items()
         }
         return bool(row["reusable"]), json.loads(row["outputs"]), artifacts
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Removes outputs from the cache."""
+        with self.transaction():
+            self._db.executemany("DELETE FROM cache WHERE key = ?", [(key,) for key in keys])
 
     def imports(self) -> dict[str, Imports]:
         """What is known of source files, by the hash of their content."""
@@ -276,6 +322,7 @@ class Record:
             outputs=json.loads(row["outputs"]),
             error=row["error"],
             home=self.home,
+            ir_digest=row["ir_digest"],
         )
 
     def _tasks(self, run_id: str, dead: bool) -> dict[str, TaskResult]:
@@ -309,6 +356,7 @@ class Record:
                 key=row["key"],
                 started=row["started"],
                 max_rss_kib=row["max_rss_kib"],
+                made_of=json.loads(row["made_of"]),
             )
         return tasks
 

@@ -72,6 +72,7 @@ class TaskResult:
     key: str = ""  # under which its outputs are cached
     started: float = 0.0  # seconds since the epoch
     max_rss_kib: int = 0
+    made_of: Mapping[str, str] = field(default_factory=dict)  # environment, command, code: digests under its key
 
     @property
     def label(self) -> str:
@@ -110,6 +111,7 @@ class RunResult:
     outputs: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
     home: Path = Path()
+    ir_digest: str = ""  # of the compiled pipeline that it executed
 
     @property
     def succeeded(self) -> bool:

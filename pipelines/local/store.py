@@ -9,12 +9,12 @@ import json
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.pipelines.local import digests
+from headrace.pipelines.local import digests, entries
 from headrace.pipelines.local.graph import Artifact, Component
 from headrace.pipelines.local.processes import kill_strays
 from headrace.pipelines.local.record import Record
@@ -110,27 +110,57 @@ def prepare(
 
 
 def publish(
-    home: Path, run_id: str, path: str, attempt: Attempt, component: Component
+    home: Path, run_id: str, path: str, attempt: Attempt, component: Component, *, durable: bool = False
 ) -> tuple[dict[str, Any], dict[str, tuple[ArtifactRecord, ...]]]:
-    """Reads what a task has written, and moves it to its final place in one step.
+    """Reads what a task has written, and puts it into the store in one step.
 
-    Returns (output parameters, output artifacts).
+    Returns (output parameters, output artifacts). With `durable`, they outlast a power cut; without, what a cut
+    takes is noticed by its digest.
 
     Raises:
         OutputError: an output of another type than declared, or an executor output that is not JSON.
     """
     said = _executor_output(attempt, path)
     parameters = _parameters(attempt, component, said, path)
-    place = hashlib.sha256(f"{run_id}/{path}/{attempt.folder.name}".encode()).hexdigest()[:16]
-    final = home / "store" / safe_name(path) / place
+    if not component.output_artifacts:
+        return parameters, {}
+    found = digests.contents(attempt.outputs)
+    final = entries.place_of(home, found.digest)
     artifacts = {
-        name: _artifacts(name, spec, said.get("artifacts", {}).get(name), attempt.outputs, final)
+        name: _artifacts(name, spec, said.get("artifacts", {}).get(name), attempt.outputs, found, final)
         for name, spec in component.output_artifacts.items()
     }
-    if artifacts:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        attempt.outputs.rename(final)
+    artifacts = _with_what_lies_beside(artifacts, found, final)
+    entries.keep(home, attempt.outputs, found, durable=durable)
     return parameters, artifacts
+
+
+def _with_what_lies_beside(
+    artifacts: dict[str, tuple[ArtifactRecord, ...]], found: digests.Contents, final: Path
+) -> dict[str, tuple[ArtifactRecord, ...]]:
+    """Lets the outputs' digests cover what lies beside: who is told `model` may write, and read, `model.joblib`."""
+    paths = [item.path for items in artifacts.values() for item in items if item.path]
+    inside = {str(path.relative_to(final)) for path in paths if path.is_relative_to(final)}
+    beside = {
+        name: content
+        for name, content in found.hashes.items()
+        if content != "folder"
+        and inside.isdisjoint(["/".join(name.split("/")[: i + 1]) for i in range(name.count("/") + 1)])
+    }
+    if not beside:
+        return artifacts
+    rest = digests.Contents(beside, 0).digest
+
+    def covering(item: ArtifactRecord) -> ArtifactRecord:
+        if not _lies_in(item, final):
+            return item
+        return replace(item, digest="sha256:" + hashlib.sha256(f"{item.digest} {rest}".encode()).hexdigest())
+
+    return {name: tuple(covering(item) for item in items) for name, items in artifacts.items()}
+
+
+def _lies_in(item: ArtifactRecord, final: Path) -> bool:
+    return item.path is not None and item.path.is_relative_to(final)
 
 
 def _executor_output(attempt: Attempt, path: str) -> dict[str, Any]:
@@ -160,24 +190,34 @@ def _parameters(attempt: Attempt, component: Component, said: Mapping[str, Any],
 
 
 def _artifacts(
-    name: str, spec: Artifact, said: Mapping[str, Any] | None, outputs: Path, final: Path
+    name: str,
+    spec: Artifact,
+    said: Mapping[str, Any] | None,
+    outputs: Path,
+    found: digests.Contents,
+    final: Path,
 ) -> tuple[ArtifactRecord, ...]:
     items = said.get("artifacts", []) if said else []
     if not items and not spec.is_list:
         items = [{"uri": str(outputs / name)}]
-    return tuple(_artifact(name, spec, item, outputs, final) for item in items)
+    return tuple(_artifact(name, spec, item, outputs, found, final) for item in items)
 
 
-def _artifact(name: str, spec: Artifact, said: Mapping[str, Any], outputs: Path, final: Path) -> ArtifactRecord:
+def _artifact(
+    name: str, spec: Artifact, said: Mapping[str, Any], outputs: Path, found: digests.Contents, final: Path
+) -> ArtifactRecord:
     uri = str(said.get("custom_path") or said.get("uri") or outputs / name)
     digest: str | None = None
     files = size = 0
     local = Path(uri.removeprefix("file://"))
     if "://" not in uri or uri.startswith("file://"):
-        digest = digests.artifact_digest(local)
         files, size = digests.extent(local)
         if local.is_relative_to(outputs):
-            uri = str(final / local.relative_to(outputs))
+            place = str(local.relative_to(outputs))
+            digest = digests.digest_within(found, outputs, place)
+            uri = str(final / place)
+        else:
+            digest = digests.artifact_digest(local)
     return ArtifactRecord(
         name=name,
         type=str(spec.schema.get("schemaTitle", "system.Artifact")),
@@ -190,15 +230,15 @@ def _artifact(name: str, spec: Artifact, said: Mapping[str, Any], outputs: Path,
     )
 
 
-def still_there(artifacts: Mapping[str, tuple[ArtifactRecord, ...]]) -> bool:
-    """Whether cached outputs lie where they were put, as far as a look tells; remote ones never count."""
-    for items in artifacts.values():
-        for item in items:
-            if item.path is None or item.digest is None:
-                return False
-            if not digests.unchanged(item.path, item.digest, item.files, item.bytes):
-                return False
-    return True
+def seem_there(artifacts: Mapping[str, tuple[ArtifactRecord, ...]]) -> bool:
+    """Whether outputs lie where they were put, as far as a look without reading tells; remote ones never count."""
+    items = [item for items in artifacts.values() for item in items]
+    return all(item.digest and item.path and digests.extent(item.path) == (item.files, item.bytes) for item in items)
+
+
+def workspace(home: Path, run_id: str) -> Path:
+    """The folder that the tasks of a run share, where its pipeline asks for one."""
+    return home / "workspaces" / run_id
 
 
 def remove_tmp(home: Path, run_id: str) -> None:

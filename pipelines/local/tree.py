@@ -104,7 +104,7 @@ class Tree:
 
     def outputs(self) -> dict[str, Any]:
         """The pipeline's own output parameters."""
-        return inputs_.dag_outputs(self.root, self.graph.root)[0]
+        return inputs_.dag_outputs(self.root)[0]
 
     def finish(self, node: Node, state: str, error: TaskError | None = None, reason: str = "") -> None:
         """Notes a task's final state; its outputs must have been set before."""
@@ -155,11 +155,11 @@ class Tree:
         except HeadraceError as error:
             if node.state in FINAL:
                 raise  # the task is over: what failed is writing that down, on a full disk
-            self.finish(
-                node,
-                FAILED,
-                TaskError(type(error).__name__, str(error), user=True, exit_code=error.exit_code),
-            )
+            self._fail(node, error)
+
+    def _fail(self, node: Node, error: HeadraceError) -> None:
+        told = TaskError(type(error).__name__, str(error), user=True, exit_code=error.exit_code)
+        self.finish(node, FAILED, told)
 
     def _reason_against(self, node: Node) -> str | None:
         upstream = [node.scope.nodes[name] for name in sorted(node.task.upstream)]
@@ -194,12 +194,14 @@ class Tree:
         node.state, node.begun = RUNNING, time.time()
         dag = node.component.dag
         if dag is None:
+            if node.component.executor and not node.component.executor.image_is_known:
+                node.component = inputs_.with_image(node, self.constants)
             self.on_leaf(node)
         elif node.task.loop is None:
             node.open = 1
             node.scopes.append(self._open(dag, node, f"{node.path}/", node.parameters, node.artifacts))
         else:
-            node.items.extend(inputs_.loop_items(node, self.constants))
+            node.items.extend(inputs_.loop_items(node))
             if not node.items:
                 self._queue.append(lambda: self._close_group(node))
             limit = node.task.loop.parallelism or len(node.items)
@@ -214,7 +216,7 @@ class Tree:
         if loop.artifacts:
             artifacts[loop.item] = (item,)
         else:
-            parameters[loop.item] = inputs_.cast_input(node, loop.item, item)
+            parameters.update(inputs_.iteration(node, item))
         node.open += 1
         node.scopes.append(self._open(dag, node, f"{node.path}[{len(node.scopes)}]/", parameters, artifacts))
 
@@ -228,7 +230,11 @@ class Tree:
 
     def _close_group(self, node: Node) -> None:
         states = [_joint_state(scope) for scope in node.scopes]
-        node.outputs, node.output_artifacts = inputs_.group_outputs(node)
+        try:
+            node.outputs, node.output_artifacts = inputs_.group_outputs(node)
+        except HeadraceError as error:
+            self._fail(node, error)
+            return
         self.finish(node, next((s for s in (CANCELLED, FAILED, UNKNOWN) if s in states), SUCCEEDED))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 from headrace.artifacts.errors import HeadraceError
@@ -71,7 +72,10 @@ def _integer(value: Any) -> int:
     if isinstance(value, bool):
         raise TypeError
     if isinstance(value, str):
-        return int(value.strip())
+        text = value.strip()
+        if re.fullmatch(r"[+-]?\d+", text):
+            return int(text)
+        value = float(text)  # "1.0", as a program may write it
     if isinstance(value, float) and not value.is_integer():
         raise ValueError
     return int(value)

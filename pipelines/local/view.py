@@ -1,12 +1,16 @@
-"""What a person sees of a run: a live line per task on a terminal, a plain line per event anywhere else."""
+"""What is seen of a run: a live line per task on a terminal, a plain line per event anywhere else, or JSON."""
 
 from __future__ import annotations
 
-import time
+import contextlib
+import os
+import sys
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
+from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.local import events
 from headrace.pipelines.local.results import (
     CANCELLED,
@@ -19,19 +23,76 @@ from headrace.pipelines.local.results import (
 )
 
 LOG_LINES = 20  # of a failed task that has no traceback
-_WORDS = {SUCCEEDED: "done", FAILED: "FAILED", SKIPPED: "skipped", CANCELLED: "cancelled", RUNNING: "running"}
-_SIGNS = {
-    SUCCEEDED: ("✓", "green"),
-    FAILED: ("✗", "bold red"),
-    SKIPPED: ("–", "dim"),
-    CANCELLED: ("■", "yellow"),
-    RUNNING: ("•", "cyan"),
-}
+FAILURES = 5  # that are told at length; of a loop a thousand may have failed, and for the same reason
+WORDS = {SUCCEEDED: "done", FAILED: "FAILED", SKIPPED: "skipped", CANCELLED: "cancelled", RUNNING: "running"}
 
 
-def make_view(stream: TextIO) -> PlainView | LiveView:
-    """The listener for `run_pipeline` that suits a stream; close it when the run is over."""
-    return LiveView(stream) if stream.isatty() else PlainView(stream)
+class View(Protocol):
+    """A listener for `run_pipeline` that is put away when the run is over."""
+
+    wants_ticks: bool
+
+    def __call__(self, event: events.Event) -> None: ...
+
+    @property
+    def text(self) -> TextIO:
+        """Where text for people goes beside this view."""
+
+    def refused(self, message: str) -> None:
+        """The run cannot go on, or could not begin: nothing but the message will follow."""
+
+    def ended(self, result: RunResult, outcome: Mapping[str, Any], exit_code: int) -> None:
+        """The run is over, and this is what came of it (`Outcome.as_json`)."""
+
+    def close(self) -> None:
+        """Leaves the last picture standing."""
+
+
+def make_view(stream: TextIO, as_json: bool = False, environ: Mapping[str, str] = os.environ) -> View:
+    """The view that suits a stream: live on a terminal that can move its cursor, else a line per event.
+
+    Args:
+        stream: where it goes.
+        as_json: events as JSON, one object per line, for programs.
+        environ: TERM and NO_COLOR are read from it.
+    """
+    if as_json:
+        from headrace.pipelines.local.json_view import JsonView
+
+        return JsonView(stream, sys.stderr)
+    if stream.isatty() and environ.get("TERM", "") not in ("", "dumb"):
+        from headrace.pipelines.local.live import LiveView
+
+        return LiveView(stream, colour=not environ.get("NO_COLOR"))
+    return PlainView(stream)
+
+
+@contextlib.contextmanager
+def viewing(stream: TextIO, as_json: bool = False) -> Iterator[View]:
+    """`make_view`, told of an error that ends the block, and put away after it."""
+    view = make_view(stream, as_json)
+    try:
+        yield view
+    except HeadraceError as error:
+        view.refused(str(error))
+        raise
+    finally:
+        view.close()
+
+
+def can_show(stream: TextIO, text: str) -> bool:
+    """Whether a stream's encoding has all the characters of a text."""
+    try:
+        text.encode(getattr(stream, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def showable(stream: TextIO, text: str) -> str:
+    """A text with what the stream's encoding lacks replaced by question marks."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)
 
 
 def seconds_text(seconds: float) -> str:
@@ -44,7 +105,7 @@ def seconds_text(seconds: float) -> str:
 
 def task_text(task: TaskResult) -> str:
     """What became of a task, in a few words."""
-    word = _WORDS.get(task.state, task.state.lower())
+    word = WORDS.get(task.state, task.state.lower())
     if task.state == SKIPPED:
         return f"{word} ({task.reason})" if task.reason else word
     if task.state == SUCCEEDED and task.cached:
@@ -61,12 +122,12 @@ class PlainView:
     wants_ticks = False
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+        self.text = stream
 
     def __call__(self, event: events.Event) -> None:
         line = self._line(event)
         if line:
-            print(line, file=self._stream, flush=True)
+            print(showable(self.text, line), file=self.text, flush=True)
 
     def _line(self, event: events.Event) -> str:
         task = event.task
@@ -82,70 +143,14 @@ class PlainView:
             return f"{task.label}: attempt {task.attempts} failed ({first_line(event.message)}), trying again"
         return f"{task.label}: {task_text(task)}" if event.kind == events.TASK_FINISHED else ""
 
+    def refused(self, message: str) -> None:
+        """Said by the command line."""
+
+    def ended(self, result: RunResult, outcome: Mapping[str, Any], exit_code: int) -> None:
+        """Said in words by the command."""
+
     def close(self) -> None:
         """Nothing to put away."""
-
-
-class LiveView:
-    """One line per task, redrawn as time passes."""
-
-    wants_ticks = True
-
-    def __init__(self, stream: TextIO) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        self._tasks: dict[str, TaskResult] = {}
-        self._console = Console(file=stream)
-        # No thread of its own: the runner ticks.
-        self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
-        self._open = False
-
-    def __call__(self, event: events.Event) -> None:
-        if event.kind == events.RUN_STARTED:
-            self._console.print(f"run {event.run} of {event.message}", style="dim", markup=False, highlight=False)
-            self._live.start()
-            self._open = True
-        elif event.kind in (events.NOTICE, events.TASK_RETRIED):
-            about = f"{event.task.label}: trying again: " if event.task else "note: "
-            self._console.print(about + first_line(event.message), style="dim", markup=False, highlight=False)
-        elif event.task is not None and event.task.leaf:
-            self._tasks[event.task.path] = event.task
-        if self._open:
-            self._live.update(self._table(), refresh=True)
-        if event.kind == events.RUN_FINISHED:
-            self.close()
-
-    def _table(self) -> Any:
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table.grid(padding=(0, 1))
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True)
-        table.add_column(overflow="ellipsis", no_wrap=True)
-        now = time.time()
-        for task in self._shown():
-            sign, style = _SIGNS.get(task.state, ("?", ""))
-            text = task_text(task) if task.state != RUNNING else seconds_text(now - task.started)
-            table.add_row(Text(sign, style), Text(task.label), Text(text, "dim"))
-        return table
-
-    def _shown(self) -> list[TaskResult]:
-        """As many tasks as the screen has room for: those under way before those that are over."""
-        room = max(3, self._console.size.height - 2)
-        tasks = list(self._tasks.values())
-        if len(tasks) <= room:
-            return tasks
-        running = [t for t in tasks if t.state == RUNNING]
-        over = [t for t in tasks if t.state != RUNNING]
-        return (over[-(room - len(running)) :] if room > len(running) else []) + running[:room]
-
-    def close(self) -> None:
-        """Leaves the last picture standing."""
-        if self._open:
-            self._open = False
-            self._live.stop()
 
 
 def first_line(text: str, limit: int = 160) -> str:
@@ -157,7 +162,8 @@ def first_line(text: str, limit: int = 160) -> str:
 def failure_text(result: RunResult, debug: bool = False) -> str:
     """Why a run failed: each failed task's own traceback, or its message alone where that says what to do."""
     parts = []
-    for task in result.failed():
+    failed = result.failed()
+    for task in failed[:FAILURES]:
         error = task.error
         assert error is not None
         if error.user and not debug:
@@ -167,6 +173,9 @@ def failure_text(result: RunResult, debug: bool = False) -> str:
         told = "" if error.trace else f": {error.message}"
         where = f"\nlog: {task.log}" if task.log else ""
         parts.append(f"{body}\n{task.label} failed{told}{where}".strip())
+    if more := [task.label for task in failed[FAILURES:]]:
+        named = ", ".join(more[:FAILURES]) + (", ..." if len(more) > FAILURES else "")
+        parts.append(f"{len(more)} more failed: {named}")
     if result.error:
         parts.append(result.error)
     return "\n\n".join(parts)
@@ -179,7 +188,7 @@ def summary_text(result: RunResult) -> str:
     said = [f"{len(leaves)} task{'' if len(leaves) == 1 else 's'}"]
     if cached := sum(task.cached for task in leaves):
         said.append(f"{cached} cached")
-    said += [f"{counts[state]} {_WORDS[state].lower()}" for state in (FAILED, SKIPPED, CANCELLED) if counts[state]]
+    said += [f"{counts[state]} {WORDS[state].lower()}" for state in (FAILED, SKIPPED, CANCELLED) if counts[state]]
     return f"{result.name} {result.id}: {result.state} in {seconds_text(result.seconds)} ({', '.join(said)})"
 
 

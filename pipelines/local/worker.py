@@ -2,9 +2,9 @@
 
     python -P worker.py CONTROL_FD EVENTS_FD
 
-Standard library only at the top, and nothing of ours: it runs in every environment. One thread, so that a
-fork is safe; modules are imported and never used here, for the same reason. Between two imports it looks for
-requests, so a light task waits for one import at most.
+Standard library only at the top, and of ours only task_process.py beside it: it runs in every environment. One
+thread, so that a fork is safe; modules are imported and never used here, for the same reason. Between two imports
+it looks for requests, so a light task waits for one import at most.
 
 Requests come over a stream socket (length, JSON), events go out over a packet socket that children share:
     {"op": "preload", "modules": [...]}                       -> nothing
@@ -14,40 +14,43 @@ Requests come over a stream socket (length, JSON), events go out over a packet s
 
 import collections
 import contextlib
-import ctypes
 import gc
 import importlib
+import importlib.util
 import json
 import os
-import resource
 import select
 import signal
 import socket
 import struct
 import sys
-import traceback
-import types
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from headrace.pipelines.local import task_process
+else:  # by its place, for the package is not importable in every environment
+    _spec = importlib.util.spec_from_file_location("headrace_task_process", Path(__file__).with_name("task_process.py"))
+    task_process = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(task_process)
 
 Request = dict[str, Any]
 
 PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
-TEXT_LIMIT = 30_000  # of a traceback in an event
 
 
 def die_with_parent(sig: int, parent: int) -> None:
     """Asks the kernel for `sig` when the parent ends; and does not outlive one that has ended already."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, sig, 0, 0, 0)
+    task_process.LIBC.prctl(PR_SET_PDEATHSIG, sig, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
 
 
 class Stop(BaseException):
     """Raised by SIGTERM, wherever the zygote is."""
+
+    raised = False
 
 
 class Zygote:
@@ -62,6 +65,7 @@ class Zygote:
         self.done: set[str] = set()
         self.deferred: list[tuple[Request, set[str]]] = []  # requests whose modules are not there yet
         self.tasks: dict[int, str] = {}  # pid -> request id
+        self.drivers: set[int] = set()  # those of them that work elsewhere, and have to tidy up there
         self.wake, wake_writer = os.pipe()
         os.set_blocking(self.wake, False)
         os.set_blocking(wake_writer, False)
@@ -88,7 +92,7 @@ class Zygote:
     def receive(self) -> list[Request]:
         chunk = self.control.recv(1 << 16)
         if not chunk:
-            raise Stop
+            stop_here()
         self.buffer += chunk
         requests = []
         while len(self.buffer) >= 4:
@@ -101,7 +105,7 @@ class Zygote:
 
     def handle(self, request: Request) -> None:
         if request["op"] == "stop":
-            raise Stop
+            stop_here()
         if request["op"] == "preload":
             new = [m for m in dict.fromkeys(request["modules"]) if m not in self.seen]
             self.seen.update(new)
@@ -143,13 +147,15 @@ class Zygote:
             if pid == 0:
                 self.child(request, zygote)
         except OSError as error:
-            self.send(event="refused", id=request["id"], message=str(error))
+            self.send(event="refused", id=request["id"], message=error.strerror or str(error))
             return
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)  # the child does it too: whoever is first, it is done before it is needed
         self.tasks[pid] = request["id"]
+        if "entry" in request:
+            self.drivers.add(pid)
         self.send(event="started", id=request["id"], pid=pid)
 
     def child(self, request: Request, zygote: int) -> NoReturn:
@@ -164,9 +170,11 @@ class Zygote:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
             self.control.close()
             os.close(self.wake)
-            code = run_task(request, lambda **event: self.send(id=request["id"], **event))
-        except BaseException:  # noqa: BLE001  (a child never returns into the zygote's code)
-            traceback.print_exc()
+            reporter = task_process.Reporter(self.events, request)
+            try:
+                code = task_process.run_task(request, reporter)
+            except BaseException as error:  # noqa: BLE001  (a child never returns into the zygote's code)
+                reporter.send(event="result", error=task_process.describe(error), last=False)
         finally:
             os._exit(code)
 
@@ -176,31 +184,26 @@ class Zygote:
                 pass
         except BlockingIOError:
             pass
-        while True:
-            try:
-                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return
-            if found is None:
-                return
-            pid = found.si_pid
+        ended = []
+        while pid := dead_child():
             if pid in self.tasks:
                 kill_group(pid)  # while the number is still the dead leader's
             _, status, usage = os.wait4(pid, 0)
             if pid in self.tasks:
-                self.send(
-                    event="exit",
-                    id=self.tasks.pop(pid),
-                    code=os.waitstatus_to_exitcode(status),
-                    max_rss_kib=usage.ru_maxrss,
-                )
+                ended.append((self.tasks.pop(pid), os.waitstatus_to_exitcode(status), usage.ru_maxrss))
+        if ended:
+            # What a living task has orphaned is its own child, not this process's: see `task_process.become`.
+            task_process.kill_children({*self.tasks, *helpers()})
+        for task, code, peak in ended:
+            self.send(event="exit", id=task, code=code, max_rss_kib=peak)
 
     def stop(self) -> None:
         """Leaves no process behind: the tasks' groups, then whoever was orphaned to this process."""
+        task_process.ask_to_end(self.drivers & set(self.tasks))
         for pid in self.tasks:
             kill_group(pid)
         while True:
-            for pid in children():
+            for pid in task_process.children():
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
             try:
@@ -209,9 +212,22 @@ class Zygote:
                 return
 
 
-def children() -> list[int]:
-    """The process ids of this process's own children."""
-    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+def dead_child() -> int | None:
+    """A child that has ended and was not waited for yet."""
+    with contextlib.suppress(ChildProcessError):
+        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        return found.si_pid if found else None
+    return None
+
+
+def helpers() -> list[int]:
+    """Children that an import has started: no task's process is in this one's group."""
+    found = []
+    for pid in task_process.children():
+        with contextlib.suppress(ProcessLookupError):
+            if os.getpgid(pid) == os.getpgrp():
+                found.append(pid)
+    return found
 
 
 def kill_group(pid: int) -> None:
@@ -219,113 +235,18 @@ def kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def run_task(request: Request, send: Callable[..., None]) -> int:
-    """In the child: makes this process the task's, runs it, and returns its exit status."""
-    log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.close(log)
-    os.close(null)
-    os.environ.update(request["env"])
-    os.chdir(request["cwd"])
-    if not request["python"]:
-        return run_program(request["words"], send)
-    gc.enable()
-    if "numpy.random" in sys.modules:  # else all children would draw the same numbers
-        sys.modules["numpy.random"].seed()
-    status, error = run_python(request["words"])
-    sys.stdout.flush()
-    sys.stderr.flush()
-    finish()
-    send(event="result", error=error, max_rss_kib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-    return status
-
-
-def run_program(words: list[str], send: Callable[..., None]) -> int:
-    try:
-        os.execvpe(words[0], words, os.environ)
-    except OSError as error:
-        message = f"cannot start `{words[0]}`: {error.strerror}"
-        print(message, flush=True)
-        send(event="result", error={"type": "OSError", "message": message, "trace": "", "user": True})
-        return 127
-
-
-def run_python(words: list[str]) -> tuple[int, dict[str, Any] | None]:
-    """Calls KFP's executor as `python -m` would; returns (exit status, error or None)."""
-    import kfp.dsl.executor_main as executor
-
-    main = types.ModuleType("__main__")
-    main.__file__ = executor.__file__
-    main.__spec__ = executor.__spec__  # by this, multiprocessing and loky find what to import in their workers
-    vars(main)["__builtins__"] = __builtins__
-    sys.modules["__main__"] = main
-    sys.argv = [executor.__file__, *words]
-    try:
-        executor.executor_main()
-    except SystemExit as exit:
-        if exit.code in (None, 0):
-            return 0, None
-        message = f"the task left with sys.exit({exit.code!r})"
-        print(message, flush=True)
-        return (exit.code if isinstance(exit.code, int) else 1), {
-            "type": "SystemExit",
-            "message": message,
-            "trace": "",
-            "user": False,
-        }
-    except BaseException as error:  # noqa: BLE001  (whatever users raise)
-        return 1, describe(error)
-    return 0, None
-
-
-def describe(error: BaseException) -> dict[str, Any]:
-    """An exception as data: its text, and its traceback from the user's first frame on."""
-    frames = error.__traceback__
-    while frames is not None and is_machinery(frames.tb_frame.f_code.co_filename):
-        frames = frames.tb_next
-    trace = "".join(traceback.format_exception(type(error), error, frames or error.__traceback__))
-    print(trace, file=sys.stderr, flush=True)
-    bases = [f"{c.__module__}.{c.__qualname__}" for c in type(error).__mro__]
-    return {
-        "type": type(error).__name__,
-        "message": str(error)[:TEXT_LIMIT],
-        "trace": trace[-TEXT_LIMIT:],
-        "user": any(base.endswith("artifacts.errors.HeadraceError") for base in bases),
-        "exit_code": getattr(error, "exit_code", 1),
-        "errno": getattr(error, "errno", None) if isinstance(error, OSError) else None,
-    }
-
-
-def is_machinery(file: str) -> bool:
-    return file == __file__ or file.startswith("<frozen") or f"{os.sep}kfp{os.sep}dsl{os.sep}" in file
-
-
-def finish() -> None:
-    """What an interpreter does at its end: joins threads, runs exit handlers."""
-    import atexit
-    import threading
-
-    try:
-        threading._shutdown()  # type: ignore[attr-defined]
-        atexit._run_exitfuncs()
-    except BaseException:  # noqa: BLE001  (as the interpreter does: said, and passed over)
-        traceback.print_exc()
-    sys.stdout.flush()
-    sys.stderr.flush()
-
-
 def stop_here(*_: object) -> None:
-    raise Stop
+    """Raises Stop, once: the end of the stream and SIGTERM come together, and cleaning up must not be cut short."""
+    if not Stop.raised:
+        Stop.raised = True
+        raise Stop
 
 
 def main(control_fd: int, events_fd: int, parent: int) -> None:
     signal.signal(signal.SIGTERM, stop_here)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent(signal.SIGTERM, parent)
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    task_process.LIBC.prctl(task_process.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     control, events = socket.socket(fileno=control_fd), socket.socket(fileno=events_fd)
     control.set_inheritable(False)
     events.set_inheritable(False)
@@ -333,6 +254,7 @@ def main(control_fd: int, events_fd: int, parent: int) -> None:
     try:
         for module in ("kfp.dsl.executor_main", "locale"):  # argparse wants the second
             importlib.import_module(module)
+        task_process.rehearse()
         zygote.serve()
     except (Stop, BrokenPipeError, ConnectionResetError):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

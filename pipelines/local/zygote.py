@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -14,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from headrace.pipelines.local.environments import digest
-from headrace.pipelines.local.processes import kill_strays
+from headrace.pipelines.local.processes import kill_marked
 
 PATIENCE = 2.0  # seconds that a zygote has to clean up before it is killed
+_NUMBERS = itertools.count(1)
 _WORKER = Path(__file__).with_name("worker.py")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",
                      "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "LOKY_MAX_CPU_COUNT")  # fmt: skip
@@ -27,7 +29,7 @@ class Zygote:
 
     def __init__(self, name: str, prefix: Path, env: Mapping[str, str], log: Path) -> None:
         self.name = name
-        self.run_id = env["HEADRACE_RUN"]
+        self.mark = f"{env['HEADRACE_RUN']} {name} {next(_NUMBERS)}"  # what its descendants are known by
         self.tasks: dict[str, int | None] = {}  # request id -> process id, once started
         self.control, control_there = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self.events, events_there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -38,7 +40,7 @@ class Zygote:
             self.process = subprocess.Popen(
                 [str(prefix / "bin" / "python"), "-P", str(_WORKER), str(control_there.fileno()),
                  str(events_there.fileno()), str(os.getpid())],
-                env=dict(env),
+                env={**env, "HEADRACE_WORKER": self.mark},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -91,25 +93,36 @@ class Zygote:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, sig)
 
-    def close(self) -> None:
-        """Ends the zygote and every process below it."""
+    def terminate(self) -> None:
+        """Begins to end the zygote and every process below it."""
         for task in list(self.tasks):
             self.kill(task, signal.SIGKILL)
         self.control.close()
         with contextlib.suppress(ProcessLookupError):
             self.process.terminate()
+
+    def close(self) -> None:
+        """Ends the zygote and every process below it."""
+        self.terminate()
         try:
-            self.process.wait(timeout=PATIENCE)
+            code = self.process.wait(timeout=PATIENCE)
         except subprocess.TimeoutExpired:  # in the middle of an import
             self.process.kill()
-            self.process.wait()
-            kill_strays(self.run_id)
+            code = self.process.wait()
+        if code != 0:  # it could not clean up after itself
+            kill_marked("HEADRACE_WORKER", self.mark)
         self.events.close()
+
+
+def threads_environment(threads: int) -> dict[str, str]:
+    """The variables that say to numerical libraries how many threads to use; what the user has set is left out."""
+    return {name: str(threads) for name in _THREAD_VARIABLES if name not in os.environ}
 
 
 def environment(prefix: Path, home: Path, run_id: str, threads: int) -> dict[str, str]:
     """The variables that a zygote and its tasks start with. HEADRACE_RUN marks every process of a run."""
-    env = {**{name: str(threads) for name in _THREAD_VARIABLES}, **os.environ}
+    env = {**threads_environment(threads), **os.environ}
+    env.setdefault("JE_ARROW_MALLOC_CONF", "background_thread:false")  # else importing pyarrow starts a thread
     env.update(
         PATH=f"{prefix / 'bin'}{os.pathsep}{env.get('PATH', os.defpath)}",
         VIRTUAL_ENV=str(prefix),

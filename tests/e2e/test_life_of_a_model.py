@@ -26,7 +26,7 @@ def edit_cells(file: Path, column: str, values: dict[str, str]) -> None:
 
 
 def test_the_first_run_pushes(trained: Project) -> None:
-    (first,) = trained.headrace("runs").ok().out.splitlines()
+    _, first = trained.headrace("runs").ok().out.splitlines()
     run, state, *_, name = first.split()
     assert (state, name) == ("SUCCEEDED", "churn")
     found = trained.show()

@@ -63,7 +63,7 @@ def test_a_mistake_is_found_before_anything_is_started(spec, tmp_path):
 
 def test_a_compiled_pipeline_is_taken_as_it_is(tmp_path):
     file = tmp_path / "pipeline.yaml"
-    file.write_text("pipelineInfo: {name: other}\ndeploymentSpec: {executors: {}}\n")
+    file.write_text("pipelineInfo: {name: other}\nroot: {dag: {}}\ndeploymentSpec: {executors: {}}\n")
     found = compiled(file, tmp_path / "home")
     assert (found.name, found.parameters, found.schema) == ("other", {}, None)
     assert not (tmp_path / "home").exists()

@@ -96,7 +96,7 @@ def test_lines_of_nested_fields(tmp_path):
         (b"a: *b\n", ":1: expected YAML. Received: found undefined alias"),
         (b"a: \xff\n", ": expected UTF-8 text. Received: "),
         (b"a: \x00\n", ": expected YAML. Received: "),
-        (b"a: 1\n---\nb: 2\n", ":2: expected YAML. Received: but found another document"),
+        (b"a: 1\n---\nb: 2\n", ":3: expected one YAML document. Received: a second one"),
     ],
 )
 def test_what_is_not_plain_yaml(content, message, tmp_path):

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from kfp import compiler, dsl
+from kfp.dsl import base_component
 
 from headrace.pipelines.local.environments import default_environments
 from headrace.pipelines.local.events import Event
 from headrace.pipelines.local.results import RunResult
 from headrace.pipelines.local.run import run_pipeline
+from headrace.pipelines.pipeline_file import load_pipeline
 
 RUN_SCRIPT = """
 import json, sys
@@ -35,10 +36,11 @@ print(result.state)
 
 
 def compile_pipeline(function: Callable[..., Any], folder: Path) -> dict[str, Any]:
-    """The IR of a function of tasks."""
+    """The IR of a function of tasks, or of a pipeline; with the platform spec where there is one."""
     file = folder / "pipeline.yaml"
-    compiler.Compiler().compile(dsl.pipeline(function), str(file))
-    return next(iter(yaml.safe_load_all(file.read_text())))
+    pipeline = function if isinstance(function, base_component.BaseComponent) else dsl.pipeline(function)
+    compiler.Compiler().compile(pipeline, str(file))
+    return load_pipeline(file)
 
 
 @dataclasses.dataclass

@@ -57,13 +57,6 @@ def refuse():
 
 
 @component
-def die(number: int):
-    import os
-
-    os.kill(os.getpid(), number)
-
-
-@component
 def say(text: str) -> str:
     return text
 
@@ -100,22 +93,6 @@ def test_a_users_error_is_one_line(runner):
     result = runner.run(refuses)
     assert view.failure_text(result) == "refuse: expected a label. Received: none"
     assert "Traceback" in view.failure_text(result, debug=True)
-
-
-@pytest.mark.parametrize(
-    ("number", "message"),
-    [
-        (signal.SIGKILL, "killed by signal 9 (perhaps out of memory)"),
-        (signal.SIGSEGV, "killed by signal 11 (SIGSEGV)"),
-    ],
-)
-def test_a_killed_task_says_by_what(runner, number, message):
-    def killed(n: int):
-        die(number=n)
-
-    result = runner.run(killed, parameters={"n": int(number)})
-    assert result.state == "FAILED"
-    assert result.tasks["die"].error.message == message
 
 
 def test_a_leaving_task_is_not_a_success(runner):
@@ -215,12 +192,12 @@ def test_what_cannot_run_is_refused_before_anything_does(runner):
     with pytest.raises(UnknownEnvironment, match=r"elsewhere: expected an image .*Received: alpine:3"):
         runner.run(unknown_image)
 
-    def quoted(text: str):
-        with dsl.If(text == "it's"):
+    def quoted(count: int):
+        with dsl.If(count == "5"):
             say(text="x")
 
-    with pytest.raises(ConditionError, match="condition-1: expected a condition in CEL"):
-        runner.run(quoted, parameters={"text": "x"})
+    with pytest.raises(ConditionError, match="condition-1: expected a condition in CEL.* compare like with like"):
+        runner.run(quoted, parameters={"count": 5})
 
     def plain():
         say(text="x")
@@ -256,25 +233,6 @@ def test_kill_the_runner_then_run_again(runner, tmp_path):
     assert runner.ran() == {"nap"}
     assert list((runner.home / "tmp").iterdir()) == []
     assert [run.state for run in list_runs(runner.home)] == ["SUCCEEDED", "INTERRUPTED"]
-
-
-def test_kill_the_zygote(runner, tmp_path):
-    mark = tmp_path / "mark"
-
-    def long(mark: str = str(mark)):
-        nap(seconds=30.0, mark=mark)
-        say(text="after").after(say(text="before"))
-
-    ir = runner.compile(long)
-    process = runner.spawn(ir)
-    runner.wait_for(mark.exists)
-    children = open(f"/proc/{process.pid}/task/{process.pid}/children").read().split()
-    os.kill(int(children[0]), signal.SIGKILL)
-    output, _ = process.communicate(timeout=20)
-    assert output.strip() == "FAILED"
-    task = load_run(runner.home, "latest").tasks["nap"]
-    assert "the worker process of the environment `main` was lost: killed by signal 9" in task.error.message
-    runner.wait_for(lambda: runner.processes() == [])
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -389,5 +347,5 @@ def test_a_newer_record_is_refused(runner):
     db.close()
     from headrace.pipelines.local.record import RecordError
 
-    with pytest.raises(RecordError, match=r"format version 1 or older\. Received: version 99"):
+    with pytest.raises(RecordError, match=r"format version 2 or older\. Received: version 99"):
         runner.run(ir)

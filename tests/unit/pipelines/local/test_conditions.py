@@ -82,7 +82,6 @@ def test_the_error_shows_the_values():
         "(",
         f"{X} ==",
         f"{X} = 1",
-        f"{X} == 'it's'",
         f"{X} == 1 1",
         "__import__('os')",
         f"{X} == nan",
@@ -97,6 +96,49 @@ def test_the_error_shows_the_values():
 def test_what_is_not_a_condition_is_refused(text):
     with pytest.raises(ConditionError, match="expected a condition in CEL"):
         parse(text)
+
+
+OTHER = X.replace("'x'", "'y'")
+
+
+@pytest.mark.parametrize(
+    ("text", "true", "false"),
+    [
+        (f"{X} == 'it's'", {"x": "it's"}, {"x": "its"}),
+        (f"{X} != 'a\nb'", {"x": "ab"}, {"x": "a\nb"}),
+        (f"{X} == '' == 'x'", {"x": "' == 'x"}, {"x": ""}),
+        (f"{X} == 'it's && he's'", {"x": "it's && he's"}, {"x": "it's"}),
+        (rf"{X} == 'C:\Data'", {"x": r"C:\Data"}, {"x": "C:Data"}),
+        (f"!({X} == 'it's') && {X} == 'b'", {"x": "b"}, {"x": "it's"}),
+        (f"!({X} == 'it's') && !({OTHER} == 'b'c')", {"x": "1", "y": "2"}, {"x": "it's", "y": "2"}),
+    ],
+)
+def test_constants_that_kfp_does_not_escape_are_read_as_it_put_them(text, true, false):
+    condition = parse(text)
+    assert condition.evaluate(true) is True
+    assert condition.evaluate(false) is False
+    assert "an error on KFP" in condition.doubt
+    assert text in condition.doubt
+
+
+def test_what_can_be_read_in_two_ways_is_refused():
+    with pytest.raises(ConditionError, match="expected a condition that can be read in one way"):
+        parse(f"{X} == 'a' || 'b' == 'b'")
+    with pytest.raises(ConditionError, match="compare like with like"):
+        parse(f"'int({X})' == '5'")
+    assert parse(rf"{X} == 'it\'s'").evaluate({"x": "it's"}) is True
+    assert "backslash" in parse(rf"{X} == 'it\'s'").doubt
+    assert parse(f"{X} == 'a' || {X} == 'b'").doubt == ""
+
+
+@given(st.text(), st.text(alphabet=st.sampled_from("ab' =&|!()<>\n")))
+def test_a_constant_is_never_read_as_something_else(value, constant):
+    try:
+        condition = parse(f"{X} == '{constant}'")
+    except ConditionError:
+        return
+    assert condition.evaluate({"x": value}) is (value == constant)
+    assert condition.evaluate({"x": constant}) is True
 
 
 @given(st.text())

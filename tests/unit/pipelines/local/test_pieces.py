@@ -29,6 +29,7 @@ from headrace.pipelines.local.values import ValueMismatch, cast, tidy
     [
         (1.0, "NUMBER_INTEGER", 1),
         ("12", "NUMBER_INTEGER", 12),
+        (" -3.0\n", "NUMBER_INTEGER", -3),
         (1, "NUMBER_DOUBLE", 1.0),
         ("0.5", "NUMBER_DOUBLE", 0.5),
         ("x", "STRING", "x"),
@@ -55,6 +56,7 @@ def test_cast(value, kind, expected):
         (1.5, "NUMBER_INTEGER"),
         (True, "NUMBER_INTEGER"),
         ("many", "NUMBER_INTEGER"),
+        ("1.5", "NUMBER_INTEGER"),
         (False, "NUMBER_DOUBLE"),
         ("nan", "NUMBER_DOUBLE"),
         ("yes", "BOOLEAN"),
@@ -127,6 +129,10 @@ CONSTANTS = {"{{$.pipeline_job_name}}": "churn"}
         ("{{$.outputs.output_file}}", "/tmp/executor_output.json"),
         ("{{$.pipeline_job_name}}", "churn"),
         ("no {{ placeholder }} and $HOME", "no {{ placeholder }} and $HOME"),
+        ("{{$.Values.x}} {{$y}} {{$.x | quote}}", "{{$.Values.x}} {{$y}} {{$.x | quote}}"),
+        ("{{$.inputs.parameters['n']}}{{$.inputs.parameters['n']}}", "33"),
+        ("{{$.inputs.artifacts['data']}}", '[{"uri": "/store/data", "metadata": {"k": 1}, "name": "data"}]'),
+        ("{{$.inputs.artifacts['data'].metadata['k']}}", "1"),
     ],
 )
 def test_placeholders(text, expected):
@@ -143,11 +149,12 @@ def test_a_lone_placeholder_keeps_its_type():
         [1, "a"],
         {"k": "churn"},
     ]
+    assert resolve_value("{{$.inputs.parameters['n']}}{{$.inputs.parameters['n']}}", INPUT, CONSTANTS) == "33"
 
 
 @pytest.mark.parametrize(
     "text",
-    ["{{$.inputs.artifacts['other'].path}}", "{{$.outputs.parameters['o'].nothing}}", "{{$.nonsense}}"],
+    ["{{$.inputs.artifacts['other'].path}}", "{{$.outputs.parameters['o'].nothing}}", "{{$.pipeline_nonsense}}"],
 )
 def test_unknown_placeholders_are_errors(text):
     with pytest.raises(PlaceholderError, match="expected"):
@@ -185,6 +192,19 @@ def test_a_lightweight_component():
 def test_an_install_in_front_is_dropped_and_named():
     found = recognize(["sh", "-c", INSTALL, "sh", "-ec", SCRIPT, "def f(): ..."], ARGS)
     assert (found.python, found.source, found.installs) == (True, "def f(): ...", ("pandas==2",))
+
+
+@pytest.mark.parametrize(
+    ("script", "packages"),
+    [
+        ("pip install --index-url https://x/simple --trusted-host h yapf 'a[b]>=1,<2; python_version<\"3.9\"'",
+         ("yapf", 'a[b]>=1,<2; python_version<"3.9"')),
+        ("(PIP_X=1 pip install --quiet 'p==1' 'q' || PIP_X=1 pip install --quiet 'p==1' 'q' --user)", ("p==1", "q")),
+    ],
+)  # fmt: skip
+def test_only_packages_are_named(script, packages):
+    found = recognize(["sh", "-c", f'{script} && "$0" "$@"', "sh", "-ec", SCRIPT, "def f(): ..."], ARGS)
+    assert found.installs == packages
 
 
 def test_a_containerized_component():
@@ -311,9 +331,6 @@ def test_a_sealed_folder_has_its_own_digest(tmp_path):
     manifest = seal(folder, "headrace/test", 1, {})
     digest = digests.artifact_digest(folder)
     assert digest == manifest.digest
-    assert digests.unchanged(folder, digest, *digests.extent(folder))
-    (folder / "manifest.json").write_text((folder / "manifest.json").read_text().replace(digest, "sha256:" + "0" * 64))
-    assert not digests.unchanged(folder, digest, *digests.extent(folder))
     (folder / "manifest.json").write_text('{"format": "other", "digest": "x"}')
     assert digests.artifact_digest(folder) != "x"
 

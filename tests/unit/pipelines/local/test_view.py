@@ -1,9 +1,11 @@
 """What a person reads: labels, one line per event, the failing task's own words first."""
 
 import io
+import json
 
 import pytest
 
+from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.local import events, view
 from headrace.pipelines.local.results import RunResult, TaskError, TaskResult
 
@@ -90,24 +92,53 @@ def test_the_failing_task_speaks_first_and_a_program_by_its_log(tmp_path):
     assert "Traceback\nc failed" in view.failure_text(result(plain), debug=True)
 
 
+def test_of_many_failures_the_first_are_told():
+    error = TaskError("E", "bad", "Traceback\nE: bad\n")
+    text = view.failure_text(
+        result(*(task(f"t{n}", state="FAILED", error=error, started=float(n)) for n in range(100)))
+    )
+    assert text.count("Traceback") == 5
+    assert text.startswith("Traceback\nE: bad\nt0 failed")
+    assert text.endswith("95 more failed: t5, t6, t7, t8, t9, ...")
+
+
 def test_the_summary():
     tasks = [task("a", cached=True), task("b", state="SKIPPED"), task("c", state="FAILED"), task("g", leaf=False)]
     assert view.summary_text(result(*tasks)) == "churn id: FAILED in 2.5 s (3 tasks, 1 cached, 1 failed, 1 skipped)"
 
 
-def test_the_live_view_shows_every_task_on_a_terminal():
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
 
-    stream = Terminal()
+
+@pytest.mark.parametrize(
+    ("stream", "environ", "kind"),
+    [
+        (Terminal(), {"TERM": "xterm"}, "LiveView"),
+        (Terminal(), {"TERM": "dumb"}, "PlainView"),
+        (Terminal(), {}, "PlainView"),
+        (io.StringIO(), {"TERM": "xterm", "CI": "true"}, "PlainView"),
+    ],
+)
+def test_the_view_suits_the_stream(stream, environ, kind):
+    assert type(view.make_view(stream, environ=environ)).__name__ == kind
+    assert type(view.make_view(stream, as_json=True, environ=environ)).__name__ == "JsonView"
+
+
+def test_an_encoding_that_lacks_a_character_is_no_reason_to_end():
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
     listener = view.make_view(stream)
-    listener(events.Event(events.RUN_STARTED, "r1", 0.0, "churn"))
-    for n in range(3):
-        listener(events.Event(events.TASK_STARTED, "r1", 0.0, task=task(f"task-{n}", state="RUNNING")))
-    listener(events.Event(events.TICK, "r1", 0.0))
-    listener(events.Event(events.TASK_FINISHED, "r1", 0.0, task=task("task-1", cached=True)))
-    listener(events.Event(events.RUN_FINISHED, "r1", 0.0, state="SUCCEEDED"))
-    listener.close()
-    assert all(f"task-{n}" in stream.getvalue() for n in range(3))
-    assert "done (cached)" in stream.getvalue()
+    listener(events.Event(events.TASK_FINISHED, "r1", 0.0, task=task("übung", cached=True)))
+    listener(events.Event(events.NOTICE, "r1", 0.0, "→ mind this"))
+    assert raw.getvalue() == b"?bung: done (cached)\nnote: ? mind this\n"
+
+
+def test_a_view_is_told_of_an_error_and_put_away():
+    stream = io.StringIO()
+    with pytest.raises(HeadraceError), view.viewing(stream, as_json=True) as listener:
+        listener(events.Event(events.RUN_STARTED, "r1", 0.0, "churn"))
+        raise HeadraceError("expected x. Received: y")
+    *_, last = map(json.loads, stream.getvalue().splitlines())
+    assert (last["event"], last["run"], last["message"]) == ("error", "r1", "expected x. Received: y")
