@@ -23,6 +23,17 @@ def shared(home: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def cleaning(home: Path) -> Iterator[None]:
+    """Within the block nobody else clears away what dead runs have left.
+
+    Of two who resume a run at once, the slower would take the processes of the faster one for a dead run's.
+    """
+    with (home / "cleaning.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
 def alone(home: Path) -> Iterator[None]:
     """Within the block no run begins.
 

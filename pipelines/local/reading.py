@@ -42,9 +42,7 @@ class _Reader:
         self.meaningless.setdefault(what, {})[component.removeprefix("comp-")] = None
 
     def all_notices(self) -> tuple[str, ...]:
-        told = [
-            f"{_listed(names)}: this machine has no use for the {what}" for what, names in self.meaningless.items()
-        ]
+        told = [f"{_listed(names)}: this machine has no use for the {what}" for what, names in self.meaningless.items()]
         return tuple(dict.fromkeys([*told, *self.notices]))
 
 

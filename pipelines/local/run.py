@@ -13,7 +13,7 @@ from headrace.pipelines.local import events, lock, resources, store
 from headrace.pipelines.local.closure import default_closures
 from headrace.pipelines.local.engine import Cancelled, Engine, Options
 from headrace.pipelines.local.environments import Environments
-from headrace.pipelines.local.graph import Graph
+from headrace.pipelines.local.graph import Graph, UnsupportedPipeline
 from headrace.pipelines.local.head_start import HeadStart
 from headrace.pipelines.local.inputs import pipeline_parameters
 from headrace.pipelines.local.platform_spec import check_variables
@@ -136,8 +136,9 @@ def resume_pipeline(
 def _opened(home: Path, environments: Environments) -> Iterator[Record]:
     """The record of a home in which runs whose process died are marked, and from whose store nothing is removed."""
     with store.disk_full_is_clear(home), contextlib.closing(Record(home)) as record, lock.shared(home):
-        store.clean_up(home, record)
-        environments.clean_up(home, lambda: {run_id for run_id, _ in record.unfinished()})
+        with lock.cleaning(home):
+            store.clean_up(home, record)
+            environments.clean_up(home, lambda: {run_id for run_id, _ in record.unfinished()})
         yield record
 
 
@@ -150,3 +151,8 @@ def _check_environments(graph: Graph, known: Environments) -> None:
                 known.prefix(known.name_for(component.executor.image))
             except HeadraceError as error:
                 raise type(error)(f"{component.name.removeprefix('comp-')}: {error}") from None
+            if not component.executor.command and not known.containers:
+                raise UnsupportedPipeline(
+                    f"{component.name.removeprefix('comp-')}: expected a command. Received: none, and what "
+                    f"{component.executor.image} starts by itself is not known outside of it. Try --runner docker."
+                )

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from kfp import dsl, local
 
-from tests.integration.pipelines.local.conformance import Case, cases, give, show, show_optional, text
+from tests.integration.pipelines.local.conformance import Case, cases
+from tests.integration.pipelines.local.conformance_components import give, show, show_optional, text
 
 FALSY = {"i": 0, "f": 0.0, "s": "", "b": False, "l": [], "d": {}}
 ODD = {

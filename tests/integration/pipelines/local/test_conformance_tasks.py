@@ -9,9 +9,10 @@ import sys
 import pytest
 from kfp import dsl
 
-from headrace.pipelines.local.environments import UnknownEnvironment
+from headrace.pipelines.local.environments import UnknownEnvironment, default_environments
 from headrace.pipelines.local.platform_spec import MissingVariable
-from tests.integration.pipelines.local.conformance import add, component, read, text, write
+from headrace.pipelines.local.run import resume_pipeline
+from tests.integration.pipelines.local.conformance_components import add, component, read, text, write
 
 workspace = dsl.PipelineConfig(workspace=dsl.WorkspaceConfig(size="1Gi"))
 
@@ -123,6 +124,22 @@ def test_a_workspace_is_shared_by_the_tasks_of_one_run(runner, tmp_path):
     refused = runner.run(ir, parameters={"source": "gs://bucket/given"})
     assert "expected an artifact of this machine to copy into the workspace" in refused.failed()[0].error.message
     assert [path.name for path in (runner.home / "workspaces").iterdir()] == [refused.id]  # it can be resumed
+
+
+def test_a_resumed_run_finds_its_workspace(runner, tmp_path):
+    @dsl.pipeline(pipeline_config=workspace)
+    def interrupted(folder: str) -> str:
+        first = put(folder=dsl.WORKSPACE_PATH_PLACEHOLDER, name="one")
+        second = flaky(folder=folder, times=1).after(first)
+        return get(folder=dsl.WORKSPACE_PATH_PLACEHOLDER).after(second).output
+
+    (tmp_path / "tries").mkdir()
+    failed = runner.run(interrupted, parameters={"folder": str(tmp_path / "tries")})
+    assert failed.state == "FAILED"
+    resumed = resume_pipeline(failed.id, home=runner.home, environments=default_environments())
+    assert resumed.outputs == {"Output": "one"}
+    assert resumed.tasks["put"].attempts == 1
+    assert not list((runner.home / "workspaces").iterdir())
 
 
 def test_importers_of_nothing_and_of_a_file_uri(runner, tmp_path):

@@ -6,11 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from kfp import dsl
 
+from headrace.pipelines.local import store
 from headrace.pipelines.local.entries import entries
 from headrace.pipelines.local.environments import default_environments
 from headrace.pipelines.local.record import Record, RecordError, load_run
@@ -276,3 +279,31 @@ def test_a_run_whose_folder_is_gone_says_so(runner, tmp_path, monkeypatch):
     (tmp_path / "elsewhere").rmdir()
     with pytest.raises(RecordError, match=r"expected the folder .* Received: no .*elsewhere"):
         resume_pipeline(first.id, home=runner.home, environments=default_environments())
+
+
+def test_a_dead_run_is_cleared_away_by_one_alone(runner, monkeypatch):
+    """The second to look would take the first one's new processes for the dead run's, and kill them."""
+
+    def waits(file: str):
+        wait_for(file=file)
+
+    ir = runner.compile(waits)
+    ir["root"]["inputDefinitions"]["parameters"]["file"]["defaultValue"] = str(runner.folder / "go")
+    first = runner.spawn(ir)
+    runner.wait_for(lambda: (runner.folder / "go.waiting").exists())
+    os.kill(first.pid, signal.SIGKILL)
+    first.communicate()
+    cleared = []
+
+    def slowly(run_id):
+        cleared.append(run_id)
+        time.sleep(0.3)
+
+    monkeypatch.setattr(store, "kill_strays", slowly)
+    (runner.folder / "go").touch()
+    both = [threading.Thread(target=runner.run, args=(ir,)) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert len(cleared) == 1
