@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all check format docs lock hooks bench-taxi clean
+.PHONY: help setup setup-dev demo test test-all check format docs lock hooks bench-taxi bench-runner clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ hooks:  ## have git run `make check` before each commit
 
 bench-taxi: setup  ## Chicago taxi, CSV to pushed model, beside TFX's LocalDagRunner
 	@$(BIN)/python benchmarks/taxi/run.py
+
+bench-runner: setup  ## The local runner beside kfp.local: overhead, six heavy tasks, 1,000 tasks, 10,000 iterations
+	@$(BIN)/python benchmarks/runner/run.py
 
 clean:  ## remove the environments, all caches and the demo's data; runs and models in .headrace stay
 	@rm -rf .venv .venv-tfx .venv-uv .venv.lock build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from headrace.pipelines.local import platform_spec
@@ -270,21 +271,17 @@ def _check_references(component: Component, components: Mapping[str, Component])
 
 def _check_order(component: str, tasks: Mapping[str, Task]) -> None:
     """Every upstream task exists, and no task waits for itself."""
-    waiting = {name: set(task.upstream) for name, task in tasks.items()}
-    for name, upstream in waiting.items():
-        if missing := upstream - waiting.keys():
+    for name, task in tasks.items():
+        if missing := task.upstream - tasks.keys():
             raise UnsupportedPipeline(
                 f"{name}: expected its upstream tasks in {component}. Missing: {', '.join(sorted(missing))}"
             )
-    while ready := [name for name, upstream in waiting.items() if not upstream]:
-        for name in ready:
-            del waiting[name]
-        for upstream in waiting.values():
-            upstream.difference_update(ready)
-    if waiting:
+    try:
+        TopologicalSorter({name: task.upstream for name, task in tasks.items()}).prepare()
+    except CycleError as error:
         raise UnsupportedPipeline(
-            f"{component}: expected tasks without a cycle. Received: one among {', '.join(sorted(waiting))}"
-        )
+            f"{component}: expected tasks without a cycle. Received: one of {', '.join(sorted(set(error.args[1])))}"
+        ) from None
 
 
 def _listed(names: Mapping[str, None]) -> str:
