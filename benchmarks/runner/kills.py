@@ -28,19 +28,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from headrace.pipelines.local import entries
-from headrace.pipelines.local.record import list_runs, load_run
-from headrace.pipelines.local.results import FAILED, INTERRUPTED, RUNNING, SUCCEEDED, RunResult
+from headrace.pipelines.local.record.record import list_runs, load_run
+from headrace.pipelines.local.record.results import FAILED, INTERRUPTED, RUNNING, SUCCEEDED, RunResult
+from headrace.pipelines.local.store import entries
 
 PATIENCE = 5.0  # seconds within which a killed runner's processes must be gone
 CHILD = """
 import json, os, signal, sys
 from pathlib import Path
-from headrace.pipelines.local.environments import default_environments
+from headrace.pipelines.local.workers.environments import default_environments
 from headrace.pipelines.local.run import resume_pipeline, run_pipeline
 ir, home, run_id, way, kill_at, counted = sys.argv[1:]
 steps, kill_at , inside = {"call": 0, "write": 0}, int(kill_at), 0
-writing = tuple(f"/pipelines/local/{name}.py" for name in ("store", "entries", "record"))
+writing = tuple(f"/pipelines/local/{name}.py" for name in ("store/attempts", "store/entries", "record/record"))
 def step(frame, event, argument):
     global inside
     own = frame.f_code.co_filename.endswith(writing)

@@ -10,8 +10,8 @@ import click
 from headrace.pipelines.commands.options import home_option
 
 if TYPE_CHECKING:
-    from headrace.pipelines.local.diff import Gate
-    from headrace.pipelines.local.results import RunResult
+    from headrace.pipelines.local.record.diff import Gate
+    from headrace.pipelines.local.record.results import RunResult
 
 
 @click.command("diff")
@@ -27,10 +27,10 @@ def command(before: str, after: str, whole: bool, as_json: bool, home: Path) -> 
     gates and time. RUN is an id or its beginning, `latest`, `latest~1`, or a pipeline's name.
     """
     from headrace.pipelines.commands.show import graph_of
-    from headrace.pipelines.local.diff import diff_runs
-    from headrace.pipelines.local.diff_text import diff_json, diff_text
-    from headrace.pipelines.local.finding import find_run, opened
-    from headrace.pipelines.local.json_view import dumps
+    from headrace.pipelines.local.record.diff import diff_runs
+    from headrace.pipelines.local.record.finding import find_run, opened
+    from headrace.pipelines.local.views.diff_text import diff_json, diff_text
+    from headrace.pipelines.local.views.json_view import dumps
 
     with opened(home) as record:
         ids = [find_run(record, text) for text in (before, after)]

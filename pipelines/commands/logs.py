@@ -13,10 +13,10 @@ from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.commands.options import home_option
 
 if TYPE_CHECKING:
-    from headrace.pipelines.local.logs import Said
-    from headrace.pipelines.local.record import Record
-    from headrace.pipelines.local.results import TaskResult
-    from headrace.pipelines.local.selection import Selection
+    from headrace.pipelines.local.record.record import Record
+    from headrace.pipelines.local.record.results import TaskResult
+    from headrace.pipelines.local.record.selection import Selection
+    from headrace.pipelines.local.views.logs import Said
 
 
 @click.command("logs")
@@ -32,8 +32,8 @@ def command(run: str, task: str | None, follow: bool, tail: int | None, home: Pa
     for all iterations. Only what tasks printed goes to stdout; what is said about them goes to stderr.
     """
     from headrace.pipelines.commands.show import graph_of
-    from headrace.pipelines.local.finding import find_run, opened
-    from headrace.pipelines.local.selection import look, select
+    from headrace.pipelines.local.record.finding import find_run, opened
+    from headrace.pipelines.local.record.selection import look, select
 
     with opened(home) as record:
         run_id = find_run(record, run)
@@ -54,7 +54,7 @@ def command(run: str, task: str | None, follow: bool, tail: int | None, home: Pa
 
 
 def _follow(looked: Callable[[], tuple[list[TaskResult], str]], wanted: Selection, tail: int | None) -> None:
-    from headrace.pipelines.local.logs import follow
+    from headrace.pipelines.local.views.logs import follow
 
     try:
         _print(follow(looked, tail, expected=1 if wanted.single else None), prefixed=not wanted.single)
@@ -71,7 +71,7 @@ def _print(lines: Iterable[Said], prefixed: bool) -> None:
 
 
 def _print_all(task: TaskResult, tail: int | None) -> None:
-    from headrace.pipelines.local.logs import log_lines
+    from headrace.pipelines.local.views.logs import log_lines
 
     assert task.log is not None
     for line in log_lines(task.log, tail):
@@ -84,8 +84,8 @@ def _one(record: Record, found: list[TaskResult], name: str, state: str, tail: i
     Raises:
         HeadraceError: it has none.
     """
-    from headrace.pipelines.local.logs import log_lines
-    from headrace.pipelines.local.selection import origin_of
+    from headrace.pipelines.local.record.selection import origin_of
+    from headrace.pipelines.local.views.logs import log_lines
 
     if not found:
         hint = "; -f waits for it" if state == "RUNNING" else ""

@@ -25,9 +25,9 @@ def command(run: str, max_parallel: int | None, as_json: bool, home: Path) -> No
     """
     from headrace.pipelines.commands.run import commit, environments_of, report
     from headrace.pipelines.compiled import Compiled
-    from headrace.pipelines.local.record import load_run
+    from headrace.pipelines.local.record.record import load_run
     from headrace.pipelines.local.run import resume_pipeline
-    from headrace.pipelines.local.view import viewing
+    from headrace.pipelines.local.views.view import viewing
 
     os.environ.setdefault("HEADRACE_COMMIT", commit(Path.cwd()))
     with viewing(sys.stdout, as_json) as view:

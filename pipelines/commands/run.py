@@ -16,9 +16,9 @@ from headrace.pipelines.commands.options import home_option, spec_argument
 
 if TYPE_CHECKING:
     from headrace.pipelines.compiled import Compiled
-    from headrace.pipelines.local.environments import Environments
-    from headrace.pipelines.local.results import RunResult
-    from headrace.pipelines.local.view import View
+    from headrace.pipelines.local.record.results import RunResult
+    from headrace.pipelines.local.views.view import View
+    from headrace.pipelines.local.workers.environments import Environments
 
 
 @click.command("run")
@@ -59,8 +59,8 @@ def command(
     Tasks of which neither code, environment nor inputs have changed are taken from the cache, also after a run
     that was killed. Exits with 1 when the run failed, and with 3 when it ran well but a gate did not pass.
     """
-    from headrace.pipelines.local.resources import cores
-    from headrace.pipelines.local.view import viewing
+    from headrace.pipelines.local.views.view import viewing
+    from headrace.pipelines.local.workers.resources import cores
 
     os.environ.setdefault("HEADRACE_COMMIT", commit(spec.resolve().parent))
     given, parallel = parse(parameters), max_parallel or cores()
@@ -116,10 +116,10 @@ def execute(
 def environments_of(runner: str, view: View) -> Environments:
     """Where tasks run: for `docker` in their images, which are pulled where the engine does not have them."""
     if runner == "docker":
-        from headrace.pipelines.local.images import container_environments
+        from headrace.pipelines.local.containers.images import container_environments
 
         return container_environments(lambda text: click.echo(text, view.text))
-    from headrace.pipelines.local.environments import default_environments
+    from headrace.pipelines.local.workers.environments import default_environments
 
     return default_environments()
 
@@ -132,7 +132,7 @@ def labels(spec: Path) -> dict[str, str]:
 
 def report(spec: Path, pipeline: Compiled, result: RunResult, view: View) -> int:
     """Says what came of a run, in the view's terms and in words; returns the exit code."""
-    from headrace.pipelines.local.view import failure_text, summary_text
+    from headrace.pipelines.local.views.view import failure_text, summary_text
     from headrace.pipelines.outcome import outcome, outcome_text
     from headrace.pipelines.reports import publish_reports
 

@@ -21,9 +21,9 @@ STATES = ("RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "INTERRUPTED")
 @home_option
 def command(limit: int, state: str | None, name: str | None, as_json: bool, home: Path) -> None:
     """List the runs, the latest first."""
-    from headrace.pipelines.local.json_view import dumps, time_text
-    from headrace.pipelines.local.record import list_runs
-    from headrace.pipelines.local.view import seconds_text
+    from headrace.pipelines.local.record.record import list_runs
+    from headrace.pipelines.local.views.json_view import dumps, time_text
+    from headrace.pipelines.local.views.view import seconds_text
 
     runs = list_runs(home)
     if name is not None and name not in (names := sorted({run.name for run in runs})):

@@ -11,8 +11,8 @@ import click
 from headrace.pipelines.commands.options import home_option
 
 if TYPE_CHECKING:
-    from headrace.pipelines.local.graph import Graph
-    from headrace.pipelines.local.record import Record
+    from headrace.pipelines.local.ir.graph import Graph
+    from headrace.pipelines.local.record.record import Record
 
 
 FOLLOWED = 2_000  # artifacts and tasks of a lineage, where not all are asked for
@@ -30,16 +30,16 @@ def command(run: str, lineage: str | None, whole: bool, as_json: bool, home: Pat
     RUN is an id or its beginning, `latest`, `latest~1`, or a pipeline's name for its latest run. An ARTIFACT is
     TASK/OUTPUT, a DIGEST may be shortened. Lineage down goes through all runs of the same home.
     """
-    from headrace.pipelines.local.finding import find_run, opened
-    from headrace.pipelines.local.json_view import dumps
+    from headrace.pipelines.local.record.finding import find_run, opened
+    from headrace.pipelines.local.views.json_view import dumps
 
     with opened(home) as record:
         run_id = find_run(record, run)
         if lineage is None:
             show(record, run_id, whole, as_json)
             return
-        from headrace.pipelines.local.lineage import find_lineage
-        from headrace.pipelines.local.lineage_text import lineage_json, lineage_text
+        from headrace.pipelines.local.record.lineage import find_lineage
+        from headrace.pipelines.local.views.lineage_text import lineage_json, lineage_text
 
         found = find_lineage(record, run_id, lineage, None if whole or as_json else FOLLOWED)
     if as_json:
@@ -51,10 +51,10 @@ def command(run: str, lineage: str | None, whole: bool, as_json: bool, home: Pat
 
 def show(record: Record, run_id: str, whole: bool, as_json: bool) -> None:
     """Prints all about a run."""
-    from headrace.pipelines.local import run_text
-    from headrace.pipelines.local.json_view import dumps
-    from headrace.pipelines.local.live import signs
-    from headrace.pipelines.local.view import failure_text, summary_text
+    from headrace.pipelines.local.views import run_text
+    from headrace.pipelines.local.views.json_view import dumps
+    from headrace.pipelines.local.views.live import signs
+    from headrace.pipelines.local.views.view import failure_text, summary_text
     from headrace.pipelines.outcome import outcome, outcome_text
     from headrace.pipelines.reports import publish_reports
 
@@ -85,7 +85,7 @@ def show(record: Record, run_id: str, whole: bool, as_json: bool) -> None:
 def graph_of(record: Record, run_id: str) -> Graph | None:
     """The pipeline that a run executed; None where it was not recorded yet, or cannot be read any more."""
     from headrace.artifacts.errors import HeadraceError
-    from headrace.pipelines.local.reading import read_graph
+    from headrace.pipelines.local.ir.reading import read_graph
 
     try:
         return read_graph(record.ir(run_id))

@@ -16,7 +16,7 @@ from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.commands.options import home_option
 
 if TYPE_CHECKING:
-    from headrace.pipelines.local.record import Record
+    from headrace.pipelines.local.record.record import Record
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _BYTES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
@@ -33,9 +33,9 @@ def command() -> None:
 @home_option
 def verify_command(repair: bool, home: Path) -> None:
     """Read everything in the store, and compare it with its digest. Exits with 1 when something is damaged."""
-    from headrace.pipelines.local.lock import alone
-    from headrace.pipelines.local.verify import repair as take_out
-    from headrace.pipelines.local.verify import verify
+    from headrace.pipelines.local.store.lock import alone
+    from headrace.pipelines.local.store.verify import repair as take_out
+    from headrace.pipelines.local.store.verify import verify
 
     with _record(home) as record:
         found = verify(home, record)
@@ -66,7 +66,7 @@ def gc_command(age: str | None, size: str | None, keep_last: int, yes: bool, hom
 
     Registered models are copies of their own, and are never touched; neither are the records of runs.
     """
-    from headrace.pipelines.local.gc import carry_out, plan
+    from headrace.pipelines.local.store.gc import carry_out, plan
 
     older_than, max_bytes = seconds(age) if age else None, size_of(size) if size else None
     with _record(home) as record:
@@ -122,7 +122,7 @@ def _count(number: int, one: str, many: str) -> str:
 
 @contextlib.contextmanager
 def _record(home: Path) -> Iterator[Record]:
-    from headrace.pipelines.local.record import Record
+    from headrace.pipelines.local.record.record import Record
 
     if not (home / "runs.db").exists():
         raise HeadraceError(f"{home}: expected a folder with runs. Received: none there; `headrace run SPEC` makes one")

@@ -12,20 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.pipelines.local import events, store
-from headrace.pipelines.local.cache import Catalogue, foresee, look_up
-from headrace.pipelines.local.digests import look
-from headrace.pipelines.local.entries import Prover, entry_of
-from headrace.pipelines.local.environments import Environments, is_plain_python
-from headrace.pipelines.local.execution import GRACE, Workers
-from headrace.pipelines.local.graph import Graph
+from headrace.pipelines.local import events
 from headrace.pipelines.local.head_start import HeadStart, new_run_id, threads_for
 from headrace.pipelines.local.importer import ImportRefused, import_artifact
-from headrace.pipelines.local.jobs import LONG, Job, Outcome, Settings
-from headrace.pipelines.local.placeholders import WORKSPACE
-from headrace.pipelines.local.processes import myself
-from headrace.pipelines.local.record import Record
-from headrace.pipelines.local.results import (
+from headrace.pipelines.local.ir.graph import Graph
+from headrace.pipelines.local.ir.placeholders import WORKSPACE
+from headrace.pipelines.local.record.record import Record
+from headrace.pipelines.local.record.results import (
     CANCELLED,
     FAILED,
     RUNNING,
@@ -36,7 +29,15 @@ from headrace.pipelines.local.results import (
     TaskResult,
 )
 from headrace.pipelines.local.signals import caught
+from headrace.pipelines.local.store import attempts
+from headrace.pipelines.local.store.cache import Catalogue, foresee, look_up
+from headrace.pipelines.local.store.digests import look
+from headrace.pipelines.local.store.entries import Prover, entry_of
 from headrace.pipelines.local.tree import FINAL, Node, Tree
+from headrace.pipelines.local.workers.environments import Environments, is_plain_python
+from headrace.pipelines.local.workers.execution import GRACE, Workers
+from headrace.pipelines.local.workers.jobs import LONG, Job, Outcome, Settings
+from headrace.pipelines.local.workers.processes import myself
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class Engine:
             self._tell(events.RUN_STARTED, self.summary.name)
             self._notices()
             if self._graph.workspace:
-                store.workspace(self._home, self.id).mkdir(parents=True, exist_ok=True)
+                attempts.workspace(self._home, self.id).mkdir(parents=True, exist_ok=True)
             with caught(self._signals, self._workers):
                 self._first_look()
                 self._loop()
@@ -137,9 +138,9 @@ class Engine:
         finally:
             self._workers.close()
             self._known.end_run(self._home, self.id)
-            store.remove_tmp(self._home, self.id)  # before the record is written: the disk may be full
+            attempts.remove_tmp(self._home, self.id)  # before the record is written: the disk may be full
             if state == SUCCEEDED:  # otherwise the run can be resumed, and its tasks find there what others have left
-                shutil.rmtree(store.workspace(self._home, self.id), ignore_errors=True)
+                shutil.rmtree(attempts.workspace(self._home, self.id), ignore_errors=True)
             outputs = self._tree.outputs() if state == SUCCEEDED else {}
             self._record.learn_imports(self._closures.learned)
             self._record.finish_run(self.id, state, error, outputs)
@@ -363,7 +364,7 @@ def _constants(run_id: str, name: str, home: Path, now: float) -> dict[str, str]
         "{{$.pipeline_job_resource_name}}": f"{name}-{run_id}",
         "{{$.pipeline_job_uuid}}": run_id,
         "{{$.pipeline_root}}": str(home / "store"),
-        WORKSPACE: str(store.workspace(home, run_id)),
+        WORKSPACE: str(attempts.workspace(home, run_id)),
         "{{$.pipeline_job_create_time_utc}}": time_text,
         "{{$.pipeline_job_schedule_time_utc}}": time_text,
     }

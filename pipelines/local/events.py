@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from headrace.pipelines.local.results import TaskResult
+from headrace.pipelines.local.record.results import TaskResult
 
 RUN_STARTED = "run_started"
 TASK_STARTED = "task_started"

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from headrace.pipelines.local import resources
-from headrace.pipelines.local.closure import default_closures
-from headrace.pipelines.local.environments import Environments
-from headrace.pipelines.local.zygote import Zygote, environment
+from headrace.pipelines.local.store.closure import default_closures
+from headrace.pipelines.local.workers import resources
+from headrace.pipelines.local.workers.environments import Environments
+from headrace.pipelines.local.workers.zygote import Zygote, environment
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.pipelines.local import digests
 from headrace.pipelines.local.inputs import IN_WORKSPACE, in_workspace
-from headrace.pipelines.local.placeholders import WORKSPACE, resolve_value, task_constants
-from headrace.pipelines.local.results import ArtifactRecord
+from headrace.pipelines.local.ir.placeholders import WORKSPACE, resolve_value, task_constants
+from headrace.pipelines.local.ir.values import as_text, tidy
+from headrace.pipelines.local.record.results import ArtifactRecord
+from headrace.pipelines.local.store import digests
 from headrace.pipelines.local.tree import Artifacts, Node
-from headrace.pipelines.local.values import as_text, tidy
 
 
 class ImportRefused(HeadraceError):

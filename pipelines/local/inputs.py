@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.pipelines.local.graph import Component, Graph, Source
-from headrace.pipelines.local.placeholders import WORKSPACE, resolve_text, resolve_value, task_constants
-from headrace.pipelines.local.results import ArtifactRecord
-from headrace.pipelines.local.values import cast, shown, tidy
+from headrace.pipelines.local.ir.graph import Component, Graph, Source
+from headrace.pipelines.local.ir.placeholders import WORKSPACE, resolve_text, resolve_value, task_constants
+from headrace.pipelines.local.ir.values import cast, shown, tidy
+from headrace.pipelines.local.record.results import ArtifactRecord
 
 if TYPE_CHECKING:
     from headrace.pipelines.local.tree import Node, Scope

@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.pipelines.local import events, lock, resources, store
-from headrace.pipelines.local.closure import default_closures
+from headrace.pipelines.local import events
 from headrace.pipelines.local.engine import Cancelled, Engine, Options
-from headrace.pipelines.local.environments import Environments
-from headrace.pipelines.local.graph import Graph, UnsupportedPipeline
 from headrace.pipelines.local.head_start import HeadStart
 from headrace.pipelines.local.inputs import pipeline_parameters
-from headrace.pipelines.local.platform_spec import check_variables
-from headrace.pipelines.local.reading import read_graph
-from headrace.pipelines.local.record import Record, RecordError
-from headrace.pipelines.local.results import SUCCEEDED, RunResult
+from headrace.pipelines.local.ir.graph import Graph, UnsupportedPipeline
+from headrace.pipelines.local.ir.platform_spec import check_variables
+from headrace.pipelines.local.ir.reading import read_graph
+from headrace.pipelines.local.record.record import Record, RecordError
+from headrace.pipelines.local.record.results import SUCCEEDED, RunResult
+from headrace.pipelines.local.store import attempts, lock
+from headrace.pipelines.local.store.closure import default_closures
+from headrace.pipelines.local.workers import resources
+from headrace.pipelines.local.workers.environments import Environments
 
 __all__ = ["Cancelled", "resume_pipeline", "run_pipeline"]
 
@@ -135,9 +137,9 @@ def resume_pipeline(
 @contextlib.contextmanager
 def _opened(home: Path, environments: Environments) -> Iterator[Record]:
     """The record of a home in which runs whose process died are marked, and from whose store nothing is removed."""
-    with store.disk_full_is_clear(home), contextlib.closing(Record(home)) as record, lock.shared(home):
+    with attempts.disk_full_is_clear(home), contextlib.closing(Record(home)) as record, lock.shared(home):
         with lock.cleaning(home):
-            store.clean_up(home, record)
+            attempts.clean_up(home, record)
             environments.clean_up(home, lambda: {run_id for run_id, _ in record.unfinished()})
         yield record
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.local import inputs as inputs_
-from headrace.pipelines.local.graph import Component, Dag, Graph, Task
-from headrace.pipelines.local.results import (
+from headrace.pipelines.local.ir.graph import Component, Dag, Graph, Task
+from headrace.pipelines.local.record.results import (
     CANCELLED,
     FAILED,
     PENDING,

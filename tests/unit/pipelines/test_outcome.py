@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from headrace.pipelines.local.results import (
+from headrace.pipelines.local.record.results import (
     FAILED,
     SKIPPED,
     SUCCEEDED,

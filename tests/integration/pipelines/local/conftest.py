@@ -14,16 +14,16 @@ import pytest
 from kfp import compiler, dsl
 from kfp.dsl import base_component
 
-from headrace.pipelines.local.environments import default_environments
 from headrace.pipelines.local.events import Event
-from headrace.pipelines.local.results import RunResult
+from headrace.pipelines.local.record.results import RunResult
 from headrace.pipelines.local.run import run_pipeline
+from headrace.pipelines.local.workers.environments import default_environments
 from headrace.pipelines.pipeline_file import load_pipeline
 
 RUN_SCRIPT = """
 import json, sys
 from pathlib import Path
-from headrace.pipelines.local.environments import default_environments
+from headrace.pipelines.local.workers.environments import default_environments
 from headrace.pipelines.local.run import Cancelled, run_pipeline
 try:
     result = run_pipeline(json.loads(Path(sys.argv[1]).read_text()), home=Path(sys.argv[2]),

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from headrace.pipelines.local import docker_engine
-from headrace.pipelines.local.docker_engine import NoEngine
+from headrace.pipelines.local.containers import docker_engine
+from headrace.pipelines.local.containers.docker_engine import NoEngine
 
 BASE = "python:3.11-slim"
 PLAIN = "headrace-test/plain:1"  # with an entry point, which a component's command must override

@@ -5,8 +5,8 @@ import functools
 import pytest
 from kfp import dsl
 
-from headrace.pipelines.local import resources
-from headrace.pipelines.local.resources import Amount
+from headrace.pipelines.local.workers import resources
+from headrace.pipelines.local.workers.resources import Amount
 
 component = functools.partial(dsl.component, base_image="registry/headrace-main:1", install_kfp_package=False)
 GIB = 1 << 30

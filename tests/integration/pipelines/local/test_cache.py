@@ -174,7 +174,7 @@ def test_folders_are_compared_by_their_content(runner):
 
 
 def test_another_environment_is_another_key(runner, tmp_path, monkeypatch):
-    from headrace.pipelines.local import environments
+    from headrace.pipelines.local.workers import environments
 
     ir = runner.compile(steps)
     runner.run(ir)

@@ -9,9 +9,9 @@ import sys
 import pytest
 from kfp import dsl
 
-from headrace.pipelines.local.environments import UnknownEnvironment, default_environments
-from headrace.pipelines.local.platform_spec import MissingVariable
+from headrace.pipelines.local.ir.platform_spec import MissingVariable
 from headrace.pipelines.local.run import resume_pipeline
+from headrace.pipelines.local.workers.environments import UnknownEnvironment, default_environments
 from tests.integration.pipelines.local.conformance_components import add, component, read, text, write
 
 workspace = dsl.PipelineConfig(workspace=dsl.WorkspaceConfig(size="1Gi"))

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from kfp import dsl
 
-from headrace.pipelines.local import engine, execution, resources
-from headrace.pipelines.local.digests import artifact_digest
-from headrace.pipelines.local.environments import default_environments
+from headrace.pipelines.local import engine
 from headrace.pipelines.local.run import Cancelled, run_pipeline
+from headrace.pipelines.local.store.digests import artifact_digest
+from headrace.pipelines.local.workers import execution, resources
+from headrace.pipelines.local.workers.environments import default_environments
 
 component = functools.partial(dsl.component, base_image="registry/headrace-main:1", install_kfp_package=False)
 

@@ -14,10 +14,10 @@ import pytest
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
 
-from headrace.pipelines.local.environments import UnknownEnvironment
-from headrace.pipelines.local.images import ContainerEnvironments, container_environments
-from headrace.pipelines.local.processes import kill_strays
-from headrace.pipelines.local.record import load_run
+from headrace.pipelines.local.containers.images import ContainerEnvironments, container_environments
+from headrace.pipelines.local.record.record import load_run
+from headrace.pipelines.local.workers.environments import UnknownEnvironment
+from headrace.pipelines.local.workers.processes import kill_strays
 from tests.integration.pipelines.local import docker_helpers as engine
 from tests.integration.pipelines.local.conftest import Runner
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 RUN_SCRIPT = """
 import json, sys
 from pathlib import Path
-from headrace.pipelines.local.images import container_environments
+from headrace.pipelines.local.containers.images import container_environments
 from headrace.pipelines.local.run import Cancelled, run_pipeline
 try:
     result = run_pipeline(json.loads(Path(sys.argv[1]).read_text()), home=Path(sys.argv[2]),

@@ -12,12 +12,12 @@ import time
 import pytest
 from kfp import dsl
 
-from headrace.pipelines.local import view
-from headrace.pipelines.local.conditions import ConditionError
-from headrace.pipelines.local.environments import UnknownEnvironment
-from headrace.pipelines.local.graph import UnsupportedPipeline
-from headrace.pipelines.local.record import list_runs, load_run
+from headrace.pipelines.local.ir.conditions import ConditionError
+from headrace.pipelines.local.ir.graph import UnsupportedPipeline
+from headrace.pipelines.local.record.record import list_runs, load_run
 from headrace.pipelines.local.run import Cancelled
+from headrace.pipelines.local.views import view
+from headrace.pipelines.local.workers.environments import UnknownEnvironment
 
 component = functools.partial(dsl.component, base_image="registry/headrace-main:1", install_kfp_package=False)
 
@@ -296,8 +296,8 @@ def test_ctrl_c_in_this_process_raises_keyboard_interrupt(runner):
         if event.kind == "task_started":
             os.kill(os.getpid(), signal.SIGINT)
 
-    from headrace.pipelines.local.environments import default_environments
     from headrace.pipelines.local.run import run_pipeline
+    from headrace.pipelines.local.workers.environments import default_environments
 
     with pytest.raises(KeyboardInterrupt) as caught:
         run_pipeline(ir, home=runner.home, environments=default_environments(), on_event=interrupt)
@@ -349,7 +349,7 @@ def test_a_newer_record_is_refused(runner):
     with sqlite3.connect(runner.home / "runs.db") as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
-    from headrace.pipelines.local.record import RecordError
+    from headrace.pipelines.local.record.record import RecordError
 
     with pytest.raises(RecordError, match=r"format version 2 or older\. Received: version 99"):
         runner.run(ir)

@@ -12,9 +12,11 @@ import time
 import pytest
 from kfp import dsl
 
-from headrace.pipelines.local import engine, execution, store
-from headrace.pipelines.local.record import load_run
+from headrace.pipelines.local import engine
+from headrace.pipelines.local.record.record import load_run
 from headrace.pipelines.local.run import Cancelled
+from headrace.pipelines.local.store import attempts
+from headrace.pipelines.local.workers import execution
 
 component = functools.partial(dsl.component, base_image="registry/headrace-main:1", install_kfp_package=False)
 
@@ -32,7 +34,7 @@ def tick(after: int = 0) -> int:
 
 def slow_publish(monkeypatch, finished, wait):
     """Has publications beside the loop wait, and notes each one's task, and whether it was beside the loop."""
-    real = store.publish
+    real = attempts.publish
 
     def publish(*arguments, **options):
         beside = threading.current_thread() is not threading.main_thread()
@@ -42,7 +44,7 @@ def slow_publish(monkeypatch, finished, wait):
         finished.append((arguments[2], beside))
         return found
 
-    monkeypatch.setattr(store, "publish", publish)
+    monkeypatch.setattr(attempts, "publish", publish)
 
 
 def test_large_outputs_are_published_while_others_go_on(runner, monkeypatch):

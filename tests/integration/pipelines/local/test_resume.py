@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from kfp import dsl
 
-from headrace.pipelines.local import store
-from headrace.pipelines.local.entries import entries
-from headrace.pipelines.local.environments import default_environments
-from headrace.pipelines.local.record import Record, RecordError, load_run
+from headrace.pipelines.local.record.record import Record, RecordError, load_run
 from headrace.pipelines.local.run import resume_pipeline
-from headrace.pipelines.local.verify import verify
+from headrace.pipelines.local.store import attempts
+from headrace.pipelines.local.store.entries import entries
+from headrace.pipelines.local.store.verify import verify
+from headrace.pipelines.local.workers.environments import default_environments
 
 EXPECTED = {"first": 7, "second": 14, "third": 21}
 
@@ -42,8 +42,8 @@ def connect(*args, connect=sqlite3.connect, **options):
     db.set_trace_callback(step)
     return db
 sqlite3.connect = connect
-from headrace.pipelines.local.environments import default_environments
-from headrace.pipelines.local.record import list_runs
+from headrace.pipelines.local.workers.environments import default_environments
+from headrace.pipelines.local.record.record import list_runs
 from headrace.pipelines.local.run import resume_pipeline, run_pipeline
 home = Path(sys.argv[2])
 sys.addaudithook(hook)
@@ -299,7 +299,7 @@ def test_a_dead_run_is_cleared_away_by_one_alone(runner, monkeypatch):
         cleared.append(run_id)
         time.sleep(0.3)
 
-    monkeypatch.setattr(store, "kill_strays", slowly)
+    monkeypatch.setattr(attempts, "kill_strays", slowly)
     (runner.folder / "go").touch()
     both = [threading.Thread(target=runner.run, args=(ir,)) for _ in range(2)]
     for one in both:

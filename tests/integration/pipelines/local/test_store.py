@@ -12,9 +12,9 @@ from kfp import dsl
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.cli import cli
-from headrace.pipelines.local import gc, lock
-from headrace.pipelines.local.entries import entries, entry_of
-from headrace.pipelines.local.record import Record
+from headrace.pipelines.local.record.record import Record
+from headrace.pipelines.local.store import gc, lock
+from headrace.pipelines.local.store.entries import entries, entry_of
 
 DAY = 86400.0
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 import headrace.components
-from headrace.pipelines.local import task_process, worker
-from headrace.pipelines.local.closure import default_closures
-from headrace.pipelines.local.environments import default_environments
-from headrace.pipelines.local.zygote import Zygote, environment
+from headrace.pipelines.local.store.closure import default_closures
+from headrace.pipelines.local.workers import task_process, worker
+from headrace.pipelines.local.workers.environments import default_environments
+from headrace.pipelines.local.workers.zygote import Zygote, environment
 
 
 class Harness:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from headrace.pipelines.local import conditions
-from headrace.pipelines.local.graph import Artifact, Component, Dag, Executor, Graph, Loop, Parameter, Source, Task
-from headrace.pipelines.local.results import ArtifactRecord, RunResult, TaskResult
+from headrace.pipelines.local.ir import conditions
+from headrace.pipelines.local.ir.graph import Artifact, Component, Dag, Executor, Graph, Loop, Parameter, Source, Task
+from headrace.pipelines.local.record.results import ArtifactRecord, RunResult, TaskResult
 
 DATA = {"schemaTitle": "system.Dataset"}
 

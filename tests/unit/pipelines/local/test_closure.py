@@ -2,7 +2,7 @@
 
 import pytest
 
-from headrace.pipelines.local.closure import Closures, default_closures, direct_imports
+from headrace.pipelines.local.store.closure import Closures, default_closures, direct_imports
 
 
 @pytest.fixture

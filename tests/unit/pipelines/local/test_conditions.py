@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.pipelines.local.conditions import ConditionError, parse
+from headrace.pipelines.local.ir.conditions import ConditionError, parse
 
 X = "inputs.parameter_values['x']"
 

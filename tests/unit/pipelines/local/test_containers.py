@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from headrace.pipelines.local.container import traceback_in, verdict
-from headrace.pipelines.local.docker_engine import About, NoEngine, described
-from headrace.pipelines.local.images import container_environments, limits, local_paths, user_of
-from headrace.pipelines.local.resources import ResourceError
+from headrace.pipelines.local.containers.container import traceback_in, verdict
+from headrace.pipelines.local.containers.docker_engine import About, NoEngine, described
+from headrace.pipelines.local.containers.images import container_environments, limits, local_paths, user_of
+from headrace.pipelines.local.workers.resources import ResourceError
 
 ROOTLESS_DOCKER, ROOTLESS_PODMAN = About(rootless=True), About(rootless=True, podman=True)
 
@@ -113,7 +113,7 @@ def test_kfps_frames_are_left_out() -> None:
 
 
 def test_an_error_of_ours_is_for_the_user_also_from_a_container() -> None:
-    source = "from headrace.pipelines.local.store import DiskFull\nraise DiskFull('no room')"
+    source = "from headrace.pipelines.local.store.attempts import DiskFull\nraise DiskFull('no room')"
     found = traceback_in(traceback_of(source))
     assert found is not None
     assert (found["type"], found["message"], found["user"], found["exit_code"]) == ("DiskFull", "no room", True, 1)

@@ -6,10 +6,10 @@ import math
 
 import pytest
 
-from headrace.pipelines.local.changes import Change, mapping_changes, pipeline_changes, value_changes
-from headrace.pipelines.local.diff import DataChange, diff_runs, rows
-from headrace.pipelines.local.diff_text import diff_json, diff_text
-from headrace.pipelines.local.json_view import dumps
+from headrace.pipelines.local.record.changes import Change, mapping_changes, pipeline_changes, value_changes
+from headrace.pipelines.local.record.diff import DataChange, diff_runs, rows
+from headrace.pipelines.local.views.diff_text import diff_json, diff_text
+from headrace.pipelines.local.views.json_view import dumps
 from tests.unit.pipelines.local.graphs import constant, make_graph, output, parent, record, run, task
 
 MADE = {"environment": "main sha256:e1", "code": "sha256:c1", "command": "sha256:x", "env": "sha256:v"}

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from headrace.pipelines.local import live, run_text
-from headrace.pipelines.local.drawing import ASCII_GLYPHS, draw
+from headrace.pipelines.local.views import live, run_text
+from headrace.pipelines.local.views.drawing import ASCII_GLYPHS, draw
 from tests.unit.pipelines.local.graphs import make_graph, record, run, task
 
 SIGNS = live._SIGNS

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.artifacts.folder import seal
-from headrace.pipelines.local import digests, entries
-from headrace.pipelines.local.results import ArtifactRecord
+from headrace.pipelines.local.record.results import ArtifactRecord
+from headrace.pipelines.local.store import digests, entries
 
 NAMES = st.text(alphabet="abc.-_é", min_size=1, max_size=4).filter(lambda n: n not in (".", ".."))
 TREES = st.dictionaries(st.tuples(NAMES, NAMES) | st.tuples(NAMES), st.binary(max_size=20), max_size=6)

@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 
 from headrace.pipelines.local import events
-from headrace.pipelines.local.json_view import VERSION, JsonView, dumps
-from headrace.pipelines.local.results import ArtifactRecord, RunResult, TaskError, TaskResult
+from headrace.pipelines.local.record.results import ArtifactRecord, RunResult, TaskError, TaskResult
+from headrace.pipelines.local.views.json_view import VERSION, JsonView, dumps
 
 HEAD = ["version", "event", "run", "time"]
 TASK = [

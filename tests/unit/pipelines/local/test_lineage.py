@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.pipelines.local.lineage import find_lineage
-from headrace.pipelines.local.lineage_text import lineage_json, lineage_text
-from headrace.pipelines.local.processes import myself
-from headrace.pipelines.local.record import Record
-from headrace.pipelines.local.results import RunSummary
+from headrace.pipelines.local.record.lineage import find_lineage
+from headrace.pipelines.local.record.record import Record
+from headrace.pipelines.local.record.results import RunSummary
+from headrace.pipelines.local.views.lineage_text import lineage_json, lineage_text
+from headrace.pipelines.local.workers.processes import myself
 from tests.unit.pipelines.local.graphs import record, task
 
 DATA, CLEAN, MODEL, OTHER = (f"sha256:{digit * 64}" for digit in "abcd")

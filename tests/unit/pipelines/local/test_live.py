@@ -4,8 +4,9 @@ import time
 
 import pytest
 
-from headrace.pipelines.local import events, live
-from headrace.pipelines.local.results import TaskResult
+from headrace.pipelines.local import events
+from headrace.pipelines.local.record.results import TaskResult
+from headrace.pipelines.local.views import live
 from tests.unit.pipelines.local.screen import Screen, Terminal
 
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.pipelines.local import logs
-from headrace.pipelines.local.finding import find_run, find_task
-from headrace.pipelines.local.logs import Log, follow, log_lines
-from headrace.pipelines.local.processes import Owner, myself
-from headrace.pipelines.local.record import Record, RecordError
-from headrace.pipelines.local.results import RunSummary
-from headrace.pipelines.local.selection import Selection, look, origin_of, select
+from headrace.pipelines.local.record.finding import find_run, find_task
+from headrace.pipelines.local.record.record import Record, RecordError
+from headrace.pipelines.local.record.results import RunSummary
+from headrace.pipelines.local.record.selection import Selection, look, origin_of, select
+from headrace.pipelines.local.views import logs
+from headrace.pipelines.local.views.logs import Log, follow, log_lines
+from headrace.pipelines.local.workers.processes import Owner, myself
 from tests.unit.pipelines.local.graphs import make_graph, task
 
 KFP = """[KFP Executor 2026-01-01 00:00:00,000 INFO]: Looking for component `x`

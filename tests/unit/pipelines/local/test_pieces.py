@@ -8,18 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.pipelines.local import digests, environments
-from headrace.pipelines.local.commands import recognize
-from headrace.pipelines.local.environments import Environments, UnknownEnvironment
-from headrace.pipelines.local.placeholders import (
+from headrace.pipelines.local.ir.commands import recognize
+from headrace.pipelines.local.ir.placeholders import (
     PlaceholderError,
     resolve_command,
     resolve_text,
     resolve_value,
 )
-from headrace.pipelines.local.processes import identify, myself
-from headrace.pipelines.local.store import safe_name
-from headrace.pipelines.local.values import ValueMismatch, cast, tidy
+from headrace.pipelines.local.ir.values import ValueMismatch, cast, tidy
+from headrace.pipelines.local.store import digests
+from headrace.pipelines.local.store.attempts import safe_name
+from headrace.pipelines.local.workers import environments
+from headrace.pipelines.local.workers.environments import Environments, UnknownEnvironment
+from headrace.pipelines.local.workers.processes import identify, myself
 
 # --- values
 
@@ -340,7 +341,7 @@ def test_a_sealed_folder_has_its_own_digest(tmp_path):
 
 def test_the_runner_is_light_to_import():
     code = (
-        "import sys, headrace.pipelines.local.run, headrace.pipelines.local.view\n"
+        "import sys, headrace.pipelines.local.run, headrace.pipelines.local.views.view\n"
         "print(sorted({'kfp', 'yaml', 'rich', 'pandas', 'numpy', 'asyncio', 'pydantic'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

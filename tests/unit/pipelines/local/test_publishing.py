@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from headrace.pipelines.local.publishing import SMALL_BYTES, SMALL_FILES, Publisher, is_small
+from headrace.pipelines.local.workers.publishing import SMALL_BYTES, SMALL_FILES, Publisher, is_small
 
 
 def test_what_is_small(tmp_path):

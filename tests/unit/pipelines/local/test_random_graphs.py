@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from headrace.pipelines.local.reading import read_graph
-from headrace.pipelines.local.results import FAILED, SUCCEEDED, ArtifactRecord
+from headrace.pipelines.local.ir.reading import read_graph
+from headrace.pipelines.local.record.results import FAILED, SUCCEEDED, ArtifactRecord
 from headrace.pipelines.local.tree import Node, Tree
 from tests.unit.pipelines.local.plan_model import Everything, attempts, leaf_outputs, survey
 from tests.unit.pipelines.local.plan_strategies import plans

@@ -5,9 +5,9 @@ import copy
 import pytest
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.pipelines.local.graph import Secret, UnsupportedPipeline
-from headrace.pipelines.local.platform_spec import MissingVariable, check_variables
-from headrace.pipelines.local.reading import read_graph
+from headrace.pipelines.local.ir.graph import Secret, UnsupportedPipeline
+from headrace.pipelines.local.ir.platform_spec import MissingVariable, check_variables
+from headrace.pipelines.local.ir.reading import read_graph
 from headrace.pipelines.local.tree import Tree
 from headrace.pipelines.pipeline_file import load_pipeline
 

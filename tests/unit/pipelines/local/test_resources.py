@@ -9,8 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kfp.compiler.compiler_utils import _cpu_to_float, _memory_to_float
 
-from headrace.pipelines.local import resources
-from headrace.pipelines.local.resources import Amount, Request, ResourceError, claim, look_at_machine, quantity, request
+from headrace.pipelines.local.workers import resources
+from headrace.pipelines.local.workers.resources import (
+    Amount,
+    Request,
+    ResourceError,
+    claim,
+    look_at_machine,
+    quantity,
+    request,
+)
 
 GIB = 1 << 30
 

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.pipelines.local.resources import Amount
-from headrace.pipelines.local.scheduling import OVERTAKEN, Line
+from headrace.pipelines.local.workers.resources import Amount
+from headrace.pipelines.local.workers.scheduling import OVERTAKEN, Line
 
 BUDGET = Amount(4000, 100)
 

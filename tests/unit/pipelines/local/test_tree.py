@@ -3,7 +3,7 @@
 import pytest
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.pipelines.local.reading import read_graph
+from headrace.pipelines.local.ir.reading import read_graph
 from headrace.pipelines.local.tree import Tree
 
 LEAF = {"executorLabel": "exec"}

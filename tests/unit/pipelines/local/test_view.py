@@ -6,8 +6,9 @@ import json
 import pytest
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.pipelines.local import events, view
-from headrace.pipelines.local.results import RunResult, TaskError, TaskResult
+from headrace.pipelines.local import events
+from headrace.pipelines.local.record.results import RunResult, TaskError, TaskResult
+from headrace.pipelines.local.views import view
 
 
 def task(path="train", name=None, state="SUCCEEDED", **more):

@@ -1,0 +1,1 @@
+"""Tasks in their real images, by the engine that DOCKER_HOST names."""

@@ -1,0 +1,1 @@
+"""The compiled pipeline: read, checked, and its conditions, placeholders and values evaluated."""

@@ -1,0 +1,1 @@
+"""The record of runs, and what it answers: results, lineage, differences."""

@@ -1,0 +1,1 @@
+"""What tasks put out: kept by content, reused when proven, verified and collected."""

@@ -1,0 +1,183 @@
+"""Garbage collection: what the store may lose, by reachability, age and size. First a plan, then its execution."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from headrace.pipelines.local.record.record import Record
+from headrace.pipelines.local.record.results import ArtifactRecord
+from headrace.pipelines.local.store import digests, lock
+from headrace.pipelines.local.store.entries import entries, entry_of, set_aside
+
+UNREACHABLE = "nothing refers to it"
+OLD = "not used for longer"
+ROOM = "least recently used, to make room"
+LEFTOVER = "left behind by a process that died"
+LEFTOVER_AGE = 600.0  # seconds after which nobody is still writing a partial file
+
+
+@dataclass(frozen=True)
+class Removal:
+    """One thing to be removed, and why."""
+
+    path: Path
+    bytes: int
+    why: str
+    last_used: float = 0.0  # seconds since the epoch; 0 where nothing ever used it
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a collection would remove, and what would stay."""
+
+    removals: tuple[Removal, ...]
+    kept: int  # entries
+    kept_bytes: int
+
+    @property
+    def bytes(self) -> int:
+        return sum(removal.bytes for removal in self.removals)
+
+
+def plan(
+    home: Path,
+    record: Record,
+    *,
+    older_than: float | None = None,
+    max_bytes: int | None = None,
+    keep_last: int = 1,
+) -> Plan:
+    """Says what can go: always what nothing refers to, and what dead processes left.
+
+    Args:
+        home: the `.headrace` folder.
+        record: its record of runs.
+        older_than: seconds; also what no run has used for longer, and the logs of runs that ended before.
+        max_bytes: also the least recently used, until the store is no larger.
+        keep_last: runs of each name, the latest and the latest that succeeded, of which nothing is removed.
+    """
+    used = _last_used(home, record)
+    protected = _protected(home, record, keep_last)
+    sizes = {entry: digests.extent(entry)[1] for entry in entries(home)}
+    removals = {entry: Removal(entry, size, UNREACHABLE) for entry, size in sizes.items() if entry not in used}
+    candidates = sorted(set(sizes) & set(used) - protected, key=lambda entry: used[entry])
+    if older_than is not None:
+        limit = time.time() - older_than
+        removals.update((e, Removal(e, sizes[e], OLD, used[e])) for e in candidates if used[e] < limit)
+    if max_bytes is not None:
+        total = sum(sizes.values()) - sum(removal.bytes for removal in removals.values())
+        for entry in candidates:
+            if total > max_bytes and entry not in removals:
+                removals[entry] = Removal(entry, sizes[entry], ROOM, used[entry])
+                total -= sizes[entry]
+    logs = _old_logs(home, record, older_than, keep_last) if older_than is not None else []
+    kept = [size for entry, size in sizes.items() if entry not in removals]
+    return Plan((*removals.values(), *logs, *_leftovers(home, record)), len(kept), sum(kept))
+
+
+def carry_out(home: Path, record: Record, what: Plan) -> None:
+    """Removes what a plan names; entries first leave the cache, then the store, each in one step.
+
+    Raises:
+        StoreInUse: a run is under way.
+    """
+    keys = _cache_keys(home, record)
+    with lock.alone(home):
+        for removal in what.removals:
+            if entry_of(home, removal.path) == removal.path:
+                record.forget(keys.get(removal.path, []))
+                set_aside(removal.path)
+            elif removal.path.is_dir():
+                shutil.rmtree(removal.path, ignore_errors=True)
+            else:
+                removal.path.unlink(missing_ok=True)
+        for group in (home / "store").glob("*"):
+            with contextlib.suppress(OSError):
+                group.rmdir()  # one that is empty now
+
+
+def _last_used(home: Path, record: Record) -> dict[Path, float]:
+    """When each entry was last put out, read, or put into the cache."""
+    used: dict[Path, float] = {}
+
+    def note(artifact_path: Path | None, moment: float) -> None:
+        entry = entry_of(home, artifact_path) if artifact_path else None
+        if entry is not None:
+            used[entry] = max(used.get(entry, 0.0), moment)
+
+    query = (
+        "SELECT uri, MAX(started) AS moment FROM artifacts JOIN uses ON artifact = artifacts.id "
+        "JOIN runs ON runs.id = run GROUP BY artifacts.id"
+    )
+    for row in record.rows(query):
+        note(_path(row["uri"]), row["moment"])
+    for row in record.rows("SELECT created, artifacts FROM cache"):
+        for item in _records(row["artifacts"]):
+            note(item.path, row["created"])
+    return used
+
+
+def _protected(home: Path, record: Record, keep_last: int) -> set[Path]:
+    found = set()
+    for run in _kept_runs(record, keep_last):
+        rows = record.rows("SELECT uri FROM artifacts JOIN uses ON artifact = artifacts.id WHERE run = ?", (run,))
+        found |= {entry_of(home, path) for row in rows if (path := _path(row["uri"]))}
+    return {entry for entry in found if entry is not None}
+
+
+def _kept_runs(record: Record, keep_last: int) -> set[str]:
+    """The latest runs of each name, the latest of those that succeeded, and those that are under way."""
+    ranked = (
+        "SELECT id, state, row_number() OVER (PARTITION BY name ORDER BY started DESC) AS overall, "
+        "row_number() OVER (PARTITION BY name, state ORDER BY started DESC) AS alike FROM runs"
+    )
+    query = f"SELECT id FROM ({ranked}) WHERE overall <= ? OR (state = 'SUCCEEDED' AND alike <= ?) OR state = 'RUNNING'"
+    return {row["id"] for row in record.rows(query, (keep_last, keep_last))}
+
+
+def _cache_keys(home: Path, record: Record) -> dict[Path, list[str]]:
+    keys: dict[Path, list[str]] = {}
+    for row in record.rows("SELECT key, artifacts FROM cache"):
+        for item in _records(row["artifacts"]):
+            entry = entry_of(home, item.path) if item.path else None
+            if entry is not None:
+                keys.setdefault(entry, []).append(row["key"])
+    return keys
+
+
+def _old_logs(home: Path, record: Record, older_than: float, keep_last: int) -> list[Removal]:
+    rows = record.rows("SELECT id, finished FROM runs WHERE finished < ?", (time.time() - older_than,))
+    kept = _kept_runs(record, keep_last)
+    old = [row for row in rows if row["id"] not in kept]
+    places = [(home / folder / row["id"], row["finished"]) for row in old for folder in ("logs", "workspaces")]
+    return [Removal(p, digests.extent(p)[1], OLD, moment) for p, moment in places if p.is_dir()]
+
+
+def _leftovers(home: Path, record: Record) -> list[Removal]:
+    """Partial files and temporary folders that no living process can still be at work on."""
+    alive = {run for run, owner in record.unfinished() if owner.alive()}
+    found = [place for place in (home / "tmp").glob("*") if place.name not in alive]
+    for pattern in (".*.partial-*", "compiled/.*.partial-*", "store/*/.*"):
+        found += home.glob(pattern)
+    limit = time.time() - LEFTOVER_AGE
+    removals = []
+    for place in found:
+        with contextlib.suppress(FileNotFoundError):
+            if place.lstat().st_mtime < limit:
+                removals.append(Removal(place, digests.extent(place)[1], LEFTOVER))
+    return removals
+
+
+def _records(text: str) -> Iterator[ArtifactRecord]:
+    for items in json.loads(text).values():
+        yield from (ArtifactRecord(**item) for item in items)
+
+
+def _path(uri: str) -> Path | None:
+    return None if "://" in uri and not uri.startswith("file://") else Path(uri.removeprefix("file://"))
