@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from headrace import __version__
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.folder import write_json
-from headrace.pipelines.local.environments import digest
+from headrace.pipelines.local.workers.environments import digest
 from headrace.pipelines.pipeline_file import load_pipeline
 from headrace.pipelines.yaml_lines import load_yaml
 

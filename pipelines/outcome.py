@@ -11,7 +11,7 @@ from headrace.artifacts.decision import Verdict, read_verdict
 from headrace.artifacts.errors import ArtifactError
 from headrace.artifacts.evaluation import Evaluation, read_evaluation
 from headrace.artifacts.metrics import METRICS
-from headrace.pipelines.local.results import SUCCEEDED, RunResult, TaskResult
+from headrace.pipelines.local.record.results import SUCCEEDED, RunResult, TaskResult
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from headrace.artifacts import report as r
 from headrace.artifacts.metrics import METRICS
-from headrace.pipelines.local.results import SUCCEEDED, RunResult, TaskResult
-from headrace.pipelines.local.view import seconds_text, task_text
+from headrace.pipelines.local.record.results import SUCCEEDED, RunResult, TaskResult
+from headrace.pipelines.local.views.view import seconds_text, task_text
 from headrace.pipelines.outcome import Outcome
 
 INDEX = "index.html"

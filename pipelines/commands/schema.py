@@ -24,7 +24,7 @@ def command() -> None:
 def accept(spec: Path, run_id: str | None, force: bool, home: Path) -> None:
     """Copy the schema that a run used to where SPEC says its schema is."""
     from headrace.artifacts.schema import FILE, read_schema
-    from headrace.pipelines.local.record import list_runs, load_run
+    from headrace.pipelines.local.record.record import list_runs, load_run
     from headrace.pipelines.spec import load_spec
 
     loaded = load_spec(spec)
