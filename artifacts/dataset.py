@@ -5,7 +5,8 @@
         manifest.json       details: columns, rows, label, id, source, query
 
 Column types are the few that every later step agrees on: `int64`, `float64`, `bool`, `string`, `date32` and
-`timestamp[us]` (UTC). The manifest's digest names the data version; a model's lineage names that digest.
+`timestamp[us]` (UTC); `binary` only for encoded images. Rows lie in row groups of a size that follows from the columns
+alone, so that the same rows are the same bytes. The manifest's digest names the data version; a model's lineage names it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT = "headrace/dataset"
-VERSION = 1
+VERSION = 2  # 1 had neither rejected, coerced, watermark, extends nor newest
 SPLITS = ("train", "eval", "test")
 
 
@@ -54,6 +55,16 @@ class DatasetInfo:
     leaks: list[str] = field(default_factory=list)  # columns that the label is computed from
     source: dict[str, Any] = field(default_factory=dict)  # uri, format, digest
     query: dict[str, Any] = field(default_factory=dict)  # how rows were read and split
+    rejected: dict[str, Any] = field(default_factory=dict)  # rows: number left out; first: [{source, place, why}]
+    coerced: dict[str, dict[str, int]] = field(default_factory=dict)  # column -> what was changed -> number of values
+    watermark: dict[str, Any] | None = None  # column, newest: of incremental ingestion
+    extends: str | None = None  # digest of the snapshot that this one was added to
+    newest: str | None = None  # of the time column that splits or is the watermark: ISO 8601, UTC
+
+
+def holds_pictures(info: DatasetInfo) -> bool:
+    """Whether the rows are pictures, and their columns only tell of those."""
+    return any(column.type == "binary" for column in info.columns)
 
 
 class Dataset:

@@ -34,7 +34,7 @@ class Manifest:
     format: str  # "headrace/<kind>"
     format_version: int
     digest: str  # "sha256:<hex>"
-    created: str  # ISO 8601, UTC
+    created: str  # ISO 8601, UTC; empty where the folder is a part of another artifact
     files: dict[str, dict[str, Any]]  # relative name -> {"sha256": hex, "bytes": int}
     details: dict[str, Any]  # what this kind of artifact says of itself
 
@@ -116,6 +116,17 @@ def read_manifest(path: Path, format: str, newest_version: int, *, verify: bool 
         if verify:
             _verify(path / name, entry["sha256"])
     return manifest
+
+
+def copy_undated(source: Path, target: Path) -> None:
+    """Copies a sealed folder into an artifact that is being written, without the time when it was created.
+
+    Equal folders were created at different times: with the times in their manifests, the artifacts that hold them would
+    have different digests although all that was put into them is the same.
+    """
+    shutil.copytree(source, target, copy_function=shutil.copyfile)
+    manifest = read_json(target / MANIFEST)
+    write_text(target / MANIFEST, json.dumps({**manifest, "created": ""}, indent=2, ensure_ascii=False) + "\n")
 
 
 def _stays_inside(name: str) -> bool:

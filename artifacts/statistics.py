@@ -1,8 +1,8 @@
 """The statistics of a snapshot: TFMD's `DatasetFeatureStatisticsList`, one dataset for each split.
 
     <statistics>/
-        statistics.pb    datasets named train, eval and test, features in the snapshot's order
-        manifest.json    details: the snapshot's digest, and its columns with their types and roles
+        statistics.pb    datasets named train, eval and test, features in the snapshot's order; then those of slices
+        manifest.json    details: the snapshot's digest, its columns with their types and roles, the slices, the weight
 
 TFDV reads `statistics.pb` as it is. Snapshots know more types than TFMD: a boolean is an INT of 0 and 1, a
 date an INT of days and a timestamp an INT of microseconds since 1970-01-01 (UTC); the column's `type` tells.
@@ -39,15 +39,27 @@ class DescribedColumn:
 
 
 @dataclass(frozen=True)
+class Slice:
+    """The rows of a split with one value in a column."""
+
+    name: str  # the dataset's: `train/plan_basic`
+    split: str
+    column: str
+    value: str | int  # a boolean is 0 or 1
+
+
+@dataclass(frozen=True)
 class Statistics:
     """The statistics of all splits of one snapshot."""
 
     proto: statistics_pb2.DatasetFeatureStatisticsList
     dataset: str  # digest of the snapshot that was described
     columns: list[DescribedColumn] = field(default_factory=list)
+    slices: list[Slice] = field(default_factory=list)  # those that have rows, split by split
+    weight: str | None = None  # the column with the rows' weights, where statistics are weighted too
 
     def split(self, name: str) -> statistics_pb2.DatasetFeatureStatistics:
-        """One split's statistics.
+        """One split's statistics; a slice's by its name.
 
         Raises:
             ArtifactError: there is no such split.
@@ -55,13 +67,18 @@ class Statistics:
         for dataset in self.proto.datasets:
             if dataset.name == name:
                 return dataset
-        names = ", ".join(dataset.name for dataset in self.proto.datasets)
+        names = ", ".join(dataset.name for dataset in self.proto.datasets if "/" not in dataset.name)
         raise ArtifactError(f"expected one of the splits {names}. Received: {name}")
 
 
 def write_statistics(path: Path | str, statistics: Statistics) -> None:
     """Writes statistics as a sealed folder; equal statistics give equal bytes."""
-    details = {"dataset": statistics.dataset, "columns": [asdict(column) for column in statistics.columns]}
+    details = {
+        "dataset": statistics.dataset,
+        "columns": [asdict(column) for column in statistics.columns],
+        "slices": [asdict(slice) for slice in statistics.slices],
+        "weight": statistics.weight,
+    }
     with write_folder(Path(path), FORMAT, VERSION, details) as folder:
         (folder / FILE).write_bytes(statistics.proto.SerializeToString(deterministic=True))
 
@@ -80,7 +97,8 @@ def read_statistics(path: Path | str) -> Statistics:
     try:
         proto = statistics_pb2.DatasetFeatureStatisticsList.FromString(file.read_bytes())
         columns = [DescribedColumn(**column) for column in manifest.details["columns"]]
-        return Statistics(proto, manifest.details["dataset"], columns)
+        slices = [Slice(**slice) for slice in manifest.details.get("slices", ())]
+        return Statistics(proto, manifest.details["dataset"], columns, slices, manifest.details.get("weight"))
     except FileNotFoundError:
         raise ArtifactError(f"{file}: expected serialized statistics. Received: no such file") from None
     except DecodeError as error:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from headrace.artifacts.errors import HeadraceError, nearest_column
+from headrace.artifacts.errors import nearest_column
+from headrace.components.fingerprint.url import absolute, sources_of
 from headrace.components.ingest.columns import name_problem
-from headrace.components.ingest.csv_source import read_head
-from headrace.components.ingest.infer import infer_types
-from headrace.components.ingest.ingest import TEXT_SUFFIXES, Read, check_left_out, find_files
-from headrace.components.ingest.parquet_source import normalise_columns
-from headrace.pipelines.compile import schema_text
+from headrace.components.ingest.ingest import check_left_out, left_out, read_table
+from headrace.components.ingest.join import check_join, open_join
+from headrace.components.ingest.spec import DataSpec
+from headrace.components.ingest.table import head_rows
+from headrace.pipelines.compile import schema_text, with_functions
 from headrace.pipelines.compiled import resolve_source
 from headrace.pipelines.spec import Spec, SpecError, load_spec
 from headrace.pipelines.yaml_lines import Place, read_yaml
 from headrace.trainer.expression import NUMBER, TEXT, ExpressionError, parse
 from headrace.trainer.expression_arrow import column_type
+
+FIRST_ROWS = 10_000  # of each source that are looked at
 
 
 def check_spec(file: Path) -> tuple[Spec, pa.Table]:
@@ -35,33 +38,47 @@ def check_spec(file: Path) -> tuple[Spec, pa.Table]:
     """
     spec = load_spec(file)
     schema_text(spec, file)
-    source = resolve_source(spec.data.source, file)
-    head = read_first_rows(source, spec)
-    found = mistakes(spec, head.table, head.left_out)
+    with_functions(spec, file)
+    sources = sources_of(resolve_source(spec.data.source, file))
+    head = read_first_rows(sources, joins_resolved(spec, file))
+    found = mistakes(spec, head.rows, head.left_out)
     if found:
         yaml = read_yaml(file)
         raise SpecError(
             "\n".join(f"{file}:{yaml.line(place)}: {'.'.join(map(str, place))}: {text}" for place, text in found)
         )
-    return spec, head.table
+    return spec, head.rows
 
 
-def read_first_rows(source: str, spec: Spec) -> Read:
-    """The first rows of the source's first file, with the types that they suggest."""
-    file = find_files(source)[0]
-    if file.suffix.lower() in TEXT_SUFFIXES:
-        texts = read_head(file, spec.data.null_values, spec.data.separator)
-        table, notes = infer_types(texts, spec.data.decimal)
-        return Read(table, notes, [])
-    try:
-        parquet = pq.ParquetFile(file)
-        batch = next(parquet.iter_batches(batch_size=1_000), None)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise HeadraceError(f"{file}: expected a Parquet file. Received: {error}") from None
-    table = parquet.schema_arrow.empty_table() if batch is None else pa.Table.from_batches([batch])
-    read = normalise_columns(table, file)
-    check_left_out(read.left_out, spec.data, source)
-    return Read(read.table, read.notes, list(read.left_out))
+@dataclass(frozen=True)
+class Head:
+    """The first rows of a source, and the columns that ingestion will leave out."""
+
+    rows: pa.Table
+    left_out: list[str]
+
+
+def read_first_rows(sources: Sequence[str], data: DataSpec) -> Head:
+    """The first rows of each source, with the columns that are joined to them, and the types that they suggest."""
+    table = read_table(sources, data, FIRST_ROWS)
+    found = left_out(table)
+    check_left_out(found, data, table.name)
+    rows = head_rows(table, FIRST_ROWS)
+    for join in data.join:
+        other = open_join(join, data, FIRST_ROWS)
+        check_join(rows.schema, other.schema, join)
+        joined = head_rows(other, FIRST_ROWS)
+        for name in joined.column_names:
+            if name not in join.on:  # what rows find in the other's first rows would say nothing
+                rows = rows.append_column(name, pa.nulls(rows.num_rows, joined.schema.field(name).type))
+    return Head(rows, list(found))
+
+
+def joins_resolved(spec: Spec, file: Path) -> DataSpec:
+    """The data section with the joined sources as they can be opened from anywhere."""
+    folder = file.resolve().parent
+    joins = [join.model_copy(update={"source": absolute(join.source, folder)}) for join in spec.data.join]
+    return spec.data.model_copy(update={"join": joins})
 
 
 def mistakes(spec: Spec, head: pa.Table, left_out: Sequence[str] = ()) -> list[tuple[Place, str]]:
@@ -73,9 +90,16 @@ def mistakes(spec: Spec, head: pa.Table, left_out: Sequence[str] = ()) -> list[t
     names = head.column_names
     named: list[tuple[Place, str | None]] = [
         (("data", "id"), spec.data.id),
+        (("data", "split", "column"), spec.data.split.column),
+        (("data", "watermark", "column"), spec.data.watermark.column if spec.data.watermark else None),
+        *((("data", "types", name), name) for name in spec.data.types),
         (("data", "label"), label.name if label.expression is None else None),
+        (("statistics", "weight"), spec.statistics.weight),
+        *((("statistics", "slices", i), name) for i, name in enumerate(spec.statistics.slices)),
         *((("features", "drop", i), name) for i, name in enumerate(spec.features.drop) if name not in left_out),
         *((("features", "keep", i), name) for i, name in enumerate(spec.features.keep)),
+        (("validate", "freshness", "column"), spec.validation.freshness.column if spec.validation.freshness else None),
+        *((("validate", "leakage", "except", i), name) for i, name in enumerate(spec.validation.leakage.besides)),
         *((("evaluate", "slices", i), name) for i, name in enumerate(spec.evaluate.slices)),
         *((("evaluate", "gates", i, "by"), gate.by) for i, gate in enumerate(spec.evaluate.gates or [])),
         *((("evaluate", "gates", i, "slice"), gate.slice) for i, gate in enumerate(spec.evaluate.gates or [])),

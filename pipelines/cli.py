@@ -26,8 +26,10 @@ COMMANDS = {
     "logs": "Print what tasks of a run printed, also while it runs.",
     "diff": "Tell what differed between two runs.",
     "store": "Verify what runs have put out, and remove what is not needed.",
-    "schema": "Take over the schema that a run inferred.",
+    "data": "List, show, compare, take out and verify data versions.",
+    "schema": "Infer, show, compare, widen and edit what the data must look like.",
     "models": "List the registered models and their versions.",
+    "reproduce": "Train a registered model again from its snapshot, and compare.",
     "serve": "Serve a model or an endpoint.",
     "predict": "Ask an endpoint for predictions.",
 }

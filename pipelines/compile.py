@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from headrace.artifacts.folder import write_text
+from headrace.components.check.function_check import embed_functions
 from headrace.pipelines.spec import Spec, load_spec
 
 
@@ -17,7 +18,7 @@ def compile_spec(file: Path, output: Path) -> Spec:
         HeadraceError: the spec or its schema has a mistake.
     """
     spec = load_spec(file)
-    write_text(output, training_ir(spec, schema_text(spec, file)))
+    write_text(output, training_ir(with_functions(spec, file), schema_text(spec, file)))
     return spec
 
 
@@ -31,6 +32,16 @@ def training_ir(spec: Spec, schema: str) -> str:
         path = os.path.join(folder, "pipeline.yaml")  # noqa: PTH118 (the compiler wants a str)
         compiler.Compiler().compile(training_pipeline(spec, schema), path)
         return Path(path).read_text(encoding="utf-8")
+
+
+def with_functions(spec: Spec, file: Path) -> Spec:
+    """The spec with the text of the functions that its checks name, which lie beside it.
+
+    Raises:
+        HeadraceError: such a file is missing, no Python, or has no such function.
+    """
+    validation = embed_functions(spec.validation, file.parent)
+    return spec if validation is spec.validation else spec.model_copy(update={"validation": validation})
 
 
 def schema_text(spec: Spec, file: Path) -> str:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from headrace import __version__
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.folder import write_json
+from headrace.components.fingerprint.url import absolute
 from headrace.pipelines.local.workers.environments import digest
 from headrace.pipelines.pipeline_file import load_pipeline
 from headrace.pipelines.yaml_lines import load_yaml
@@ -36,6 +37,7 @@ class Compiled:
         parameters: what this machine adds: the source as a path that can be opened from anywhere.
         schema: where the committed schema should be; None for a pipeline that was compiled elsewhere.
         has_schema: whether it was there.
+        incremental: whether it adds to a previous snapshot.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Compiled:
     parameters: dict[str, Any]
     schema: Path | None = None
     has_schema: bool = False
+    incremental: bool = False
 
 
 def compiled(file: Path, home: Path, before_compiling: Callable[[], object] = lambda: None) -> Compiled:
@@ -68,9 +71,8 @@ def compiled(file: Path, home: Path, before_compiling: Callable[[], object] = la
     cache = home / "compiled" / f"{_key(content)}.json"
     if cache.exists():
         entry = json.loads(cache.read_text())
-        schema = schema_folder / entry["schema"]
-        if _schema_digest(schema) == entry["schema_digest"]:
-            return _ready(entry, file, schema)
+        if _digests(schema_folder, entry["beside"]) == entry["beside"]:
+            return _ready(entry, file, schema_folder / entry["schema"])
     return _compile(file, cache, before_compiling)
 
 
@@ -87,16 +89,19 @@ def _compile(file: Path, cache: Path, before_compiling: Callable[[], object]) ->
 
 
 def _compile_now(spec: Spec, file: Path, cache: Path) -> Compiled:
-    from headrace.pipelines.compile import schema_text, training_ir
+    from headrace.components.check.function_check import function_files
+    from headrace.pipelines.compile import schema_text, training_ir, with_functions
 
     schema = file.parent / spec.validation.schema_file
-    digest = _schema_digest(schema)
-    text = training_ir(spec, schema_text(spec, file))
+    beside = _digests(file.parent, [spec.validation.schema_file, *function_files(spec.validation)])
+    text = training_ir(with_functions(spec, file), schema_text(spec, file))
     entry = {
         "name": spec.name,
         "source": spec.data.source,
         "schema": spec.validation.schema_file,
-        "schema_digest": digest,
+        "beside": beside,
+        "joins": bool(spec.data.join),
+        "incremental": spec.data.watermark is not None,
         "ir": load_yaml(text),
     }
     cache.parent.mkdir(parents=True, exist_ok=True)
@@ -106,16 +111,20 @@ def _compile_now(spec: Spec, file: Path, cache: Path) -> Compiled:
 
 def _ready(entry: dict[str, Any], file: Path, schema: Path) -> Compiled:
     source = resolve_source(entry["source"], file)
-    return Compiled(entry["name"], entry["ir"], {"source": source}, schema, schema.exists())
+    parameters = {"source": source} | ({"folder": str(file.resolve().parent)} if entry["joins"] else {})
+    return Compiled(entry["name"], entry["ir"], parameters, schema, schema.exists(), entry["incremental"])
 
 
-def resolve_source(source: str, spec_file: Path) -> str:
-    """The source as a path that can be opened from anywhere: relative ones lie beside the spec."""
-    return source if Path(source).is_absolute() else str(spec_file.resolve().parent / source)
+def resolve_source(source: str | list[str], spec_file: Path) -> str:
+    """The source as it can be opened from anywhere: relative paths lie beside the spec; of several, a list as JSON."""
+    folder = spec_file.resolve().parent
+    return (
+        absolute(source, folder) if isinstance(source, str) else json.dumps([absolute(one, folder) for one in source])
+    )
 
 
 def _key(content: bytes) -> str:
-    """Digest of everything a compilation depends on, but for the schema, which only the spec can name."""
+    """Digest of everything a compilation depends on, but for the files beside the spec, which only it can name."""
     root = Path(__file__).resolve().parent.parent
     code = hashlib.sha256(f"{__version__} {digest(Path(sys.prefix))}".encode() + content)
     for pattern in _CODE:
@@ -126,5 +135,7 @@ def _key(content: bytes) -> str:
     return code.hexdigest()
 
 
-def _schema_digest(schema: Path) -> str:
-    return hashlib.sha256(schema.read_bytes()).hexdigest() if schema.is_file() else ""
+def _digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """The digest of each file beside the spec, by its name: the schema, the functions of checks; empty for none."""
+    files = {name: folder / name for name in names}
+    return {n: hashlib.sha256(f.read_bytes()).hexdigest() if f.is_file() else "" for n, f in files.items()}

@@ -16,14 +16,18 @@ from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.folder import write_text
 from headrace.artifacts.report import number, percent
 from headrace.components.gate.spec import Gate, default_gates
+from headrace.components.ingest.columns import finite_or_missing
 from headrace.components.ingest.csv_source import detect_separator
-from headrace.components.ingest.infer import decimal_comma
-from headrace.components.ingest.ingest import TEXT_SUFFIXES, Read, find_files, read_source
+from headrace.components.ingest.infer import decimal_comma, text_notes_of
+from headrace.components.ingest.ingest import check_left_out, left_out, read_table, source_notes
 from headrace.components.ingest.label import make_label
+from headrace.components.ingest.open import first_text_file
 from headrace.components.ingest.spec import DataSpec
+from headrace.components.ingest.table import head_rows
 from headrace.components.transform.fit import exclusion
 from headrace.components.transform.spec import FeaturesSpec
 
+MOST_ROWS = 200_000  # that are looked at
 FEW_CLASSES = 20  # a whole-number label with more values is taken for a quantity
 _PLAIN = re.compile(r"^[A-Za-z_][A-Za-z0-9_ ]*$")
 
@@ -63,8 +67,7 @@ def init(folder: Path, source: Path, label: str, task: str | None, id: str | Non
 
 def inspect(source: Path, label: str, task: str | None, id: str | None) -> Look:
     """Reads the source and infers the task, the id and what is no feature."""
-    data, read = read_as_written(DataSpec(source=str(source), label=label))
-    table = read.table
+    data, table, notes = read_as_written(DataSpec(source=str(source), label=label))
     if label not in table.column_names:
         make_label(table, "classification", data, str(source))  # raises, with the nearest name
     task = task or infer_task(table[label])
@@ -81,21 +84,29 @@ def inspect(source: Path, label: str, task: str | None, id: str | None) -> Look:
         if name not in (label, id)
     }
     excluded = {name: reason for name, reason in reasons.items() if reason}
-    return Look(table, task, id, excluded, read.notes, data.separator, data.decimal)
+    return Look(table, task, id, excluded, notes, data.separator, data.decimal)
 
 
-def read_as_written(data: DataSpec) -> tuple[DataSpec, Read]:
-    """Reads the source with the separator and the decimal sign that it shows, and says which."""
-    first = find_files(data.source)[0]
-    is_text = first.suffix.lower() in TEXT_SUFFIXES
-    if is_text:
-        data = data.model_copy(update={"separator": detect_separator(first)})
-    read = read_source(data.source, data)
-    texts = [column for column in read.table.columns if pa.types.is_string(column.type)]
-    if is_text and any(decimal_comma(column) for column in texts):
+def read_as_written(data: DataSpec) -> tuple[DataSpec, pa.Table, list[str]]:
+    """Reads the source with the separator and the decimal sign that it shows: both, the rows, and notes on them."""
+    text = first_text_file(data.sources, data)
+    if text is not None:
+        data = data.model_copy(update={"separator": detect_separator(text)})
+    rows, notes = _read(data)
+    texts = [column for column in rows.columns if pa.types.is_string(column.type)]
+    if text is not None and any(decimal_comma(column) for column in texts):
         data = data.model_copy(update={"decimal": ","})
-        read = read_source(data.source, data)
-    return data, read
+        rows, notes = _read(data)
+    return data, rows, notes
+
+
+def _read(data: DataSpec) -> tuple[pa.Table, list[str]]:
+    table = read_table(data.sources, data)
+    check_left_out(left_out(table), data, table.name)
+    notes = source_notes(table)
+    rows = head_rows(table, MOST_ROWS)
+    finite = [finite_or_missing(batch, data.label.name)[0] for batch in rows.to_batches()]
+    return pa.Table.from_batches(finite, rows.schema), [*notes, *text_notes_of(rows, data.decimal)]
 
 
 def infer_task(column: pa.ChunkedArray) -> str:
@@ -123,7 +134,8 @@ def spec_text(folder: Path, source: Path, label: str, look: Look) -> str:
     inside = os.path.relpath(source.resolve(), folder.resolve())
     path = inside if inside.count("..") <= 3 else str(source.resolve())
     lines = [
-        f"# Written by `headrace init` from {source.name}: {table.num_rows:,} rows, {table.num_columns} columns.",
+        f"# Written by `headrace init` from {source.name}: "
+        f"{'its first ' if table.num_rows == MOST_ROWS else ''}{table.num_rows:,} rows, {table.num_columns} columns.",
         "# Check it with `headrace validate`, run it with `headrace run`.",
         f"name: {_model_name(folder, source)}",
         f"task: {look.task}  # {_label_words(table[label], look.task)}",

@@ -15,6 +15,7 @@ from headrace.components.evaluate.spec import EvaluateSpec
 from headrace.components.ingest.spec import DataSpec
 from headrace.components.push.spec import DeploySpec
 from headrace.components.section import Section
+from headrace.components.statistics.spec import StatisticsSpec
 from headrace.components.train.spec import TrainSpec
 from headrace.components.transform.spec import FeaturesSpec
 from headrace.components.validate.spec import ValidateSpec
@@ -36,6 +37,8 @@ class Spec(Section):
     """What is predicted: a class, of two or many, or a number."""
     data: DataSpec
     """Where the rows come from, what is predicted, and how the rows are split."""
+    statistics: StatisticsSpec = StatisticsSpec()
+    """How the data is described: weights, slices, and whether by Apache Beam."""
     validation: ValidateSpec = Field(default=ValidateSpec(), alias="validate")
     """What happens when the data is not as its schema says."""
     features: FeaturesSpec = FeaturesSpec()

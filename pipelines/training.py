@@ -1,11 +1,14 @@
 """The training pipeline: from a source to a model in service, or to the reason why not."""
 
+import json
 from typing import Any
 
 from kfp import dsl
 
 from headrace.components.champion.component import champion
+from headrace.components.check.component import check
 from headrace.components.evaluate.component import evaluate
+from headrace.components.examine.component import examine
 from headrace.components.fingerprint.component import fingerprint
 from headrace.components.gate.component import gate
 from headrace.components.infra_validate.component import infra_validate
@@ -23,40 +26,69 @@ def training_pipeline(spec: Spec, schema_text: str) -> Any:
     """Builds the pipeline of a spec.
 
     1. `fingerprint` the source, so that every cache follows the data's content, and `ingest` it into a snapshot.
-    2. Describe it (`statistics`) and `validate` it against the curated schema; bad data ends the run here.
+    2. Describe it (`statistics`), look at its rows (`check`), and `examine` both beside the curated schema and the
+       `champion`'s data, which gives the data report. Where something is found at level error, `validate` ends the run.
     3. `transform`: fit the features' encodings on the train split; `train`; `evaluate` on the test split.
-    4. Judge the `champion` on the same rows, and load the model in the real server (`infra_validate`).
+    4. Judge the champion on the same rows, and load the model in the real server (`infra_validate`).
     5. `gate`: all evidence together. Only if it passed: `register` and `push`.
 
     Args:
         spec: what the user wrote.
         schema_text: the curated schema in text; empty where there is none yet.
+
+    The parameters are what a machine adds to the spec: `source`, if it lies elsewhere there; `folder`, in which
+    relative paths of joined sources lie; `previous`, the snapshot that an incremental one adds to; the platform; and
+    what Beam runs on.
     """
+    described_as = _plain(spec.statistics)
     data, features, settings = _plain(spec.data), _plain(spec.features), _plain(spec.train)
     judged, validation, deploy = _plain(spec.evaluate), _plain(spec.validation), _plain(spec.deploy)
 
+    source_text = spec.data.source if isinstance(spec.data.source, str) else json.dumps(spec.data.source)
+
     @dsl.pipeline(name=spec.name, description=f"Trains, judges and deploys {spec.name}.", display_name=spec.name)
-    def training(source: str = spec.data.source, platform: str = "local") -> None:
-        version = _always(fingerprint(source=source))
-        snapshot = ingest(source=source, source_digest=version.outputs["digest"], task=spec.task, data=data)
-        dataset = snapshot.outputs["dataset"]
-        described = statistics(dataset=dataset)
-        validated = validate(
-            dataset=dataset, statistics=described.outputs["statistics"], schema_text=schema_text, validate=validation
+    def training(
+        source: str = source_text, folder: str = "", previous: str = "", platform: str = "local", beam_runner: str = ""
+    ) -> None:
+        beside = folder if spec.data.join else ""
+        version = _always(fingerprint(source=source, data=data, folder=beside))
+        snapshot = ingest(
+            source=source,
+            source_digest=version.outputs["digest"],
+            task=spec.task,
+            data=data,
+            folder=beside,
+            previous=previous if spec.data.watermark else "",
         )
-        fitted = transform(dataset=dataset, features=features)
+        dataset = snapshot.outputs["dataset"]
+        described = statistics(dataset=dataset, describe=described_as, beam_runner=beam_runner)
+        checked = check(dataset=dataset, validate=validation, features=features)
+        reigning = _always(champion(platform=platform, model_name=spec.name))
+        examined = examine(
+            dataset=dataset,
+            statistics=described.outputs["statistics"],
+            checks=checked.outputs["findings"],
+            champion=reigning.outputs["model"],
+            schema_text=schema_text,
+            validate=validation,
+            features=features,
+            now=dsl.PIPELINE_JOB_CREATE_TIME_UTC_PLACEHOLDER if spec.validation.ages else "",
+        )
+        if spec.validation.ages:
+            _always(examined)  # data grows old without changing
+        validated = validate(findings=examined.outputs["findings"], schema=examined.outputs["schema"])
+        fitted = transform(dataset=dataset, features=features).after(validated)
         trained = train(
             dataset=dataset,
             statistics=described.outputs["statistics"],
             transform=fitted.outputs["transform"],
-            schema=validated.outputs["schema"],
+            schema=validated.outputs["validated"],
             model_name=spec.name,
             train=settings,
         )
         model = trained.outputs["model"]
         judgement = evaluate(model=model, dataset=dataset, evaluate=judged)
-        reigning = _always(champion(platform=platform, model_name=spec.name))
-        rival = evaluate(model=reigning.outputs["model"], dataset=dataset, evaluate=judged)
+        rival = evaluate(model=reigning.outputs["model"], dataset=dataset, evaluate=judged).after(validated)
         rival.set_display_name("evaluate-champion")
         served = infra_validate(model=model)
         verdict = gate(

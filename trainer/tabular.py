@@ -16,7 +16,7 @@ from headrace.artifacts import bundle as files
 from headrace.artifacts.bundle import write_bundle
 from headrace.artifacts.dataset import Dataset, DatasetInfo
 from headrace.artifacts.errors import HeadraceError
-from headrace.artifacts.folder import write_json
+from headrace.artifacts.folder import copy_undated, write_json
 from headrace.artifacts.raw_inputs import open_graph, run_graph
 from headrace.artifacts.signature import Signature
 from headrace.artifacts.transform import Transform, read_transform
@@ -83,7 +83,7 @@ def train(
         write_json(folder / files.LINEAGE, {**lineage, "parity": asdict(parity), "origin": origin})
         shutil.copyfile(schema, folder / files.SCHEMA)
         if statistics is not None:
-            shutil.copytree(statistics, folder / files.STATISTICS, copy_function=shutil.copyfile)
+            copy_undated(statistics, folder / files.STATISTICS)
         digests = {"Data": snapshot.digest, "Transform": transform_manifest.digest, **origin}
         write_card(folder, name, snapshot, recipe, seed, fitted, share, parity, digests)
     return Trained(files.Bundle.open(output, verify=False).digest, signature, fitted, share, parity)
@@ -118,7 +118,8 @@ def _lineage(
             "parameters": asdict(fitted.parameters),
             "seed": seed,
             "rounds": best,
-            fitted.metric: {split: values[best - 1] for split, values in fitted.curve.items()},
+            # LightGBM adds up a metric in as many parts as it has threads: the last digits are not the model's.
+            fitted.metric: {split: float(f"{values[best - 1]:.10g}") for split, values in fitted.curve.items()},
             "importance": share,
         },
     }

@@ -1,4 +1,4 @@
-"""Self-contained HTML reports: one file, no network, no script, light and dark, fit to print.
+"""Self-contained HTML reports: one file, no network, no script but a search box's, light and dark, fit to print.
 
     from headrace.artifacts import report
 
@@ -16,6 +16,7 @@ standard library is used, so that every environment can write the same reports.
 from headrace.artifacts.report.blocks import (
     Cell,
     Html,
+    Kind,
     badge,
     bullets,
     callout,
@@ -23,6 +24,7 @@ from headrace.artifacts.report.blocks import (
     details,
     grid,
     heat_table,
+    image,
     key_values,
     link,
     markup,
@@ -42,11 +44,14 @@ from headrace.artifacts.report.charts import (
 )
 from headrace.artifacts.report.numbers import count, number, percent, size
 from headrace.artifacts.report.page import page, section, write
+from headrace.artifacts.report.search import Entry, entries
 
 __all__ = [
     "Bar",
     "Cell",
+    "Entry",
     "Html",
+    "Kind",
     "Line",
     "badge",
     "bar_chart",
@@ -55,9 +60,11 @@ __all__ = [
     "code",
     "count",
     "details",
+    "entries",
     "grid",
     "heat_table",
     "histogram",
+    "image",
     "key_values",
     "line_chart",
     "link",

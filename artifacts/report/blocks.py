@@ -52,6 +52,19 @@ def link(text: str, target: str) -> Html:
     return Html(f'<a href="{html.escape(target, quote=True)}">{markup(text)}</a>')
 
 
+def image(uri: str, text: str, caption: str = "") -> Html:
+    """A small picture, given as a data URI: a page fetches nothing.
+
+    Raises:
+        ValueError: another address.
+    """
+    if not uri.startswith("data:image/"):
+        raise ValueError(f"expected a picture as a data URI. Received: {uri[:40]}")
+    source, alt = html.escape(uri, quote=True), html.escape(text, quote=True)
+    note = f"<span>{markup(caption)}</span>" if caption else ""
+    return Html(f'<span class="picture"><img src="{source}" alt="{alt}" title="{alt}">{note}</span>')
+
+
 def badge(text: str, kind: Kind = "neutral") -> Html:
     """A short coloured word: `badge("passed", "good")`. The word says it all; the colour only helps."""
     return Html(f'<span class="badge {_kind(kind)}">{markup(text)}</span>')

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from headrace.artifacts.folder import write_text
 from headrace.artifacts.report.blocks import Cell, Html, _join, key_values, markup
+from headrace.artifacts.report.search import MARK, script, script_hash
 
 # The browser itself refuses to fetch or run anything, whatever text found its way into a report.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -34,15 +35,18 @@ def page(
     body = _join(sections)
     foot = key_values(facts) if facts else ""
     lead = f'<p class="subtitle">{markup(subtitle)}</p>' if subtitle else ""
+    searched = MARK in body
+    policy = f"{_POLICY}; script-src {script_hash()}" if searched else _POLICY
+    tail = f"<script>{script()}</script>\n" if searched else ""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
         f"<title>{markup(title)}</title>\n<style>\n{_style()}</style>\n</head>\n<body>\n"
         f'<header><p class="brand">Headrace</p><div class="head"><h1>{markup(title)}</h1>{status or ""}</div>'
         f"{lead}{_contents(body)}</header>\n"
-        f"<main>\n{body}\n</main>\n<footer>{foot}</footer>\n</body>\n</html>\n"
+        f"<main>\n{body}\n</main>\n<footer>{foot}</footer>\n{tail}</body>\n</html>\n"
     )
 
 

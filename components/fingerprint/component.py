@@ -8,15 +8,22 @@ from headrace.components import images
 
 
 @dsl.component(base_image=images.MAIN, install_kfp_package=False)
-def fingerprint(source: str) -> NamedTuple("Outputs", [("digest", str)]):  # type: ignore[valid-type]
+def fingerprint(  # KFP reads a default, and never changes it
+    source: str,
+    data: dict = {},  # noqa: B006
+    folder: str = "",
+) -> NamedTuple("Outputs", [("digest", str)]):  # type: ignore[valid-type]
     """Digests the source's content as it is now. Never cache it: it is what the other steps' caches go by.
 
     Args:
-        source: File or glob to read.
+        source: A path, a glob or a URL, or a list of them as JSON.
+        data: The `data` section of the spec, which says what of the source is read, and what is joined to it.
+        folder: What relative paths of joined sources lie in.
 
     Returns:
-        digest: `sha256:<hex>` over the files' names and contents.
+        digest: `sha256:<hex>` over everything that ingestion will read.
     """
     from headrace.components.fingerprint.digest import fingerprint
+    from headrace.components.fingerprint.url import in_folder, sources_of
 
-    return (fingerprint(source),)
+    return (fingerprint(sources_of(source), in_folder(data, folder)),)

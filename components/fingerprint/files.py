@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import glob
-import re
 import stat
 from pathlib import Path
 
 from headrace.artifacts.errors import HeadraceError
-
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+from headrace.components.fingerprint.url import local_path, public, scheme_of
 
 
 def source_files(source: str) -> list[Path]:
@@ -18,10 +16,9 @@ def source_files(source: str) -> list[Path]:
     Raises:
         HeadraceError: there is none, one of them is no regular file, or the source is a URL.
     """
-    if url := _SCHEME.match(source):
-        raise HeadraceError(
-            f"{source}: expected a path on this machine. Received: {url[1]}://, which is not supported yet"
-        )
+    source = local_path(source)
+    if scheme := scheme_of(source):
+        raise HeadraceError(f"{public(source)}: expected a path on this machine. Received: {scheme}://")
     if not source:
         raise HeadraceError("source: expected a file or a glob. Received: an empty text")
     if not glob.has_magic(source):

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from headrace.artifacts.errors import HeadraceError
 
+TYPE_NAMES = {"double": "float64", "date32[day]": "date32"}  # Arrow prints these otherwise than it names them
 _UNSERVABLE = re.compile(r'["\\\x00-\x1f\x7f-\x9f]')
 
 
@@ -42,21 +43,21 @@ def name_problem(name: str) -> str | None:
     )
 
 
-def finite_or_missing(table: pa.Table, label: str) -> tuple[pa.Table, list[str]]:
+def finite_or_missing(batch: pa.RecordBatch, label: str) -> tuple[pa.RecordBatch, dict[str, dict[str, int]]]:
     """Makes every float that is not finite null, as a server cannot receive one; the label is left as it is.
 
     Returns:
-        the table, and a note for each column that had infinite values (NaN is a way to write missing).
+        the batch, and for each column that had such values how many were "infinite" and how many "nan".
     """
-    notes = []
-    for position, name in enumerate(table.column_names):
-        column = table[name]
+    counts: dict[str, dict[str, int]] = {}
+    columns = list(batch.columns)
+    for position, (name, column) in enumerate(zip(batch.schema.names, batch.columns, strict=True)):
         if name == label or not pa.types.is_floating(column.type):
             continue
         finite = pc.is_finite(column)
         if pc.all(finite).as_py() is not False:
             continue
-        if infinite := pc.sum(pc.is_inf(column)).as_py():
-            notes.append(f"`{name}`: {infinite:,} infinite values count as missing; a server cannot receive them")
-        table = table.set_column(position, name, pc.if_else(finite, column, pa.scalar(None, column.type)))
-    return table, notes
+        infinite, nan = (int(pc.sum(mask).as_py() or 0) for mask in (pc.is_inf(column), pc.is_nan(column)))
+        counts[name] = {kind: count for kind, count in (("infinite", infinite), ("nan", nan)) if count}
+        columns[position] = pc.if_else(finite, column, pa.scalar(None, column.type))
+    return (pa.record_batch(columns, schema=batch.schema) if counts else batch), counts

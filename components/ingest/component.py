@@ -7,23 +7,41 @@ from headrace.components import images
 
 
 @dsl.component(base_image=images.MAIN, install_kfp_package=False)
-def ingest(source: str, source_digest: str, task: str, data: dict, dataset: Output[Dataset]) -> None:
-    """Reads a CSV or Parquet source into an immutable snapshot with train, eval and test splits.
+def ingest(
+    source: str,
+    source_digest: str,
+    task: str,
+    data: dict,
+    dataset: Output[Dataset],
+    folder: str = "",
+    previous: str = "",
+) -> None:
+    """Reads sources into an immutable snapshot with train, eval and test splits.
 
     Args:
-        source: File or glob to read.
+        source: A path, a glob or a URL, or a list of them as JSON.
         source_digest: Digest of the source's content, which makes the cache follow the content. A source that
             changed since fails the step.
         task: classification or regression.
         data: The `data` section of the spec (`headrace.components.ingest.spec.DataSpec`).
         dataset: The snapshot.
+        folder: What relative paths of joined sources lie in.
+        previous: Where the snapshot lies that `data.watermark` adds to; empty for the first.
     """
     from pathlib import Path
 
+    from headrace.components.fingerprint.url import in_folder, sources_of
     from headrace.components.ingest.ingest import ingest
     from headrace.components.ingest.spec import DataSpec
 
-    found = ingest(source, source_digest, task, DataSpec(**data), Path(dataset.path))
+    found = ingest(
+        sources_of(source),
+        source_digest,
+        task,
+        DataSpec(**in_folder(data, folder)),
+        Path(dataset.path),
+        Path(previous) if previous else None,
+    )
     dataset.metadata.update({f"{split}_rows": rows for split, rows in found.rows.items()})
     if found.notes:
         dataset.metadata["notes"] = found.notes

@@ -1,11 +1,12 @@
-"""Reads a CSV file as text, strictly: what is ragged, mis-encoded or not CSV at all is refused with its place."""
+"""Streams a CSV file as text, strictly: what is ragged, mis-encoded or not CSV at all is refused with its place."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
+import io
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
@@ -13,9 +14,16 @@ import pyarrow.csv as pacsv
 from headrace.artifacts.csv_text import column_names, repeated, separator_of
 from headrace.artifacts.errors import HeadraceError
 from headrace.components.ingest.columns import check_names
+from headrace.components.ingest.compression import DAMAGE, bare_name, compression_of, open_text
+from headrace.components.ingest.opened import SHOWN, Opened, Rejection, Rejections, SourceFile
+
+if TYPE_CHECKING:
+    from headrace.components.ingest.spec import DataSpec
 
 _SEPARATORS = (",", ";", "\t", "|")
-_BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 8 << 20  # parsed at once: a row must fit, and about a gigabyte a second needs no more
+HEAD_BYTES = 1 << 20  # looked at where only the columns are of interest
+MOST_HEADER = 1 << 20  # bytes of the longest header
 _MAGIC = {
     b"\x1f\x8b": "gzip data",
     b"PK\x03\x04": "a zip archive (or a spreadsheet)",
@@ -27,119 +35,176 @@ _MAGIC = {
 }
 
 
-def read_csv(file: Path, null_values: list[str], separator: str | None = None) -> pa.Table:
-    """Reads a UTF-8 CSV (or, by its suffix, TSV) file with a header; every column comes as string, null where missing.
+def open_csv(file: SourceFile, data: DataSpec, rows: int | None = None) -> Opened:
+    """Opens a UTF-8 CSV (or, by its suffix, TSV) file with a header; every column is string, null where missing.
 
-    Without a `separator`, fields are separated by commas, and in a `.tsv` file by tabs.
+    Without a `separator`, fields are separated by commas, and in a `.tsv` file by tabs. With `rows`, no more than the
+    first so many are given, and only the first megabyte is looked at.
 
     Raises:
-        HeadraceError: empty, only a header, not UTF-8, ragged, NUL bytes, another separator, column names that
-            are duplicate or cannot be served, or not a CSV file.
+        HeadraceError: empty, not UTF-8, another separator, column names that are duplicate or cannot be served, or not
+            a CSV file; while reading: only a header, not UTF-8, NUL bytes, more ragged rows than may be rejected.
     """
-    with file.open("rb") as stream:
-        _refuse_nul(file, iter(lambda: stream.read(_BLOCK_BYTES), b""))
-    return _read(file, file, null_values, separator)
-
-
-def read_head(file: Path, null_values: list[str], separator: str | None = None, size: int = 1 << 20) -> pa.Table:
-    """Reads the rows within the first `size` bytes the same way: enough for a look at the columns."""
-    with file.open("rb") as stream:
-        start = stream.read(size)
-        whole = not stream.read(1)
-    if not whole and start.count(b"\n") > 2:
-        start = start[: start.rindex(b"\n") + 1]  # a row that was cut is none
-    _refuse_nul(file, [start])
-    return _read(file, pa.BufferReader(start), null_values, separator)
-
-
-def _read(file: Path, content: Any, null_values: list[str], separator: str | None) -> pa.Table:
+    separator = separator_of(bare_name(file.name), data.separator or ("\t" if data.format == "tsv" else None))
     names = read_header(file, separator)
-    ragged: list[Any] = []
+    reader = _Reader(file, names, separator, data.null_values, data.rejects.at_most)
+    schema = pa.schema([(name, pa.string()) for name in names])
+    batches = reader.batches if rows is None else lambda: reader.head(rows)
+    return Opened(file.name, schema, batches, text=True, rejected=reader.rejected)
 
-    def note(row: Any) -> str:
-        ragged.append(row)
+
+class _Reader:
+    """Streams one file's rows, and counts the ragged ones."""
+
+    def __init__(
+        self, file: SourceFile, names: list[str], separator: str, null_values: list[str], at_most: int
+    ) -> None:
+        self._file, self._names, self._at_most = file, names, at_most
+        self._parse = {"delimiter": separator, "newlines_in_values": True}
+        self._convert = pacsv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()),
+            null_values=null_values,
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=True,
+        )
+        self._ragged = Rejections()
+        self._first_ragged: list[Any] = []
+
+    def rejected(self) -> Rejections:
+        return self._ragged
+
+    def head(self, rows: int) -> Iterator[pa.RecordBatch]:
+        """The first rows, of those within the first megabyte."""
+        with contextlib.closing(open_text(self._file)) as stream:
+            start = self._read_start(stream)
+        if len(start) == HEAD_BYTES and start.count(b"\n") > 2:
+            start = start[: start.rindex(b"\n") + 1]  # a row that was cut is none
+        for batch in self._stream(io.BytesIO(start)):
+            yield batch[:rows]
+            rows -= batch.num_rows
+            if rows <= 0:
+                return
+
+    def _read_start(self, stream: BinaryIO) -> bytes:
+        try:
+            start = b""
+            while len(start) < HEAD_BYTES and (more := stream.read(HEAD_BYTES - len(start))):
+                start += more
+            return start
+        except DAMAGE as error:
+            raise damaged(self._file, error) from None
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        with contextlib.closing(open_text(self._file)) as stream:
+            yield from self._stream(stream)
+
+    def _stream(self, stream: BinaryIO) -> Iterator[pa.RecordBatch]:
+        self._ragged, self._first_ragged = Rejections(), []
+        rows = 0
+        try:
+            for batch in self._open(_WithoutNul(stream, self._file.name)):
+                rows += batch.num_rows
+                if batch.num_rows and self._ragged.count <= self._at_most:
+                    yield batch
+        except pa.ArrowInvalid as error:
+            if "UTF8" in str(error) or "UTF-8" in str(error):
+                raise HeadraceError(_encoding_message(self._file)) from None
+            raise HeadraceError(
+                f"{self._file.name}: expected CSV rows of {len(self._names)} fields. Received: {error}"
+            ) from None
+        except DAMAGE as error:
+            raise damaged(self._file, error) from None
+        if self._ragged.count > self._at_most:
+            raise HeadraceError(self._ragged_message())
+        if rows == 0:
+            raise HeadraceError(
+                f"{self._file.name}: expected rows below the header. "
+                f"Received: only a header of {len(self._names)} columns"
+            )
+
+    def _open(self, stream: io.RawIOBase) -> Any:
+        return pacsv.open_csv(
+            pa.PythonFile(stream, mode="r"),
+            # One thread, because only then does a malformed row come with its number; columns convert elsewhere.
+            read_options=pacsv.ReadOptions(
+                use_threads=False, column_names=self._names, skip_rows=1, block_size=BLOCK_BYTES
+            ),
+            parse_options=pacsv.ParseOptions(invalid_row_handler=self._note, **self._parse),
+            convert_options=self._convert,
+        )
+
+    def _note(self, row: Any) -> str:
+        if not self._first_ragged:
+            self._first_ragged.append(row)
+        why = f"expected {row.expected_columns} fields. Received: {row.actual_columns}"
+        self._ragged.add(Rejection(f"row {row.number}", why, row.text[:SHOWN]))
         return "skip"
 
-    try:
-        table = pacsv.read_csv(
-            content,
-            # One thread, because only then does a malformed row come with its number.
-            read_options=pacsv.ReadOptions(use_threads=False, column_names=names, skip_rows=1),
-            parse_options=pacsv.ParseOptions(
-                delimiter=separator_of(file, separator), newlines_in_values=True, invalid_row_handler=note
-            ),
-            convert_options=pacsv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()),
-                null_values=null_values,
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=True,
-            ),
+    def _ragged_message(self) -> str:
+        row = self._first_ragged[0]
+        more = f" ({self._ragged.count:,} such rows)" if self._ragged.count > 1 else ""
+        allowed = f"; data.rejects.at_most is {self._at_most:,}" if self._at_most else ""
+        return (
+            f"{self._file.name}, row {row.number}: expected {row.expected_columns} fields, as in the header. "
+            f"Received: {row.actual_columns}{more}: {row.text[:SHOWN]!r}{allowed}. "
+            "Quote fields that contain the separator."
         )
-    except pa.ArrowInvalid as error:
-        if "UTF8" in str(error) or "UTF-8" in str(error):
-            raise HeadraceError(_encoding_message(file)) from None
-        raise HeadraceError(f"{file}: expected CSV rows of {len(names)} fields. Received: {error}") from None
-    if ragged:
-        raise HeadraceError(_ragged_message(file, ragged))
-    if table.num_rows == 0:
-        raise HeadraceError(f"{file}: expected rows below the header. Received: only a header of {len(names)} columns")
-    return table
 
 
-def _ragged_message(file: Path, rows: list[Any]) -> str:
-    row = rows[0]
-    more = f" ({len(rows):,} such rows)" if len(rows) > 1 else ""
-    return (
-        f"{file}, row {row.number}: expected {row.expected_columns} fields, as in the header. "
-        f"Received: {row.actual_columns}{more}: {row.text[:80]!r}. Quote fields that contain the separator."
-    )
+class _WithoutNul(io.RawIOBase):
+    """A file whose NUL bytes are refused: many tools show nothing behind one, and nobody means one."""
 
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        self._stream, self._name = stream, name
+        self._lines = 0
 
-def _refuse_nul(file: Path, blocks: Iterable[bytes]) -> None:
-    """Nothing behind a NUL is shown by many tools, and nobody means one: such a file is damaged."""
-    line = 1
-    for block in blocks:
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        block = self._stream.read(size)
         place = block.find(b"\0")
-        if place >= 0 and not block.startswith(tuple(_MAGIC)):  # which has its own message
-            line += block.count(b"\n", 0, place)
+        if place >= 0:
+            line = self._lines + block.count(b"\n", 0, place) + 1
             raise HeadraceError(
-                f"{file}, line {line}: expected text. Received: a NUL byte; "
+                f"{self._name}, line {line}: expected text. Received: a NUL byte; "
                 "remove it, or convert the file to UTF-8 if it is UTF-16"
             )
-        line += block.count(b"\n")
+        self._lines += block.count(b"\n")
+        return block
 
 
-def read_header(file: Path, separator: str | None = None) -> list[str]:
+def read_header(file: SourceFile, separator: str) -> list[str]:
     """The column names of a CSV file; an unnamed column becomes `unnamed_<position>`.
 
     Raises:
         HeadraceError: the file is empty, not text, not UTF-8, has another separator, names a column twice, or
             by a name that cannot be served.
     """
-    separator = separator_of(file, separator)
     names = _header_fields(file, separator)
     if other := _other_separator(names, separator):
         raise HeadraceError(
-            f"{file}, line 1: expected fields separated by {separator!r}. "
+            f"{file.name}, line 1: expected fields separated by {separator!r}. "
             f"Received: a header separated by {other!r}; set data.separator"
         )
     names = column_names(names)
-    check_names(names, f"{file}, line 1")
+    check_names(names, f"{file.name}, line 1")
     twice = repeated(names)
     if twice:
         raise HeadraceError(
-            f"{file}, line 1: expected each column name once. Received: {', '.join(map(repr, twice))} more than once"
+            f"{file.name}, line 1: expected each column name once. "
+            f"Received: {', '.join(map(repr, twice))} more than once"
         )
     return names
 
 
-def detect_separator(file: Path) -> str | None:
+def detect_separator(file: SourceFile) -> str | None:
     """The separator that a file's header shows where it is not the one that the suffix promises, else None.
 
     Raises:
         HeadraceError: the file is empty, not text or not UTF-8.
     """
-    separator = separator_of(file)
+    separator = separator_of(bare_name(file.name))
     return _other_separator(_header_fields(file, separator), separator)
 
 
@@ -151,34 +216,60 @@ def _other_separator(fields: list[str], separator: str) -> str | None:
     return other if other in fields[0] else None
 
 
-def _header_fields(file: Path, separator: str) -> list[str]:
-    with file.open("rb") as stream:
-        start = stream.read(4)
-    if not start.strip():
-        raise HeadraceError(f"{file}: expected CSV text with a header. Received: an empty file")
+def _header_fields(file: SourceFile, separator: str) -> list[str]:
+    try:
+        with contextlib.closing(open_text(file)) as stream:
+            start = stream.read(MOST_HEADER)
+    except DAMAGE as error:
+        raise damaged(file, error) from None
+    if not start[:4].strip():
+        raise HeadraceError(f"{file.name}: expected CSV text with a header. Received: an empty file")
     for magic, what in _MAGIC.items():
         if start.startswith(magic):
             raise HeadraceError(
-                f"{file}: expected UTF-8 CSV text. Received: {what}. Convert it to plain CSV or Parquet first."
+                f"{file.name}: expected UTF-8 CSV text. Received: {what}. Convert it to plain CSV or Parquet first."
             )
     try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            return next(csv.reader(stream, delimiter=separator), [])
+        # Lines as they are decoded: bytes further on, perhaps cut in half, are none of the header's business.
+        lines = (line.decode("utf-8-sig" if number == 0 else "utf-8") for number, line in enumerate(io.BytesIO(start)))
+        return next(csv.reader(lines, delimiter=separator), [])
     except UnicodeDecodeError:
         raise HeadraceError(_encoding_message(file)) from None
     except csv.Error as error:
-        raise HeadraceError(f"{file}, line 1: expected a CSV header. Received: {error}") from None
+        raise HeadraceError(f"{file.name}, line 1: expected a CSV header. Received: {error}") from None
 
 
-def _encoding_message(file: Path) -> str:
+def _encoding_message(file: SourceFile) -> str:
     """Names the first line that is not UTF-8."""
-    with file.open("rb") as stream:
-        for number, line in enumerate(stream, start=1):
+    with contextlib.closing(open_text(file)) as stream:
+        for number, line in enumerate(io.BufferedReader(RawStream(stream)), start=1):
             try:
                 line.decode("utf-8")
             except UnicodeDecodeError as error:
                 return (
-                    f"{file}, line {number}, byte {error.start + 1}: expected UTF-8 text. Received: byte "
+                    f"{file.name}, line {number}, byte {error.start + 1}: expected UTF-8 text. Received: byte "
                     f"0x{line[error.start]:02x}. Convert it first, e.g. `iconv -f latin1 -t utf-8`."
                 )
-    return f"{file}: expected UTF-8 text. Received: bytes that are not"
+    return f"{file.name}: expected UTF-8 text. Received: bytes that are not"
+
+
+class RawStream(io.RawIOBase):
+    """Any stream of bytes as one whose lines can be read."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        block = self._stream.read(len(buffer))
+        buffer[: len(block)] = block
+        return len(block)
+
+
+def damaged(file: SourceFile, error: BaseException) -> HeadraceError:
+    """What is said of compressed data that cannot be read to its end; other errors are raised as they are."""
+    if compression_of(file.name) is None or isinstance(error, PermissionError | FileNotFoundError):
+        raise error
+    return HeadraceError(f"{file.name}: expected whole {compression_of(file.name)} data. Received: {error}")

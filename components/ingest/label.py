@@ -1,10 +1,12 @@
-"""Makes the label's column: found or computed, complete, and of the task's kind."""
+"""Makes the label's column: found or computed, complete, and of the task's kind; batch by batch."""
 
 from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -14,104 +16,201 @@ from headrace.trainer.expression import ExpressionError, parse
 from headrace.trainer.expression_arrow import evaluate
 
 MOST_CLASSES = 100
+_COUNTED = 100_000  # different values that are counted; a classification with more has gone wrong anyway
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Rows of a batch whose label will not do: how many, the first, and its value."""
+
+    count: int
+    row: int  # of the source, from 0
+    value: Any
+
+
+@dataclass(frozen=True)
+class LabelledBatch:
+    """A batch with its label as the model will see it, and what was seen of it."""
+
+    batch: pa.RecordBatch
+    values: list[Any]  # different ones: of a regression no more than two
+    missing: Finding | None
+    infinite: Finding | None
+    quantity: Finding | None  # a number that is no class
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """A table with its label as the model will see it: class names as string, or a float64."""
+    """What is known of the label when all rows were seen."""
 
-    table: pa.Table
     classes: list[str] | None
     positive: str | None
     leaks: list[str]  # columns that the label was computed from
 
 
+class Labeller:
+    """Makes the label of each batch (from several threads, if need be), and sums up what was seen (from one)."""
+
+    def __init__(self, schema: pa.Schema, task: str, data: DataSpec, source: str) -> None:
+        """Checks the label's column against the source's.
+
+        Raises:
+            HeadraceError: it is not there, or its type does not fit the task.
+        """
+        self._task, self._data, self._source = task, data, source
+        self._name = data.label.name
+        self._expression = self._parsed(schema)
+        self._values: dict[Any, None] = {}
+        self._found: dict[str, list[Finding]] = {"missing": [], "infinite": [], "quantity": []}
+        self._is_text = self._expression is None and pa.types.is_string(schema.field(self._name).type)
+        if self._expression is not None:
+            self._evaluate(schema.empty_table())
+        elif task == "regression":
+            _require_number(schema.field(self._name).type, self._name)
+        type = pa.float64() if task == "regression" else pa.string()
+        place = schema.get_field_index(self._name)
+        one = pa.field(self._name, type)
+        self.schema = schema.append(one) if place < 0 else schema.set(place, one)  # of what `label` gives
+
+    def _parsed(self, schema: pa.Schema) -> Any:
+        text = self._data.label.expression
+        if text is None:
+            if self._name not in schema.names:
+                near = difflib.get_close_matches(self._name, schema.names, n=1)
+                hint = f"did you mean `{near[0]}`?" if near else f"columns {', '.join(schema.names)}"
+                raise HeadraceError(
+                    f"{self._source}: expected the label column `{self._name}`. Received: no such column; {hint}"
+                )
+            return None
+        if self._name in schema.names:
+            raise HeadraceError(
+                f"data.label: expected a new name for the computed label. "
+                f"Received: `{self._name}`, a column of {self._source}"
+            )
+        return parse(text)
+
+    def label(self, batch: pa.RecordBatch, rows: np.ndarray) -> LabelledBatch:
+        """Finds or computes the label of a batch of rows with these numbers in the source, from 0."""
+        if self._expression is None:
+            column = batch.column(batch.schema.get_field_index(self._name))
+        else:
+            column = self._evaluate(pa.Table.from_batches([batch])).combine_chunks()
+        missing = _finding(pc.is_null(column), column, rows)
+        infinite = quantity = None
+        if pa.types.is_floating(column.type):
+            infinite = _finding(pc.invert(pc.is_finite(column)), column, rows)
+        if self._task == "regression":
+            _require_number(column.type, self._name)
+            values = column.cast(pa.float64(), safe=False)  # a whole number beyond 2^53 is rounded to the next float
+            low, high = pc.min_max(values).as_py().values()
+            distinct = [value for value in {low, high} if value is not None]
+        else:
+            if pa.types.is_floating(column.type):
+                whole = pc.and_(pc.equal(column, pc.floor(column)), pc.less_equal(pc.abs(column), float(2**53)))
+                quantity = _finding(pc.invert(whole), column, rows)
+                column = pc.if_else(whole, column, pa.scalar(None, column.type)).cast(pa.int64())
+            values = column.cast(pa.string())
+            distinct = pc.unique(values).drop_null().to_pylist()
+        return LabelledBatch(_with(batch, self._name, values), distinct, missing, infinite, quantity)
+
+    def add(self, batch: LabelledBatch) -> None:
+        """Counts in what was seen of a batch; batches come in their order."""
+        if len(self._values) <= _COUNTED:
+            self._values.update(dict.fromkeys(batch.values))
+        for kind, finding in (("missing", batch.missing), ("infinite", batch.infinite), ("quantity", batch.quantity)):
+            if finding is not None:
+                self._found[kind].append(finding)
+
+    def finish(self) -> Labelled:
+        """Judges the label of all rows.
+
+        Raises:
+            HeadraceError: it is missing or not finite in a row, constant, or does not fit the task.
+        """
+        self.refuse_bad_rows()
+        values = list(self._values)
+        if len(values) < 2:
+            shown = values[0] if values else "missing"
+            raise HeadraceError(
+                f"{self._source}: expected a label of at least two values. "
+                f"Received: `{self._name}` is {shown} in every row"
+            )
+        if self._task == "regression":
+            return Labelled(None, None, self.leaks)
+        if len(values) > MOST_CLASSES:
+            hint = "" if self._is_text else " Did you mean `task: regression`?"
+            count = f"{len(values):,}" if len(values) <= _COUNTED else f"over {_COUNTED:,}"
+            raise HeadraceError(
+                f"expected at most {MOST_CLASSES} classes. Received: `{self._name}` has {count} different values.{hint}"
+            )
+        classes = sorted(values, key=_class_order)
+        return Labelled(classes, _positive(classes, self._data), self.leaks)
+
+    @property
+    def leaks(self) -> list[str]:
+        """The columns that the label is computed from."""
+        return [] if self._expression is None else list(self._expression.columns())
+
+    def refuse_bad_rows(self) -> None:
+        """Raises `HeadraceError` where a row seen so far has no label, or one that will not do."""
+        if missing := self._found["missing"]:
+            raise HeadraceError(
+                f"{self._source}: expected a label in every row. Received: {_total(missing):,} rows "
+                f"without `{self._name}`, first row {missing[0].row + 1}; leave such rows out of the source"
+            )
+        if infinite := self._found["infinite"]:
+            raise HeadraceError(
+                f"{self._source}: expected a finite number as label in every row. Received: {_total(infinite):,} rows "
+                f"where `{self._name}` is infinite or not a number, first row {infinite[0].row + 1} "
+                f"({infinite[0].value}); leave such rows out of the source"
+            )
+        if quantity := self._found["quantity"]:
+            raise HeadraceError(
+                f"expected classes as label. Received: `{self._name}` has quantities such as {quantity[0].value}; "
+                "did you mean `task: regression`?"
+            )
+
+    def _evaluate(self, table: pa.Table) -> pa.ChunkedArray:
+        try:
+            return evaluate(self._expression, table)
+        except ExpressionError as error:
+            raise HeadraceError(f"data.label.expression: {error}") from None
+
+
 def make_label(table: pa.Table, task: str, data: DataSpec, source: str) -> Labelled:
-    """Finds or computes the label.
+    """Finds or computes the label of a whole table.
 
     Raises:
         HeadraceError: the label is absent, missing or not finite in a row, constant, or does not fit the task.
     """
-    name = data.label.name
-    column, leaks = _column(table, data, source)
-    if column.null_count:
-        row = pc.index(pc.is_null(column), True).as_py()
-        raise HeadraceError(
-            f"{source}: expected a label in every row. Received: {column.null_count:,} rows without `{name}`, "
-            f"first row {row + 1}; leave such rows out of the source"
-        )
-    if pa.types.is_floating(column.type):
-        _require_finite(column, name, source)
-    values = _numbers(column, name) if task == "regression" else _class_names(column, name)
-    distinct = pc.count_distinct(values).as_py()
-    if distinct < 2:
-        raise HeadraceError(
-            f"{source}: expected a label of at least two values. Received: `{name}` is {values[0]} in every row"
-        )
-    if task == "regression":
-        return Labelled(_with(table, name, values), None, None, leaks)
-    if distinct > MOST_CLASSES:
-        hint = " Did you mean `task: regression`?" if not pa.types.is_string(column.type) else ""
-        raise HeadraceError(
-            f"expected at most {MOST_CLASSES} classes. Received: `{name}` has {distinct:,} different values.{hint}"
-        )
-    classes = sorted(pc.unique(values).to_pylist(), key=_class_order)
-    return Labelled(_with(table, name, values), classes, _positive(classes, data), leaks)
+    labeller = Labeller(table.schema, task, data, source)
+    rows = 0
+    for batch in table.to_batches():
+        labeller.add(labeller.label(batch, np.arange(rows, rows + batch.num_rows)))
+        rows += batch.num_rows
+    return labeller.finish()
 
 
-def _column(table: pa.Table, data: DataSpec, source: str) -> tuple[pa.ChunkedArray, list[str]]:
-    name, text = data.label.name, data.label.expression
-    if text is None:
-        if name not in table.column_names:
-            near = difflib.get_close_matches(name, table.column_names, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else f"columns {', '.join(table.column_names)}"
-            raise HeadraceError(f"{source}: expected the label column `{name}`. Received: no such column; {hint}")
-        return table[name], []
-    if name in table.column_names:
-        raise HeadraceError(
-            f"data.label: expected a new name for the computed label. Received: `{name}`, a column of {source}"
-        )
-    expression = parse(text)
-    try:
-        return evaluate(expression, table), expression.columns()
-    except ExpressionError as error:
-        raise HeadraceError(f"data.label.expression: {error}") from None
-
-
-def _with(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
-    if name in table.column_names:
-        return table.set_column(table.column_names.index(name), name, column)
-    return table.append_column(name, column)
-
-
-def _require_finite(column: pa.ChunkedArray, name: str, source: str) -> None:
-    bad = pc.invert(pc.is_finite(column))
+def _finding(bad: pa.Array, column: pa.Array, rows: np.ndarray) -> Finding | None:
     count = pc.sum(bad).as_py()
-    if count:
-        row = pc.index(bad, True).as_py()
-        raise HeadraceError(
-            f"{source}: expected a finite number as label in every row. Received: {count:,} rows where `{name}` is "
-            f"infinite or not a number, first row {row + 1} ({column[row]}); leave such rows out of the source"
-        )
+    if not count:
+        return None
+    row = pc.index(bad, True).as_py()
+    return Finding(count, int(rows[row]), column[row].as_py())
 
 
-def _numbers(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        return column.cast(pa.float64(), safe=False)  # a whole number beyond 2^53 is rounded to the next float
-    raise HeadraceError(f"expected a number as label of a regression. Received: `{name}` of type {column.type}")
+def _total(findings: list[Finding]) -> int:
+    return sum(finding.count for finding in findings)
 
 
-def _class_names(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    if pa.types.is_floating(column.type):
-        whole = pc.and_(pc.equal(column, pc.floor(column)), pc.less_equal(pc.abs(column), float(2**53)))
-        if not pc.all(whole).as_py():
-            quantity = column.filter(pc.invert(whole))[0].as_py()
-            raise HeadraceError(
-                f"expected classes as label. Received: `{name}` has quantities such as {quantity}; "
-                "did you mean `task: regression`?"
-            )
-        column = column.cast(pa.int64())
-    return column.cast(pa.string())
+def _with(batch: pa.RecordBatch, name: str, column: pa.Array) -> pa.RecordBatch:
+    place = batch.schema.get_field_index(name)
+    return batch.append_column(name, column) if place < 0 else batch.set_column(place, name, column)
+
+
+def _require_number(type: pa.DataType, name: str) -> None:
+    if not (pa.types.is_integer(type) or pa.types.is_floating(type)):
+        raise HeadraceError(f"expected a number as label of a regression. Received: `{name}` of type {type}")
 
 
 def _class_order(name: str) -> tuple[int, float, str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import string
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from headrace.components.ingest.sources.spec import BigQuery, Images
 from headrace.components.section import Section
 
 
@@ -27,12 +29,22 @@ class Label(Section):
 class Split(Section):
     """How rows are divided into train, eval and test."""
 
-    by: Literal["hash"] = "hash"
-    """`hash` of the id (of all columns where there is no id): a row keeps its split when rows are added."""
+    by: Literal["hash", "time", "column", "group", "stratified"] = "hash"
+    """`hash` of the id (of all columns where there is no id): a row keeps its split when rows are added. `time`: train
+    is before eval, and eval before test. `column`: a column says it. `group`: all rows with the same value share a
+    split. `stratified`: exact shares of every class."""
+    column: str | None = None
+    """The column of the time, split, group or stratum. Only `stratified` has a default: the label."""
     eval: float = Field(default=0.15, gt=0, lt=1)
     """Share of the rows that early stopping and tuning look at."""
     test: float = Field(default=0.15, gt=0, lt=1)
     """Share of the rows that evaluation and the gates look at, and nothing before them."""
+    eval_from: datetime | None = None
+    """By time: the moment (UTC) where eval begins, instead of its share."""
+    test_from: datetime | None = None
+    """By time: the moment (UTC) where test begins, instead of its share."""
+    values: dict[Literal["train", "eval", "test"], list[str]] | None = None
+    """By column: which values mean which split; by default the splits' names."""
 
     @model_validator(mode="after")
     def _something_left(self) -> Split:
@@ -42,12 +54,109 @@ class Split(Section):
             )
         return self
 
+    @field_validator("eval_from", "test_from")
+    @classmethod
+    def _utc(cls, value: datetime | None) -> datetime | None:
+        return value.astimezone(UTC).replace(tzinfo=None) if value is not None and value.tzinfo else value
+
+    @model_validator(mode="after")
+    def _fields_fit(self) -> Split:
+        if self.column is None and self.by in ("time", "column", "group"):
+            raise ValueError(f"expected `column` with `by: {self.by}`. Received: none")
+        if self.column is not None and self.by == "hash":
+            raise ValueError("expected no `column` with `by: hash`. Received: one; did you mean `by: group`?")
+        if (self.eval_from is None) != (self.test_from is None):
+            raise ValueError("expected eval_from and test_from together. Received: one of them")
+        if self.eval_from is not None and self.test_from is not None:
+            if self.by != "time":
+                raise ValueError(f"expected eval_from and test_from with `by: time`. Received: `by: {self.by}`")
+            if self.eval_from >= self.test_from:
+                raise ValueError(f"expected eval_from before test_from. Received: {self.eval_from}, {self.test_from}")
+        if self.values is not None:
+            self._check_values(self.values)
+        return self
+
+    def _check_values(self, values: dict[Literal["train", "eval", "test"], list[str]]) -> None:
+        if self.by != "column":
+            raise ValueError(f"expected `values` with `by: column`. Received: `by: {self.by}`")
+        named = [value for each in values.values() for value in each]
+        if missing := [name for name in ("train", "eval", "test") if not values.get(name)]:
+            raise ValueError(f"expected values for every split. Received: none for {', '.join(missing)}")
+        if len(set(named)) < len(named):
+            twice = sorted({value for value in named if named.count(value) > 1})
+            raise ValueError(f"expected every value in one split. Received: {', '.join(twice)} more than once")
+
+
+Format = Literal["csv", "tsv", "parquet", "jsonl", "avro", "tfrecord", "images"]
+
+
+class Join(Section):
+    """Columns from another source, found by key. A key names at most one row there."""
+
+    source: str = Field(min_length=1)
+    """A file, a glob or a URL, as `data.source`."""
+    on: list[str] = Field(min_length=1)
+    """The columns, of the same names on both sides, that must be equal."""
+    how: Literal["left", "inner"] = "left"
+    """`left` keeps rows that find none (their new columns are missing), `inner` leaves them out."""
+    format: Format | None = None
+    """The source's format, where its suffix does not tell it."""
+    query: str | None = None
+    """What is asked of a database."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _on_is_a_name(cls, value: Any) -> Any:
+        """YAML 1.1 reads a bare `on` as true."""
+        return {"on" if key is True else key: one for key, one in value.items()} if isinstance(value, dict) else value
+
+    @field_validator("on", mode="before")
+    @classmethod
+    def _one_name(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+
+class Watermark(Section):
+    """Incremental ingestion: only what is newer than the previous snapshot is added to it."""
+
+    column: str = Field(min_length=1)
+    """A number, date or time that grows: rows above the previous snapshot's greatest are new. Of rows with the same
+    id the newest stays."""
+
+
+class Rejects(Section):
+    """Rows that cannot be read, or with values that are not of their declared type."""
+
+    at_most: int = Field(default=0, ge=0)
+    """So many are left out, counted and named in the snapshot; with one more the run fails."""
+
 
 class DataSpec(Section):
     """Where the rows come from, what is predicted, and how the rows are split."""
 
-    source: str = Field(min_length=1)
-    """A CSV or Parquet file (`.csv`, `.tsv`, `.parquet`), or a glob of them; relative to the spec's folder."""
+    source: str | list[str] = Field(min_length=1)
+    """A file (`.csv`, `.tsv`, `.jsonl`, each also compressed: `.gz`, `.bz2`, `.zst`, `.xz`; `.parquet`, `.avro`,
+    `.tfrecord`), a glob, a URL (`gs://`, `s3://`, `sqlite://`, `postgresql://`, `bigquery://`), or a list of them:
+    their rows are put together by the columns' names. Paths are relative to the spec's folder; `${NAME}` in a URL is
+    taken from the environment."""
+    format: Format | None = None
+    """The sources' format, where a suffix does not tell it."""
+    query: str | None = None
+    """What is asked of a database, in its SQL."""
+    staging: str | None = None
+    """`gs://bucket/prefix`, where BigQuery exports what is read from it: quick for any size. Nothing of it stays."""
+    bigquery: BigQuery = BigQuery()
+    """How BigQuery is asked."""
+    images: Images = Images()
+    """How a folder of images is read."""
+    join: list[Join] = Field(default=[])
+    """Columns from other sources."""
+    watermark: Watermark | None = None
+    """Adds to the previous snapshot only what is newer."""
+    rejects: Rejects = Rejects()
+    """How many rows that cannot be read are left out before a run fails."""
+    types: dict[str, Literal["string", "number", "integer", "boolean", "date", "timestamp"]] = Field(default={})
+    """Types of columns, instead of those that all their values suggest. A value that does not fit rejects its row."""
     label: Label
     """The column to predict, or a name with the expression that computes it."""
     positive: str | None = None
@@ -62,6 +171,18 @@ class DataSpec(Section):
     """The one character between the fields of a text file; by default a comma, and in `.tsv` files a tab (`"\\t"`)."""
     decimal: Literal[".", ","] = "."
     """What stands before a number's fraction in text files; with `,` a dot may group thousands, as in `1.234,56`."""
+
+    @property
+    def sources(self) -> list[str]:
+        """The sources whose rows are read, without those that are joined."""
+        return [self.source] if isinstance(self.source, str) else list(self.source)
+
+    @field_validator("source")
+    @classmethod
+    def _named(cls, value: str | list[str]) -> str | list[str]:
+        if isinstance(value, list) and not all(value):
+            raise ValueError("expected a file, a glob or a URL. Received: an empty text")
+        return value
 
     @field_validator("separator")
     @classmethod

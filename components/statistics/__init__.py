@@ -1,1 +1,1 @@
-"""Statistics of each split of a snapshot, by TensorFlow Data Validation in process, and their page."""
+"""Statistics of each split of a snapshot, by TensorFlow Data Validation in process."""

@@ -1,22 +1,25 @@
 """The KFP interface of statistics."""
 
 from kfp import dsl
-from kfp.dsl import HTML, Artifact, Dataset, Input, Output
+from kfp.dsl import Artifact, Dataset, Input, Output
 
 from headrace.components import images
 
 
 @dsl.component(base_image=images.TFX, install_kfp_package=False)
-def statistics(dataset: Input[Dataset], statistics: Output[Artifact], report: Output[HTML]) -> None:
+def statistics(dataset: Input[Dataset], statistics: Output[Artifact], describe: dict, beam_runner: str = "") -> None:
     """Describes each split of a snapshot with TensorFlow Data Validation.
 
     Args:
         dataset: The snapshot (`headrace/dataset`).
-        statistics: TFMD's DatasetFeatureStatisticsList with a dataset per split (`headrace/statistics`).
-        report: A page that shows each column, split against split.
+        statistics: TFMD's DatasetFeatureStatisticsList with a dataset per split, and per slice (`headrace/statistics`).
+        describe: The `statistics` section of the spec (`headrace.components.statistics.spec.StatisticsSpec`).
+        beam_runner: Apache Beam's runner, where it is not to be the section's; `none` is in process.
     """
     from pathlib import Path
 
     from headrace.components.statistics.compute import compute_statistics
+    from headrace.components.statistics.spec import StatisticsSpec, with_runner
 
-    compute_statistics(Path(dataset.path), Path(statistics.path), Path(report.path))
+    settings = with_runner(StatisticsSpec(**describe), beam_runner)
+    compute_statistics(Path(dataset.path), Path(statistics.path), settings, uri=dataset.uri)

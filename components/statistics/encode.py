@@ -1,4 +1,4 @@
-"""A snapshot's columns as TFDV takes them: lists of int64, double or bytes; null where the value is missing.
+"""A snapshot's columns as the numbers and texts that TFDV describes; null where the value is missing.
 
 | snapshot          | TFDV  | value                                       |
 | ----------------- | ----- | ------------------------------------------- |
@@ -20,7 +20,6 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from tfx_bsl.arrow import table_util
 
 Column: TypeAlias = Any  # an Arrow array: the type stubs at hand describe a newer Arrow than this environment has
 
@@ -46,33 +45,39 @@ def describable(type: pa.DataType) -> bool:
 
 
 def encode(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """A batch with each row's value wrapped in a list, as TFDV's generators want it.
+    """A batch of plain columns with each row's value wrapped in a list, as TFDV's own generators want it."""
+    from tfx_bsl.arrow import table_util
 
-    Every column's type must be `describable`.
-    """
-    names = batch.schema.names
-    plain = pa.RecordBatch.from_arrays([_plain(column) for column in batch.columns], names=names)
-    encoded: pa.RecordBatch = table_util.CanonicalizeRecordBatch(plain)
+    columns = [plain(column) for column in batch.columns]
+    encoded: pa.RecordBatch = table_util.CanonicalizeRecordBatch(
+        pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+    )
     return encoded
 
 
-def _plain(column: Column) -> Column:
-    """The column as int64, double, bool or string, with null for whatever the model treats as missing."""
+def plain(column: Column) -> Column:
+    """The column as an integer, double, binary or null one, with null for whatever the model treats as missing.
+
+    Its type must be `describable`.
+    """
     type = column.type
     if pa.types.is_dictionary(type):
-        return _plain(column.dictionary_decode())
+        return plain(column.dictionary_decode())
+    if pa.types.is_boolean(type):
+        return column.cast(pa.int64())
     if pa.types.is_date(type):
         return column.cast(pa.date32()).cast(pa.int32()).cast(pa.int64())
     if pa.types.is_timestamp(type):
         return column.cast(pa.timestamp("us", type.tz)).cast(pa.int64())
     if pa.types.is_decimal(type) or pa.types.is_float16(type):
-        return _plain(column.cast(pa.float64()))
+        return plain(column.cast(pa.float64()))
     if pa.types.is_uint64(type):
         return column.cast(pa.float64(), safe=False)  # TFDV's INT is signed
     if pa.types.is_floating(type):
         return _without(column, pc.is_nan(column))
     if pa.types.is_string(type) or pa.types.is_large_string(type):
-        return _without(column, pc.equal(column, pa.scalar("", type)))
+        binary = column.cast(pa.large_binary() if pa.types.is_large_string(type) else pa.binary())
+        return _without(binary, pc.equal(pc.binary_length(binary), 0))
     return column
 
 

@@ -1,4 +1,4 @@
-"""Runs TFDV's generators over a snapshot without Beam: batch by batch, the columns shared among processes.
+"""Describes a snapshot without Beam: stretch by stretch, the columns shared among processes.
 
 Sharing columns and not rows makes the result independent of the number of processes: each column's sketches
 see the same batches in the same order. Memory is bounded by a batch and the sketches.
@@ -8,123 +8,127 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
-import tensorflow_data_validation as tfdv
-from tensorflow_data_validation.statistics import stats_impl
-from tensorflow_data_validation.statistics.generators.basic_stats_generator import BasicStatsGenerator
-from tensorflow_data_validation.statistics.generators.stats_generator import CombinerStatsGenerator
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from headrace.artifacts.dataset import SPLITS, Dataset
-from headrace.components.statistics.encode import describable, encode
-from headrace.components.statistics.top_values import TopValuesGenerator
+from headrace.components.statistics import slices
+from headrace.components.statistics.describe import (
+    Partials,
+    Task,
+    describe_stretch,
+    extract,
+    fold,
+    merge,
+    slice_counts,
+    stretches,
+)
 
 MOST_WORKERS = 2
-_BATCH_ROWS = 100_000
-_BATCH_CELLS = 4_000_000  # a wide table gets shorter batches
 _FEWEST_COLUMNS = 6  # with fewer, a process costs more than it brings (some 10 ms a column and split)
+
+DatasetList: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
 
 
 def generate(
-    snapshot: Dataset, workers: int | None = None, batch_rows: int | None = None
-) -> tuple[statistics_pb2.DatasetFeatureStatisticsList, list[str]]:
-    """The statistics of each split, and the names of columns that cannot be described.
+    snapshot: Dataset,
+    task: Task,
+    slice_by: list[str],
+    slice_values: int,
+    workers: int | None = None,
+    batch_rows: int = 0,
+) -> tuple[DatasetList, Task]:
+    """The statistics of each split and of its slices, and the task with the slices that were chosen.
 
-    Features keep the snapshot's order. The id's values are not counted: each is there once. The options are
-    TFDV's own defaults, so that the figures are the ones that `tfdv.generate_statistics_from_*` gives.
+    Features keep the task's order. The options are TFDV's own defaults, so that the figures are the ones that
+    `tfdv.generate_statistics_from_*` gives.
+
+    Args:
+        snapshot: what to describe.
+        task: which columns.
+        slice_by: columns for each value of which the rows are described by themselves.
+        slice_values: at most so many values of each.
+        workers: processes; by default as many as pay.
+        batch_rows: rows described at a time; by default what the task says.
+
+    Raises:
+        HeadraceError: a weight is missing, negative or not finite.
     """
-    types = {column.name: column.type for column in snapshot.info.columns}
-    omitted = _omitted(snapshot, list(types))
-    kept = [name for name in types if name not in omitted]
-    rows = batch_rows or max(1_000, min(_BATCH_ROWS, _BATCH_CELLS // max(len(types), 1)))
-    files = {split: str(snapshot.file(split)) for split in SPLITS}
-    parts = _share(types, kept, workers or _workers(len(kept)))
-    described = _run(parts, files, rows, snapshot.info.id)
-    return _merge(described, kept), omitted
+    files = {split: snapshot.file(split) for split in SPLITS}
+    if slice_by:
+        with pq.ParquetFile(files["train"]) as source:
+            counts = slice_counts(source, stretches(source.metadata), slice_by, task)
+        task = replace(task, slices=slices.choose(counts, slice_by, slice_values))
+    parts = share(files["train"], task.columns, workers or _workers(len(task.columns)))
+    described = _run(parts, files, task, batch_rows)
+    return join(described, task), task
 
 
 def _workers(columns: int) -> int:
     return 1 if columns < _FEWEST_COLUMNS else min(MOST_WORKERS, len(os.sched_getaffinity(0)))
 
 
-def _omitted(snapshot: Dataset, names: list[str]) -> list[str]:
-    # Only the six types of a snapshot are promised to be there; the file's own schema has the last word.
-    schema = pq.read_schema(snapshot.file("train"))
-    return [name for name in names if not describable(schema.field(name).type)]
+def share(file: Path, columns: list[str], workers: int) -> list[list[str]]:
+    """Columns for each worker: the dearest first, each to the one with the least to do.
 
-
-def _share(types: dict[str, str], names: list[str], workers: int) -> list[list[str]]:
-    """Columns for each worker: the dearest first, each to the one with the least to do."""
-    cost = {"string": 1.1, "bool": 0.6, "date32": 0.7, "int64": 0.9}
-    parts: list[list[str]] = [[] for _ in range(max(1, min(workers, len(names))))]
-    load = [0.0] * len(parts)
-    for name in sorted(names, key=lambda name: -cost.get(types[name], 1.0)):
+    What a column costs follows from its size before compression: reading, and how seldom its values repeat.
+    """
+    metadata = pq.read_metadata(file)
+    size = dict.fromkeys(columns, 0)
+    for group in range(metadata.num_row_groups):
+        for index in range(metadata.num_columns):
+            chunk = metadata.row_group(group).column(index)
+            if chunk.path_in_schema in size:
+                size[chunk.path_in_schema] += chunk.total_uncompressed_size
+    cost = {name: size[name] + 2 * metadata.num_rows + 100_000 for name in columns}
+    parts: list[list[str]] = [[] for _ in range(max(1, min(workers, len(columns))))]
+    load = [0] * len(parts)
+    for name in sorted(columns, key=lambda name: -cost[name]):
         lightest = load.index(min(load))
         parts[lightest].append(name)
-        load[lightest] += cost.get(types[name], 1.0)
+        load[lightest] += cost[name]
     return parts
 
 
-def _run(parts: list[list[str]], files: dict[str, str], rows: int, id: str | None) -> list[bytes]:
+def _run(parts: list[list[str]], files: Mapping[str, Path], task: Task, batch_rows: int) -> list[bytes]:
     """One part in this process, the others each in a fork of it (which has TFDV imported already)."""
     if len(parts) == 1:
-        return [_describe(parts[0], files, rows, id)]
+        return [_describe(parts[0], files, task, batch_rows)]
     with ProcessPoolExecutor(len(parts) - 1, multiprocessing.get_context("fork")) as pool:
-        others = [pool.submit(_describe, part, files, rows, id) for part in parts[1:]]
-        return [_describe(parts[0], files, rows, id), *(other.result() for other in others)]
+        others = [pool.submit(_describe, part, files, task, batch_rows) for part in parts[1:]]
+        return [_describe(parts[0], files, task, batch_rows), *(other.result() for other in others)]
 
 
-def _describe(names: list[str], files: dict[str, str], rows: int, id: str | None) -> bytes:
-    """A serialized DatasetFeatureStatisticsList of some columns, with a dataset per split."""
-    result = statistics_pb2.DatasetFeatureStatisticsList()
+def _describe(columns: list[str], files: Mapping[str, Path], task: Task, batch_rows: int) -> bytes:
+    """A serialized DatasetFeatureStatisticsList of some columns."""
+    result = DatasetList()
     for split, file in files.items():
-        generators = _generators(id)
-        partials = [generator.create_accumulator() for generator in generators]
-        with np.errstate(all="ignore"):  # infinities are described, not warned about
-            for batch in _batches(file, names, rows):
-                encoded = encode(batch)
-                partials = [
-                    generator.add_input(partial, encoded)
-                    for generator, partial in zip(generators, partials, strict=True)
-                ]
-            described = stats_impl.extract_statistics_output(partials, generators).datasets[0]
-        described.name = split
-        result.datasets.append(described)
+        result.datasets.extend(extract(split, fold(_stretches(file, columns, task, batch_rows), merge), task))
     return bytes(result.SerializeToString(deterministic=True))
 
 
-def _generators(id: str | None) -> list[CombinerStatsGenerator]:
-    chosen = [BasicStatsGenerator(), TopValuesGenerator(without=id)]
-    options = tfdv.StatsOptions(generators=chosen, add_default_generators=False)
-    return list(stats_impl.get_generators(options, in_memory=True))
+def _stretches(file: Path, columns: list[str], task: Task, batch_rows: int) -> Iterator[Partials]:
+    with pq.ParquetFile(file) as source:
+        for groups in stretches(source.metadata):
+            yield describe_stretch(source, groups, task, columns, batch_rows)
 
 
-def _batches(file: str, names: list[str], rows: int) -> Iterator[pa.RecordBatch]:
-    source = pq.ParquetFile(file)
-    if source.metadata.num_rows == 0:
-        empty = source.schema_arrow.empty_table().select(names)
-        yield pa.RecordBatch.from_arrays([column.combine_chunks() for column in empty.columns], names=names)
-        return
-    for batch in source.iter_batches(batch_size=rows, columns=names, use_threads=False):
-        yield _select(batch, names)
-
-
-def _select(batch: pa.RecordBatch, names: list[str]) -> pa.RecordBatch:
-    columns = [batch.column(batch.schema.get_field_index(name)) for name in names]
-    return pa.RecordBatch.from_arrays(columns, names=names)
-
-
-def _merge(parts: list[bytes], order: list[str]) -> statistics_pb2.DatasetFeatureStatisticsList:
-    lists = [statistics_pb2.DatasetFeatureStatisticsList.FromString(part) for part in parts]
-    result = statistics_pb2.DatasetFeatureStatisticsList()
-    for split in SPLITS:
-        pieces = [dataset for part in lists for dataset in part.datasets if dataset.name == split]
+def join(parts: list[bytes], task: Task) -> DatasetList:
+    """Lists that describe different columns of the same rows as one: splits first, then the slices of each."""
+    lists = [DatasetList.FromString(part) for part in parts]
+    result = DatasetList()
+    names = [dataset.name for dataset in lists[0].datasets]
+    for name in sorted(names, key=lambda name: "/" in name):  # the sort is stable
+        pieces = [dataset for part in lists for dataset in part.datasets if dataset.name == name]
         features = {feature.path.step[0]: feature for piece in pieces for feature in piece.features}
-        merged = result.datasets.add(name=split, num_examples=max(piece.num_examples for piece in pieces))
-        merged.features.extend(features[name] for name in order)
+        merged = result.datasets.add(
+            name=name, num_examples=pieces[0].num_examples, weighted_num_examples=pieces[0].weighted_num_examples
+        )
+        merged.features.extend(features[column] for column in task.columns if column in features)
     return result

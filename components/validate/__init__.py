@@ -1,1 +1,1 @@
-"""The statistics held against the curated schema; a run that does not fit stops here."""
+"""Decides on the findings about the data: a run that must not learn from it stops here."""

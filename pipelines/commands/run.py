@@ -42,6 +42,11 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, resolve_path=True, path_type=Path),
     help="What containers may read beside what the parameters name, at the same path.",
 )
+@click.option(
+    "--beam-runner",
+    help="Describe the data by Apache Beam: DirectRunner, FlinkRunner, DataflowRunner, ...; `none` is in process. "
+    "Its options stand in the spec. [default: as the spec says]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON, one object per line; text goes to stderr.")
 @home_option
 def command(
@@ -51,6 +56,7 @@ def command(
     no_cache: bool,
     runner: str,
     mounts: tuple[Path, ...],
+    beam_runner: str | None,
     as_json: bool,
     home: Path,
 ) -> None:
@@ -64,6 +70,8 @@ def command(
 
     os.environ.setdefault("HEADRACE_COMMIT", commit(spec.resolve().parent))
     given, parallel = parse(parameters), max_parallel or cores()
+    if beam_runner:
+        given["beam_runner"] = beam_runner
     with viewing(sys.stdout, as_json) as view:
         pipeline, result = execute(spec, home, given, parallel, not no_cache, view, runner, mounts)
         code = report(spec, pipeline, result, view)
@@ -97,7 +105,7 @@ def execute(
                 early.append(stack.enter_context(head_start(home, environments, slow, max_parallel)))
 
         pipeline = compiled(spec, home, start_early)
-        given = {**pipeline.parameters, **parameters}
+        given = {**pipeline.parameters, **(previous(home, pipeline.name) if pipeline.incremental else {}), **parameters}
         result = run_pipeline(
             pipeline.ir,
             parameters=given,
@@ -159,6 +167,22 @@ def report(spec: Path, pipeline: Compiled, result: RunResult, view: View) -> int
         click.echo(f"Serve it: headrace serve {pipeline.name}", view.text)
     click.echo(summary_text(result), view.text)
     return code
+
+
+def previous(home: Path, name: str) -> dict[str, str]:
+    """The parameter that names the snapshot to add to: of the latest run whose data was validated; none at first."""
+    from headrace.pipelines.local.record.record import list_runs, load_run
+    from headrace.pipelines.local.record.results import SUCCEEDED
+
+    for run in list_runs(home):
+        if run.name != name:
+            continue
+        tasks = load_run(home, run.id).tasks
+        if "ingest" in tasks and "validate" in tasks and tasks["validate"].state == SUCCEEDED:
+            [snapshot] = tasks["ingest"].artifacts["dataset"]
+            if snapshot.path is not None and snapshot.path.exists():
+                return {"previous": str(snapshot.path)}
+    return {}
 
 
 def parse(parameters: tuple[str, ...]) -> dict[str, str]:

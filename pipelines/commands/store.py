@@ -59,18 +59,28 @@ def verify_command(repair: bool, home: Path) -> None:
 @click.option("--max-size", "size", metavar="SIZE", help="Also the least recently used, down to a size: 500M, 20Gi.")
 @click.option("--keep-last", type=click.IntRange(min=0), default=1, show_default=True,
               help="So many of the latest (and latest good) runs of each pipeline lose nothing.")  # fmt: skip
+@click.option("--include-data-of-models", "with_data", is_flag=True,
+              help="Also the snapshots that registered models were trained from, and could be again.")  # fmt: skip
 @click.option("--yes", is_flag=True, help="Remove it. Without this, only what would be removed is shown.")
 @home_option
-def gc_command(age: str | None, size: str | None, keep_last: int, yes: bool, home: Path) -> None:
+def gc_command(age: str | None, size: str | None, keep_last: int, with_data: bool, yes: bool, home: Path) -> None:
     """Collect garbage: outputs that nothing refers to, and what the options say. A dry run unless --yes is given.
 
-    Registered models are copies of their own, and are never touched; neither are the records of runs.
+    Registered models are copies of their own, and are never touched; neither are the records of runs, nor, if not asked
+    for, the snapshots that registered models were trained from.
     """
     from headrace.pipelines.local.store.gc import carry_out, plan
 
     older_than, max_bytes = seconds(age) if age else None, size_of(size) if size else None
     with _record(home) as record:
-        what = plan(home, record, older_than=older_than, max_bytes=max_bytes, keep_last=keep_last)
+        what = plan(
+            home,
+            record,
+            older_than=older_than,
+            max_bytes=max_bytes,
+            keep_last=keep_last,
+            protected_digests=() if with_data else data_of_models(home),
+        )
         shown = sorted(what.removals, key=lambda removal: -removal.bytes)
         for removal in shown[:_SHOWN]:
             used = f", last used {time.strftime('%Y-%m-%d', time.localtime(removal.last_used))}" * bool(
@@ -89,6 +99,26 @@ def gc_command(age: str | None, size: str | None, keep_last: int, yes: bool, hom
     else:
         click.echo(f"{len(what.removals)} would be removed, {size_text(what.bytes)}; {kept}. --yes removes them.")
     sys.stdout.flush()
+
+
+def data_of_models(home: Path) -> set[str]:
+    """The digests of the snapshots that the registered models of a home were trained from.
+
+    Raises:
+        HeadraceError: a version does not tell: what it needs cannot be protected.
+    """
+    from headrace.pipelines.data_versions.of_models import trained_models
+    from headrace.platforms.open import open_platform
+
+    if not (home / "registry.db").exists():
+        return set()
+    models = trained_models(open_platform("local", home))
+    if silent := [model for model in models if not model.data]:
+        raise HeadraceError(
+            f"{silent[0].model.uri}: expected {silent[0].label} to name its snapshot, which has to stay. "
+            "Received: none. --include-data-of-models collects without regard to the data of models."
+        )
+    return {digest for model in models for digest in model.data}
 
 
 def seconds(text: str) -> float:

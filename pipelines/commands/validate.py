@@ -16,7 +16,8 @@ def command(spec: Path) -> None:
     from headrace.pipelines.check import check_spec
 
     checked, head = check_spec(spec)
+    source = checked.data.source
     click.echo(
         f"{spec}: fine. {checked.task} of `{checked.data.label.name}` from {head.num_columns} columns of "
-        f"{checked.data.source}"
+        f"{source if isinstance(source, str) else ', '.join(source)}"
     )

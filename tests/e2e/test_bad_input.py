@@ -71,7 +71,8 @@ CASES: dict[str, tuple[bytes, str, bool]] = {
     ),
     "an id twice": (
         with_row(50, GOOD[49]),
-        "{file}: expected every `id` once. Received: 1 ids more than once, such as 'row-48'",
+        "{file}: expected every `id` once. Received: 1 ids more than once, such as 'row-48'; "
+        "the first in the rows 49 and 50",
         False,
     ),
     "an id missing": (
@@ -189,7 +190,8 @@ def test_no_such_file_and_an_unknown_format(tmp_path: Path, said: Callable[..., 
     assert said("init", "mine", "--from", "table.xlsx", "--label", "y") == (
         1,
         "",
-        "headrace: table.xlsx: expected a file named .csv, .tsv, .parquet. Received: .xlsx\n",
+        "headrace: table.xlsx: expected a file named .csv, .tsv, .parquet, .jsonl, .ndjson, .avro, .tfrecord, "
+        "or data.format. Received: .xlsx\n",
     )
     code, out, err = said("init", "mine", "--from", "none.csv", "--label", "y")  # type: ignore[misc]
     assert (code, out) == (1, "")

@@ -46,7 +46,7 @@ def test_the_first_run_pushes(trained: Project) -> None:
     assert "Pushed: version 1 of churn is the champion now." in text
     index = Path(text.splitlines()[-1].removeprefix("Reports: "))
     assert index.name == "index.html"
-    for report in ("statistics.html", "validate.html", "train.html", "evaluate.html", "gate.html"):
+    for report in ("examine.html", "train.html", "evaluate.html", "gate.html"):
         assert f'href="{report}"' in index.read_text()
         assert (index.parent / report).read_text().startswith("<!doctype html>")
     (version,) = trained.headrace("models").ok().out.splitlines()

@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +52,7 @@ def plan(
     older_than: float | None = None,
     max_bytes: int | None = None,
     keep_last: int = 1,
+    protected_digests: Collection[str] = (),
 ) -> Plan:
     """Says what can go: always what nothing refers to, and what dead processes left.
 
@@ -61,11 +62,14 @@ def plan(
         older_than: seconds; also what no run has used for longer, and the logs of runs that ended before.
         max_bytes: also the least recently used, until the store is no larger.
         keep_last: runs of each name, the latest and the latest that succeeded, of which nothing is removed.
+        protected_digests: of artifacts that stay whatever their age and size, such as the data of registered models.
     """
     used = _last_used(home, record)
-    protected = _protected(home, record, keep_last)
     sizes = {entry: digests.extent(entry)[1] for entry in entries(home)}
-    removals = {entry: Removal(entry, size, UNREACHABLE) for entry, size in sizes.items() if entry not in used}
+    held = _holding(sizes, protected_digests)
+    protected = _protected(home, record, keep_last) | held
+    unused = [entry for entry in sizes if entry not in used and entry not in held]
+    removals = {entry: Removal(entry, sizes[entry], UNREACHABLE) for entry in unused}
     candidates = sorted(set(sizes) & set(used) - protected, key=lambda entry: used[entry])
     if older_than is not None:
         limit = time.time() - older_than
@@ -129,6 +133,14 @@ def _protected(home: Path, record: Record, keep_last: int) -> set[Path]:
         rows = record.rows("SELECT uri FROM artifacts JOIN uses ON artifact = artifacts.id WHERE run = ?", (run,))
         found |= {entry_of(home, path) for row in rows if (path := _path(row["uri"]))}
     return {entry for entry in found if entry is not None}
+
+
+def _holding(found: Iterable[Path], wanted: Collection[str]) -> set[Path]:
+    """The entries that hold a sealed folder with one of these digests. They are asked themselves: the record knows
+    their places, and those change when a home is moved."""
+    if not wanted:
+        return set()
+    return {entry for entry in found if any(digests.sealed_digest(folder) in wanted for folder in entry.glob("*/"))}
 
 
 def _kept_runs(record: Record, keep_last: int) -> set[str]:

@@ -73,3 +73,14 @@ def test_an_unknown_split_is_refused(tmp_path):
         details.update(dataset.describe(info))
     with pytest.raises(ArtifactError, match="expected one of the splits train, eval, test. Received: validation"):
         dataset.Dataset.open(tmp_path / "d").table("validation")
+
+
+def test_a_snapshot_of_version_1_is_still_read(tmp_path):
+    fields = ("task", "columns", "label", "rows", "classes", "positive", "id", "leaks", "source", "query")
+    info = dataset.describe(dataset.DatasetInfo("regression", [dataset.Column("y", "float64")], "y", {"train": 0}))
+    details = {name: info[name] for name in fields}
+    with write_folder(tmp_path / "d", dataset.FORMAT, 1, details) as folder:
+        (folder / "train").mkdir()
+        (folder / "train" / "data.parquet").write_bytes(b"")
+    old = dataset.Dataset.open(tmp_path / "d").info
+    assert (old.columns[0].name, old.rejected, old.coerced, old.extends) == ("y", {}, {}, None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import math
 import re
 import subprocess
@@ -126,3 +128,39 @@ def test_only_the_standard_library_is_imported():
 def test_write_leaves_the_file(tmp_path):
     r.write(tmp_path / "page.html", r.page("t"))
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+
+
+def _list(**more):
+    rows = [r.Entry(f"row-{i}", f"{NASTY} {i}", [NASTY, i], [r.paragraph(NASTY)], opened=i == 1) for i in range(3)]
+    return r.entries("rows", ["Name", "Number"], rows, "name", **more)
+
+
+def test_entries_unfold_and_cannot_inject_markup():
+    block = _list()
+    assert block.count("<details") == 3
+    assert block.count(" open>") == 1
+    assert "<script" not in block
+    assert "<script" not in block.lower()
+    assert (
+        'id="row-2" data-words="&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &amp; &quot;quoted&quot; 2"' in block
+    )
+    with pytest.raises(ValueError, match="expected 2 cells in each entry"):
+        r.entries("rows", ["Name", "Number"], [r.Entry("a", "a", ["only one"])])
+
+
+def test_only_a_page_with_a_search_box_has_a_script_and_its_policy_lets_only_that_one_run():
+    plain, searched = r.page("Plain", sections=[r.section("A")]), r.page("Searched", sections=[r.section("A", _list())])
+    assert "<script>" not in plain
+    assert "script-src" not in plain
+    (script,) = re.findall(r"<script>(.*?)</script>", searched, re.S)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'\"" in searched
+    assert "http" not in script
+    assert '<label class="find" hidden>' in searched  # where no script may run, there is no box that does nothing
+
+
+def test_a_picture_is_a_data_uri():
+    assert 'src="data:image/png;base64,AAAA"' in r.image("data:image/png;base64,AAAA", "a cat")
+    assert NASTY not in r.image("data:image/png;base64,AAAA", NASTY, NASTY)
+    with pytest.raises(ValueError, match="expected a picture as a data URI"):
+        r.image("https://example.com/cat.png", "a cat")

@@ -1,5 +1,9 @@
 """`headrace validate`: what a spec says of columns, held against the source's first rows."""
 
+import gzip
+import io
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -88,3 +92,62 @@ def test_a_parquet_column_that_is_left_out_may_be_dropped(tmp_path):
     assert check(text, tmp_path)[1].column_names == ["id", "y", "size"]
     with pytest.raises(HeadraceError, match="`tags`, which data.label names. Received: list<"):
         check(text.replace("label: y", "label: tags"), tmp_path)
+
+
+def test_a_list_of_sources_and_what_is_joined(tmp_path):
+    lines = "".join(
+        f'{{"id": "s{n}", "y": {n % 2}, "size": {n}.5, "colour": "red", "more": true}}\n' for n in range(60)
+    )
+    (tmp_path / "u.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    (tmp_path / "colours.csv").write_text("colour,warmth\nred,0.9\n")
+    join = "  join: [{source: colours.csv, on: colour}]\nfeatures: {construct: {heat: warmth * size}}\n"
+    _, head = check(GOOD.replace("t.csv", "[t.csv, u.jsonl.gz]") + join, tmp_path)
+    assert {field.name: str(field.type) for field in head.schema} == {
+        "id": "string", "size": "double", "colour": "string", "y": "int64", "more": "bool", "warmth": "double",
+    }  # fmt: skip
+    with pytest.raises(
+        HeadraceError, match="expected the key `color` in data.source. Received: no such column; did you"
+    ):
+        check(GOOD + join.replace("on: colour", "on: color"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("  split: {by: time, column: att}", "7: data.split.column: expected a column of the source. Received: `att`"),
+        ("  watermark: {column: at}", "7: data.watermark.column: expected a column of the source. Received: `at`"),
+        (
+            "  types: {sise: number}",
+            "7: data.types.sise: expected a column of the source. Received: `sise`; did you mean",
+        ),
+        ("  format: jsonl", "expected a JSON object on every line"),
+    ],
+)
+def test_what_the_data_section_says_of_columns(more, message, tmp_path):
+    with pytest.raises(HeadraceError) as caught:
+        check(GOOD + more + "\n", tmp_path)
+    assert message in str(caught.value)
+
+
+def test_only_the_beginning_is_looked_at(tmp_path, monkeypatch):
+    opened = Path.open
+    read = 0
+
+    class Counted(io.FileIO):
+        def readinto(self, buffer):
+            nonlocal read
+            count = super().readinto(buffer)
+            read += count
+            return count
+
+    def counted(self, mode="r", *arguments, **more):
+        if self.name != "t.csv" or mode != "rb":
+            return opened(self, mode, *arguments, **more)
+        return io.BufferedReader(Counted(self))
+
+    rows = "".join(f"r{n},{n}.5,red,{n % 2}\n" for n in range(400_000))
+    (tmp_path / "t.csv").write_text("id,size,colour,y\n" + rows)
+    (tmp_path / "spec.yaml").write_text(GOOD)
+    monkeypatch.setattr(Path, "open", counted)
+    assert check_spec(tmp_path / "spec.yaml")[1].num_rows == 10_000
+    assert 0 < read < len(rows) / 2

@@ -52,6 +52,38 @@ def test_a_new_schema_compiles_anew_and_a_damaged_one_is_refused(spec, tmp_path)
         compiled(spec, home)
 
 
+def test_a_changed_function_of_a_check_compiles_anew_and_its_text_travels(spec, tmp_path):
+    home, functions = tmp_path / "home", tmp_path / "mine.py"
+    spec.write_text(SPEC + "validate: {checks: [{name: ages, function: 'mine.py:ages'}]}\n")
+    with pytest.raises(HeadraceError, match=r"mine.py: expected the file of a check"):
+        compiled(spec, home)
+    functions.write_text("def ages(data):\n    return True\n")
+    found, anew = compile_counted(spec, home)
+    assert anew
+    assert "return True" in str(found.ir)
+    assert not compile_counted(spec, home)[1]
+    functions.write_text("def ages(data):\n    return False\n")
+    found, anew = compile_counted(spec, home)
+    assert anew
+    assert "return False" in str(found.ir)
+    functions.unlink()
+    with pytest.raises(HeadraceError, match=r"mine.py: expected the file of a check"):
+        compiled(spec, home)
+
+
+def test_only_an_age_makes_the_examination_depend_on_the_time(spec, tmp_path):
+    def examination():
+        found, _ = compile_counted(spec, tmp_path / "home")
+        task = found.ir["root"]["dag"]["tasks"]["examine"]
+        return task["cachingOptions"], task["inputs"]["parameters"]["now"]["runtimeValue"]["constant"]
+
+    assert examination() == ({"enableCache": True}, "")
+    spec.write_text(SPEC + "validate: {freshness: {column: at, max_age: 7d}}\n")
+    caching, now = examination()
+    assert not caching.get("enableCache")
+    assert now == "{{$.pipeline_job_create_time_utc}}"
+
+
 def test_a_mistake_is_found_before_anything_is_started(spec, tmp_path):
     spec.write_text(SPEC + "trian: 1\n")
     calls = []

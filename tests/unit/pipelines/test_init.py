@@ -1,5 +1,6 @@
 """What `headrace init` infers, and that what it writes is read back as it was meant."""
 
+import gzip
 from pathlib import Path
 
 import pyarrow as pa
@@ -92,3 +93,18 @@ def test_the_usual_separator_is_not_mentioned(tmp_path):
     file = init(tmp_path / "m", write(tmp_path, "y,id,colour"), "y", None, None, force=False)
     assert "separator" not in file.read_text()
     assert "decimal" not in file.read_text()
+
+
+def test_other_formats(tmp_path):
+    lines = "".join(f'{{"row_id": {n}, "y": {n % 2}, "place": {{"city": "Bern"}}}}\n' for n in range(60))
+    (tmp_path / "t.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    file = init(tmp_path / "m", tmp_path / "t.jsonl.gz", "y", None, None, force=False)
+    assert "t.jsonl.gz: 60 rows, 3 columns." in file.read_text()
+    spec, head = check_spec(file)
+    assert (spec.data.id, head.column_names) == ("row_id", ["row_id", "y", "place.city"])
+
+
+def test_a_large_file_is_looked_at_no_further_than_needed(tmp_path, monkeypatch):
+    monkeypatch.setattr("headrace.pipelines.init.MOST_ROWS", 50)
+    text = init(tmp_path / "m", write(tmp_path, "y,id,colour"), "y", None, None, force=False).read_text()
+    assert "from t.csv: its first 50 rows, 3 columns." in text

@@ -116,12 +116,6 @@ def test_what_is_no_readable_file_is_refused(tmp_path: Path, source: str, receiv
         fingerprint(source.format(tmp_path))
 
 
-@pytest.mark.parametrize("source", ["gs://bucket/x.csv", "s3://bucket/*.csv", "bigquery://p.d.t", "https://h/x.csv"])
-def test_urls_are_refused(source: str) -> None:
-    with pytest.raises(HeadraceError, match=r"expected a path on this machine.*which is not supported yet"):
-        fingerprint(source)
-
-
 def test_a_file_without_permission_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_text("x")

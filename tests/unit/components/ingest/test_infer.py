@@ -59,6 +59,11 @@ def test_a_slip_in_a_numeric_column_is_noted():
     ]
 
 
+def test_a_single_slip_among_many_is_no_share_of_nothing():
+    _, notes = infer_types(pa.table({"age": pa.array([*["7"] * 20_000, "x"])}))
+    assert notes[0].startswith("`age` stays text: 1 of its values are no numbers ('x')")
+
+
 @pytest.mark.parametrize(
     ("values", "read"),
     [

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,8 +12,8 @@ import pytest
 from headrace.artifacts.dataset import Dataset
 from headrace.artifacts.errors import HeadraceError
 from headrace.components.fingerprint.digest import fingerprint
-from headrace.components.ingest.csv_source import read_csv
 from headrace.components.ingest.ingest import Ingested, ingest
+from headrace.components.ingest.open import open_sources
 from headrace.components.ingest.spec import DataSpec
 
 ROWS = [f"{i},{i % 2},{i / 3:.3f}" for i in range(100)]
@@ -188,15 +189,6 @@ def test_several_files_are_typed_together(tmp_path):
     assert Dataset.open(tmp_path / "snapshot").table("train").schema.field("x").type == pa.string()
 
 
-def test_files_of_other_columns_are_refused(tmp_path):
-    (tmp_path / "a.csv").write_text(table())
-    (tmp_path / "b.csv").write_text(table("id,y,z"))
-    with pytest.raises(
-        HeadraceError, match=r"expected files with the same columns. Received: a difference in \['x', 'z'\]"
-    ):
-        take(str(tmp_path / "*.csv"), tmp_path / "snapshot")
-
-
 def test_quoted_fields_bom_and_unnamed_columns(tmp_path):
     rows = [f'{i},{i % 2},"a, ""{i}""\nb"' for i in range(100)]
     dataset = run(tmp_path, b"\xef\xbb\xbf" + table("id,y,", rows).encode())
@@ -208,7 +200,7 @@ def test_no_space_left_leaves_nothing(tmp_path, monkeypatch):
     def full(*arguments, **more):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("headrace.components.ingest.ingest.pq.write_table", full)
+    monkeypatch.setattr("headrace.components.ingest.write.pq.ParquetWriter.write_table", full)
     with pytest.raises(OSError, match="No space left on device"):
         run(tmp_path, table())
     assert [p.name for p in tmp_path.iterdir()] == ["rows.csv"]
@@ -248,12 +240,16 @@ def test_a_source_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch
     file = tmp_path / "rows.csv"
     file.write_text(table())
 
-    def read_then_change(*arguments):
-        read = read_csv(*arguments)
-        file.write_text(table(rows=ROWS[:60]))
-        return read
+    def open_then_change(*arguments):
+        (opened,) = open_sources(*arguments)
 
-    monkeypatch.setattr("headrace.components.ingest.ingest.read_csv", read_then_change)
+        def batches():
+            yield from opened.batches()
+            file.write_text(table(rows=ROWS[:60]))
+
+        return [replace(opened, batches=batches)]
+
+    monkeypatch.setattr("headrace.components.ingest.ingest.open_sources", open_then_change)
     with pytest.raises(HeadraceError, match="expected the source to stay as it was fingerprinted"):
         take(str(file), tmp_path / "snapshot")
     assert not (tmp_path / "snapshot").exists()

@@ -10,9 +10,9 @@ import pytest
 from headrace.artifacts.dataset import Dataset
 from headrace.artifacts.errors import HeadraceError
 from headrace.components.fingerprint.digest import fingerprint
-from headrace.components.ingest.ingest import ingest
-from headrace.components.ingest.parquet_source import read_parquet
+from headrace.components.ingest.ingest import ingest, read_table, source_notes
 from headrace.components.ingest.spec import DataSpec
+from headrace.components.ingest.table import head_rows
 
 N = 100
 GOOD = {"id": list(range(N)), "y": [i % 2 for i in range(N)], "x": [i / 3 for i in range(N)]}
@@ -27,6 +27,11 @@ ODD = {
 def write(folder: Path, **columns) -> Path:
     pq.write_table(pa.table(columns), folder / "rows.parquet")
     return folder / "rows.parquet"
+
+
+def read_parquet(file: Path) -> tuple[pa.Table, list[str]]:
+    table = read_table([str(file)], DataSpec(source=file.name, label="y"))
+    return head_rows(table, 1_000), source_notes(table)
 
 
 def take(file: Path, **more):
@@ -56,15 +61,17 @@ def test_but_not_where_the_spec_needs_them(tmp_path, more, place):
 
 
 def test_nanoseconds_are_cut_to_microseconds(tmp_path):
-    read = read_parquet(write(tmp_path, at=pa.array([1_700_000_000_123_456_789], pa.timestamp("ns"))))
-    assert read.table["at"].type == pa.timestamp("us")
-    assert read.table["at"].cast(pa.int64()).to_pylist() == [1_700_000_000_123_456]
+    rows, _ = read_parquet(write(tmp_path, at=pa.array([1_700_000_000_123_456_789], pa.timestamp("ns"))))
+    assert rows["at"].type == pa.timestamp("us")
+    assert rows["at"].cast(pa.int64()).to_pylist() == [1_700_000_000_123_456]
 
 
 def test_unsigned_numbers_stay_exact(tmp_path):
-    read = read_parquet(write(tmp_path, a=pa.array([2**64 - 1, None], pa.uint64()), b=pa.array([7, 8], pa.uint64())))
-    assert read.table.to_pydict() == {"a": ["18446744073709551615", None], "b": [7, 8]}
-    assert read.notes == ["`a` is read as text: its whole numbers do not all fit 64 bits"]
+    rows, notes = read_parquet(
+        write(tmp_path, a=pa.array([2**64 - 1, None], pa.uint64()), b=pa.array([7, 8], pa.uint64()))
+    )
+    assert rows.to_pydict() == {"a": ["18446744073709551615", None], "b": [7, 8]}
+    assert notes == ["`a` is read as text: its whole numbers do not all fit 64 bits"]
 
 
 @pytest.mark.parametrize("name", ['say "x"', "a\\b", "a\tb", " "])

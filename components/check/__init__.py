@@ -1,0 +1,5 @@
+"""Row-level checks of a snapshot, and checks of one's own; what they find goes to `examine`."""
+
+from headrace.components.check.result import ValidationResult
+
+__all__ = ["ValidationResult"]

@@ -1,0 +1,72 @@
+"""Types that the spec declares: values that do not fit reject their row."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.components.ingest.kinds import TYPES, Kind, convert
+from headrace.components.ingest.patterns import with_points
+
+DECLARED: dict[str, pa.DataType] = {
+    "string": pa.string(),
+    "number": pa.float64(),
+    "integer": pa.int64(),
+    "boolean": pa.bool_(),
+    "date": pa.date32(),
+    "timestamp": pa.timestamp("us"),
+}
+
+
+def to_declared(values: pa.Array, name: str, decimal: str) -> tuple[pa.Array, list[int]]:
+    """Values as a declared type, and the positions of those that are none of it, which become null.
+
+    Args:
+        values: of any type.
+        name: of the declared type.
+        decimal: what stands before a fraction, in texts.
+    """
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if name == "number" and decimal == "," and pa.types.is_string(values.type):
+        values = with_points(values)
+    found = _cast(values, name)
+    if found is not None:
+        return found, []
+    bad = list(_misfits(values, name, 0))
+    mask = pa.array([True] * len(values), pa.bool_()).to_numpy(zero_copy_only=False).copy()
+    mask[bad] = False
+    left = pc.if_else(pa.array(mask), values, pa.scalar(None, values.type))
+    found = _cast(left, name)
+    assert found is not None, name  # each value that is left converts alone
+    return found, bad
+
+
+def _misfits(values: pa.Array, name: str, first: int) -> list[int]:
+    """The positions of values that do not convert, found by halving: few values among many cost little."""
+    if not len(values) or _cast(values, name) is not None:
+        return []
+    if len(values) == 1:
+        return [first]
+    middle = len(values) // 2
+    return _misfits(values[:middle], name, first) + _misfits(values[middle:], name, first + middle)
+
+
+def _cast(values: pa.Array, name: str) -> pa.Array | None:
+    if name == "string" or not pa.types.is_string(values.type):
+        try:
+            return values.cast(DECLARED[name])
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            return None
+    texts = pc.utf8_trim_whitespace(values)
+    if name != "timestamp":
+        return convert(texts, _KINDS[name])
+    has_zone = pc.match_substring_regex(texts, r"(Z|[+-][0-9]{2}:?[0-9]{2})$")
+    missing = pa.scalar(None, pa.string())
+    zoned = convert(pc.if_else(has_zone, texts, missing), "zoned")
+    naive = convert(pc.if_else(has_zone, missing, texts), "timestamp")
+    return None if zoned is None or naive is None else pc.coalesce(naive, zoned)
+
+
+_KINDS: dict[str, Kind] = {"number": "number", "integer": "integer", "boolean": "boolean", "date": "date"}
+assert all(TYPES[kind] == DECLARED[name] for name, kind in _KINDS.items())

@@ -1,0 +1,65 @@
+"""DuckDB over files of rows, within a memory limit: what does not fit is spilled beside them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headrace.components.ingest.opened import ROWS, Opened
+
+if TYPE_CHECKING:
+    import duckdb
+
+MEMORY = "1GB"
+
+
+@contextlib.contextmanager
+def database(scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database in memory that spills to a folder."""
+    import duckdb
+
+    with duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": str(scratch / "duckdb")}) as connection:
+        connection.execute("SET enable_progress_bar = false")  # which would be drawn into the task's log
+        yield connection
+
+
+def write_rows(file: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    """Writes rows to a Parquet file for a while."""
+    with pq.ParquetWriter(file, schema, compression="lz4") as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+
+
+def opened_rows(name: str, files: list[Path], select: Callable[[pa.RecordBatch, int], pa.RecordBatch]) -> Opened:
+    """Files of rows as one source.
+
+    Args:
+        name: for messages.
+        files: in their order.
+        select: what of a batch that begins with that row is taken.
+    """
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        first_row = 0
+        for file in files:
+            with pq.ParquetFile(file) as parquet:
+                for batch in parquet.iter_batches(batch_size=ROWS):
+                    yield select(batch, first_row)
+                    first_row += batch.num_rows
+
+    return Opened(name, pq.read_schema(files[0]), batches, text=False)
+
+
+def quoted(name: str) -> str:
+    """A column's name in SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: object) -> str:
+    """A text in SQL."""
+    return "'" + str(text).replace("'", "''") + "'"

@@ -1,0 +1,1 @@
+"""One module per kind of source: each opens what a spec names as streams of Arrow batches."""

@@ -1,0 +1,67 @@
+"""The `statistics` section of the spec."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, Literal, cast
+
+from pydantic import Field, model_validator
+
+from headrace.artifacts.errors import HeadraceError
+from headrace.components.section import Section
+
+Runner = Literal["DirectRunner", "FlinkRunner", "SparkRunner", "DataflowRunner", "PortableRunner"]
+RUNNERS = ("DirectRunner", "FlinkRunner", "SparkRunner", "DataflowRunner", "PortableRunner")
+
+
+class BeamSpec(Section):
+    """Statistics by Apache Beam, for data beyond one machine. The figures are the same as without."""
+
+    runner: Runner = "DirectRunner"
+    """Beam's name of the runner. `DirectRunner` is this machine, in the step's own process."""
+    options: dict[str, str | int | float | bool | list[str]] = Field(default={})
+    """Beam's pipeline options, as its documentation names them: `{project: acme, temp_location: "gs://acme/tmp"}`."""
+
+
+class StatisticsSpec(Section):
+    """How the data is described."""
+
+    weight: str | None = Field(default=None, min_length=1)
+    """Column with the weight of each row: statistics are then given twice, without and with weights."""
+    slices: list[str] = Field(default=[])
+    """Columns for each value of which the rows are described by themselves as well: text, whole numbers, booleans."""
+    slice_values: int = Field(default=20, ge=1, le=1_000)
+    """How many values of such a column: the most frequent ones of the train split."""
+    beam: BeamSpec | None = None
+    """Describe by Apache Beam. By default in process, in bounded memory, which is faster on one machine."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _runner_alone(cls, value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(value.get("beam"), str):
+            return {**value, "beam": {"runner": value["beam"]}}
+        return value
+
+    @model_validator(mode="after")
+    def _slices_once(self) -> StatisticsSpec:
+        if twice := sorted({name for name in self.slices if self.slices.count(name) > 1}):
+            raise ValueError(f"slices: expected each column once. Received: {', '.join(twice)} more than once")
+        return self
+
+
+def with_runner(settings: StatisticsSpec, runner: str) -> StatisticsSpec:
+    """The settings with another Beam runner; blank changes nothing, and `none` is in process.
+
+    Raises:
+        HeadraceError: Beam has no such runner.
+    """
+    if not runner:
+        return settings
+    if runner == "none":
+        return settings.model_copy(update={"beam": None})
+    if runner not in RUNNERS:
+        near = difflib.get_close_matches(runner, RUNNERS, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]}?" if near else "`none` is in process"
+        raise HeadraceError(f"expected one of Beam's runners {', '.join(RUNNERS)}. Received: {runner}; {hint}")
+    options = settings.beam.options if settings.beam else {}
+    return settings.model_copy(update={"beam": BeamSpec(runner=cast(Runner, runner), options=options)})

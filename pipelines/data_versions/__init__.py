@@ -1,0 +1,1 @@
+"""Data versions: snapshots named by their digest; found, shown, compared, checked out, verified."""

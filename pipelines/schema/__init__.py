@@ -1,0 +1,1 @@
+"""The curated schema: what `headrace schema` does with it."""
