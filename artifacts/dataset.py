@@ -6,7 +6,8 @@
 
 Column types are the few that every later step agrees on: `int64`, `float64`, `bool`, `string`, `date32` and
 `timestamp[us]` (UTC); `binary` only for encoded images. Rows lie in row groups of a size that follows from the columns
-alone, so that the same rows are the same bytes. The manifest's digest names the data version; a model's lineage names it.
+alone, so that the same rows are the same bytes. The manifest's digest names the data version; a model's lineage names
+that digest.
 """
 
 from __future__ import annotations

@@ -91,6 +91,7 @@ def _compile(file: Path, cache: Path, before_compiling: Callable[[], object]) ->
 def _compile_now(spec: Spec, file: Path, cache: Path) -> Compiled:
     from headrace.components.check.function_check import function_files
     from headrace.pipelines.compile import schema_text, training_ir, with_functions
+    from headrace.pipelines.local.store.attempts import disk_full_is_clear
 
     schema = file.parent / spec.validation.schema_file
     beside = _digests(file.parent, [spec.validation.schema_file, *function_files(spec.validation)])
@@ -104,8 +105,9 @@ def _compile_now(spec: Spec, file: Path, cache: Path) -> Compiled:
         "incremental": spec.data.watermark is not None,
         "ir": load_yaml(text),
     }
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    write_json(cache, entry)
+    with disk_full_is_clear(cache.parent.parent):
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        write_json(cache, entry)
     return _ready(entry, file, schema)
 
 

@@ -56,7 +56,13 @@ def _type(annotation: object) -> str:
         return f"{_type(arguments[0])} to {_type(arguments[1])}"
     if _section(annotation):
         return "section"
-    return {"str": "text", "float": "number", "int": "whole number", "bool": "true or false", "datetime": "date and time"}[annotation.__name__]  # type: ignore[attr-defined]
+    return {
+        "str": "text",
+        "float": "number",
+        "int": "whole number",
+        "bool": "true or false",
+        "datetime": "date and time",
+    }[annotation.__name__]  # type: ignore[attr-defined]
 
 
 def _default(field: FieldInfo) -> str:

@@ -49,7 +49,7 @@ class Ids:
 
     def _spill(self) -> None:
         hashes = np.sort(np.concatenate(self._kept))
-        edges = np.searchsorted(hashes, np.arange(_PARTS + 1, dtype=object) * 2**56, side="left")
+        edges = np.searchsorted(hashes >> np.uint64(56), np.arange(_PARTS + 1, dtype=np.uint64))
         for part in range(_PARTS):
             with (self._scratch / f"ids-{part}").open("ab") as stream:
                 stream.write(hashes[edges[part] : edges[part + 1]].astype("<u8").tobytes())

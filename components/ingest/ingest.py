@@ -104,9 +104,9 @@ def ingest(
         check_unchanged(sources, source_digest, data)
         notes += [note for one in opened for note in one.notes]  # a database shows some when all rows were read
         notes += [*_text_notes(written.tally, files, data.decimal), *written.tally.notes()]
-        origin: dict[str, Any] = {"name": origin_name(data), "digest": source_digest}
-        if excluded:
-            origin["left_out"] = list(excluded)
+        origin = {"name": origin_name(data), "digest": source_digest} | (
+            {"left_out": list(excluded)} if excluded else {}
+        )
         details.update(describe(_info(written, task, data, origin, extension)))
     return Ingested(written.rows, list(dict.fromkeys(notes)))
 

@@ -129,7 +129,7 @@ class Drift(Check):
 
     categories: float = Field(default=0.1, gt=0, le=1)
     """How far the share of a value may be from what it was (L-infinity)."""
-    numbers: float = Field(default=0.1, gt=0, le=1)
+    numbers: float = Field(default=0.2, gt=0, le=1)
     """Jensen-Shannon divergence of the distributions."""
 
 
@@ -138,7 +138,7 @@ class Skew(Check):
 
     categories: float = Field(default=0.1, gt=0, le=1)
     """How far the share of a value may be from that in the logs (L-infinity)."""
-    numbers: float = Field(default=0.1, gt=0, le=1)
+    numbers: float = Field(default=0.2, gt=0, le=1)
     """Jensen-Shannon divergence of the distributions."""
 
 

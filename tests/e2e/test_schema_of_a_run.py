@@ -2,10 +2,13 @@
 
 import json
 
+import pytest
+
 from headrace.artifacts.schema import read_schema_file
 from tests.e2e.projects import Project
 
 
+@pytest.mark.slow  # TFDV is loaded anew for each
 def test_what_a_run_found_is_told_and_taken_over_only_where_it_is_named(own: Project):
     file = own.folder / "schema.pbtxt"
     own.headrace("schema", "accept", "spec.yaml").ok()
@@ -30,6 +33,7 @@ def test_what_a_run_found_is_told_and_taken_over_only_where_it_is_named(own: Pro
     assert own.headrace("schema", "diff", "spec.yaml", "latest").code == 1  # the run used the old one
 
 
+@pytest.mark.slow  # TFDV is loaded anew for each
 def test_a_schema_inferred_from_the_source_is_that_of_a_run(own: Project):
     for name, arguments in {"run": ("--run", "latest"), "now": ()}.items():
         done = own.headrace("schema", "infer", "spec.yaml", "--output", f"{name}.pbtxt", *arguments)
@@ -38,6 +42,7 @@ def test_a_schema_inferred_from_the_source_is_that_of_a_run(own: Project):
     assert own.headrace("schema", "diff", "run.pbtxt", "--data", "latest").code == 0
 
 
+@pytest.mark.slow  # TFDV is loaded anew for each
 def test_a_run_by_beam_gives_the_statistics_that_it_gives_without(own: Project):
     own.headrace("run", "spec.yaml", "--beam-runner", "DirectRunner").ok()
     by_beam, without = described(own, "latest"), described(own, "latest~1")

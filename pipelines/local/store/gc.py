@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import time
 from collections.abc import Collection, Iterable, Iterator
@@ -19,6 +20,7 @@ UNREACHABLE = "nothing refers to it"
 OLD = "not used for longer"
 ROOM = "least recently used, to make room"
 LEFTOVER = "left behind by a process that died"
+_ENTRY = re.compile(r"/store/([0-9a-f]{2}/[0-9a-f]{64})(?:/|$)")
 LEFTOVER_AGE = 600.0  # seconds after which nobody is still writing a partial file
 
 
@@ -111,7 +113,7 @@ def _last_used(home: Path, record: Record) -> dict[Path, float]:
     used: dict[Path, float] = {}
 
     def note(artifact_path: Path | None, moment: float) -> None:
-        entry = entry_of(home, artifact_path) if artifact_path else None
+        entry = _entry(home, artifact_path) if artifact_path else None
         if entry is not None:
             used[entry] = max(used.get(entry, 0.0), moment)
 
@@ -131,8 +133,15 @@ def _protected(home: Path, record: Record, keep_last: int) -> set[Path]:
     found = set()
     for run in _kept_runs(record, keep_last):
         rows = record.rows("SELECT uri FROM artifacts JOIN uses ON artifact = artifacts.id WHERE run = ?", (run,))
-        found |= {entry_of(home, path) for row in rows if (path := _path(row["uri"]))}
+        found |= {_entry(home, path) for row in rows if (path := _path(row["uri"]))}
     return {entry for entry in found if entry is not None}
+
+
+def _entry(home: Path, path: Path) -> Path | None:
+    """The entry that a recorded path lies in; the record of a home that was moved since names where it was before."""
+    here = entry_of(home, path)
+    moved = _ENTRY.search(str(path)) if here is None else None
+    return home / "store" / moved.group(1) if moved else here
 
 
 def _holding(found: Iterable[Path], wanted: Collection[str]) -> set[Path]:
@@ -157,7 +166,7 @@ def _cache_keys(home: Path, record: Record) -> dict[Path, list[str]]:
     keys: dict[Path, list[str]] = {}
     for row in record.rows("SELECT key, artifacts FROM cache"):
         for item in _records(row["artifacts"]):
-            entry = entry_of(home, item.path) if item.path else None
+            entry = _entry(home, item.path) if item.path else None
             if entry is not None:
                 keys.setdefault(entry, []).append(row["key"])
     return keys

@@ -182,6 +182,14 @@ def test_what_nothing_refers_to_goes_and_so_do_leftovers(runner):
     assert runner.run(blobs).tasks["blob"].cached
 
 
+def test_a_home_that_was_moved_is_no_garbage(runner):
+    result = runner.run(blobs)
+    moved = runner.home.rename(runner.folder / "moved")
+    assert "nothing to remove" in collect(moved)
+    age(moved, result.id, 40)
+    assert "store/" in collect(moved, "--older-than", "30d", "--keep-last", "0")
+
+
 def test_nothing_is_removed_under_a_living_run_and_no_run_begins_meanwhile(runner):
     runner.run(blobs)
     with lock.shared(runner.home), contextlib.closing(Record(runner.home)) as record, pytest.raises(lock.StoreInUse):
