@@ -153,14 +153,14 @@ def rows(count: int = 200, seed: int = 0) -> list[list[str]]:
     return table
 
 
-def wait_for(condition: Any, seconds: float = 30.0) -> Any:
+def wait_for(condition: Any, seconds: float = 30.0, what: Any = lambda: "") -> Any:
     """Waits until a condition gives something true, and returns that."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if found := condition():
             return found
         time.sleep(0.01)
-    raise AssertionError("waited in vain")
+    raise AssertionError(f"waited in vain {what()}")
 
 
 @contextmanager

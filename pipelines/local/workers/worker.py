@@ -47,10 +47,8 @@ def die_with_parent(sig: int, parent: int) -> None:
         os._exit(1)
 
 
-class Stop(BaseException):
-    """Raised by SIGTERM, wherever the zygote is."""
-
-    raised = False
+class Stop(Exception):
+    """The runner wants no more, or is gone."""
 
 
 class Zygote:
@@ -92,7 +90,7 @@ class Zygote:
     def receive(self) -> list[Request]:
         chunk = self.control.recv(1 << 16)
         if not chunk:
-            stop_here()
+            raise Stop
         self.buffer += chunk
         requests = []
         while len(self.buffer) >= 4:
@@ -105,7 +103,7 @@ class Zygote:
 
     def handle(self, request: Request) -> None:
         if request["op"] == "stop":
-            stop_here()
+            raise Stop
         if request["op"] == "preload":
             new = [m for m in dict.fromkeys(request["modules"]) if m not in self.seen]
             self.seen.update(new)
@@ -123,8 +121,6 @@ class Zygote:
     def load(self, module: str) -> None:
         try:
             importlib.import_module(module)
-        except Stop:
-            raise
         except BaseException as error:  # noqa: BLE001  (the task that needs it will say so, in its own log)
             print(f"zygote: {module}: {type(error).__name__}: {error}", flush=True)
         self.done.add(module)
@@ -235,15 +231,17 @@ def kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def stop_here(*_: object) -> None:
-    """Raises Stop, once: the end of the stream and SIGTERM come together, and cleaning up must not be cut short."""
-    if not Stop.raised:
-        Stop.raised = True
-        raise Stop
-
-
 def main(control_fd: int, events_fd: int, parent: int) -> None:
-    signal.signal(signal.SIGTERM, stop_here)
+    zygote: Zygote | None = None
+
+    def end(*_: object) -> NoReturn:
+        # From within the handler: an exception could be swallowed by whatever is being imported at that moment.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if zygote is not None:
+            zygote.stop()
+        os._exit(0)  # nothing to tidy up that is worth the time
+
+    signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent(signal.SIGTERM, parent)
     task_process.LIBC.prctl(task_process.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -257,9 +255,7 @@ def main(control_fd: int, events_fd: int, parent: int) -> None:
         task_process.rehearse()
         zygote.serve()
     except (Stop, BrokenPipeError, ConnectionResetError):
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        zygote.stop()
-        os._exit(0)  # nothing to tidy up that is worth the time
+        end()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Every feature of KFP's compiler gives what an independent rule says; kfp.local the same, where it can do it."""
 
+import builtins
 import os
 import sys
 from collections import namedtuple
@@ -68,6 +69,7 @@ def test_every_feature_by_itself(runner, case):
 @pytest.mark.parametrize("case", [case for case in cases if case.kfp], ids=lambda case: case.name)
 def test_kfp_local_puts_out_the_same(tmp_path, monkeypatch, case):
     monkeypatch.setenv("PATH", f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(builtins, "print", print)  # with tasks in threads, kfp.local leaves its own in place
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(tmp_path), raise_on_error=True)
     try:
         assert case.pipeline(**case.parameters).outputs == case.expected

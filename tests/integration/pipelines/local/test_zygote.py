@@ -193,3 +193,26 @@ def test_the_worker_imports_nothing_of_ours():
         source = Path(module.__file__).read_text()
         top = [line for line in source.splitlines() if line.startswith(("import ", "from "))]
         assert {line.split()[1].partition(".")[0] for line in top} <= set(sys.stdlib_module_names)
+
+
+def test_an_import_that_swallows_whatever_is_raised_does_not_keep_the_worker_alive(tmp_path, monkeypatch):
+    module = tmp_path / "modules" / "swallower.py"
+    module.parent.mkdir()
+    module.write_text(
+        "import pathlib, time\n"
+        f"pathlib.Path({str(tmp_path / 'importing')!r}).touch()\n"
+        "for _ in range(10):\n"
+        "    try:\n"
+        "        time.sleep(0.1)\n"
+        "    except BaseException:\n"
+        "        pass\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(module.parent))
+    with harness("main", tmp_path) as one:
+        one.zygote.preload(["swallower"])
+        end = time.monotonic() + 20
+        while not (tmp_path / "importing").exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        one.zygote.process.terminate()  # what the kernel does when the runner dies
+        one.zygote.control.close()
+        assert one.zygote.process.wait(timeout=10) == 0
