@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,8 +15,7 @@ from headrace.components.fingerprint.url import public
 from headrace.pipelines.data_versions.of_models import Trained
 from headrace.pipelines.local.record.record import Record
 from headrace.pipelines.local.record.results import ArtifactRecord
-
-_ENTRY = re.compile(r"[0-9a-f]{64}")  # of the store
+from headrace.pipelines.local.store import entries
 
 
 @dataclass(frozen=True)
@@ -104,12 +102,9 @@ def from_folder(folder: Path, models: Sequence[Trained] = ()) -> DataVersion:
 
 
 def placed(home: Path, item: ArtifactRecord) -> ArtifactRecord:
-    """An artifact as it lies in this home: the record has whole paths, and a home may have been moved or copied."""
-    parts = item.path.parts if item.path else ()
-    for start in range(len(parts) - 2):
-        if parts[start] == "store" and _ENTRY.fullmatch(parts[start + 2]):
-            return replace(item, uri=str(home.joinpath(*parts[start:])))
-    return item
+    """An artifact as it lies in this home."""
+    here = entries.placed(home, item.path) if item.path else None
+    return item if here == item.path else replace(item, uri=str(here))
 
 
 def snapshots(artifacts: Iterable[ArtifactRecord]) -> list[ArtifactRecord]:

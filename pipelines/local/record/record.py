@@ -234,10 +234,7 @@ class Record:
         row = self._db.execute("SELECT reusable, outputs, artifacts FROM cache WHERE key = ?", (key,)).fetchone()
         if not row:
             return None
-        artifacts = {
-            name: tuple(ArtifactRecord(**a) for a in items) for name, items in json.loads(row["artifacts"]).items()
-        }
-        return bool(row["reusable"]), json.loads(row["outputs"]), artifacts
+        return bool(row["reusable"]), json.loads(row["outputs"]), results.artifacts_of(row["artifacts"])
 
     def forget(self, keys: Iterable[str]) -> None:
         """Removes outputs from the cache."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,11 @@ FAILED = "FAILED"
 SKIPPED = "SKIPPED"  # its condition is false, or what it waits for did not succeed
 CANCELLED = "CANCELLED"
 INTERRUPTED = "INTERRUPTED"  # the runner died
+
+
+def local_path(uri: str) -> Path | None:
+    """Where a URI points to on this machine; None for a remote one."""
+    return None if "://" in uri and not uri.startswith("file://") else Path(uri.removeprefix("file://"))
 
 
 @dataclass(frozen=True)
@@ -34,9 +40,12 @@ class ArtifactRecord:
     @property
     def path(self) -> Path | None:
         """Where it lies on this machine; None for a remote one."""
-        if "://" in self.uri and not self.uri.startswith("file://"):
-            return None
-        return Path(self.uri.removeprefix("file://"))
+        return local_path(self.uri)
+
+
+def artifacts_of(text: str) -> dict[str, tuple[ArtifactRecord, ...]]:
+    """A task's artifacts by name, as the record keeps them in JSON."""
+    return {name: tuple(ArtifactRecord(**fields) for fields in items) for name, items in json.loads(text).items()}
 
 
 @dataclass(frozen=True)

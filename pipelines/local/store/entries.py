@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from headrace.artifacts.errors import ArtifactError
@@ -39,6 +39,15 @@ def entry_of(home: Path, path: Path) -> Path | None:
     except ValueError:
         return None
     return home.joinpath("store", *parts[:2]) if len(parts) >= 2 else None
+
+
+def placed(home: Path, path: Path) -> Path:
+    """Where a recorded path lies in this home: the record has whole paths, and a home may have been moved or copied."""
+    parts = path.parts
+    for start in range(len(parts) - 2):
+        if parts[start] == "store" and _NAME.fullmatch(parts[start + 2]):
+            return home.joinpath(*parts[start:])
+    return path
 
 
 def entries(home: Path) -> Iterator[Path]:
@@ -103,14 +112,21 @@ class Prover:
         entry = entry_of(self._home, path)
         whole = entry if entry is not None and _NAME.fullmatch(entry.name) else path
         try:
-            seen = digests.look(whole)
-            if self._proven.get(whole) == seen:
-                return ""
-            wrong = wrong_with(whole) if whole == entry else _wrong_artifact(path, artifact.digest)
+            return self.wrong_with(whole) if whole == entry else self._once(whole, _wrong_artifact, artifact.digest)
         except OSError as error:
             return f"cannot be read ({error.strerror})"
+
+    def wrong_with(self, entry: Path) -> str:
+        """The same of an entry as a whole."""
+        return self._once(entry, _wrong_entry)
+
+    def _once(self, place: Path, find: Callable[..., str], *more: str) -> str:
+        seen = digests.look(place)
+        if self._proven.get(place) == seen:
+            return ""
+        wrong = find(place, *more)
         if not wrong:
-            self._proven[whole] = seen
+            self._proven[place] = seen
         return wrong
 
     def all_proven(self, artifacts: Mapping[str, tuple[ArtifactRecord, ...]]) -> bool:
@@ -118,7 +134,7 @@ class Prover:
         return not any(self.damage(item) for items in artifacts.values() for item in items)
 
 
-def wrong_with(entry: Path) -> str:
+def _wrong_entry(entry: Path) -> str:
     """What is wrong with an entry, in a few words; "" when it holds what its name says, or its name says nothing."""
     if not entry.exists():
         return "is gone"

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import re
 import shutil
+import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from headrace.pipelines.local.record.record import Record
-from headrace.pipelines.local.record.results import ArtifactRecord
+from headrace.pipelines.local.record.results import ArtifactRecord, artifacts_of, local_path
 from headrace.pipelines.local.store import digests, lock
-from headrace.pipelines.local.store.entries import entries, entry_of, set_aside
+from headrace.pipelines.local.store.entries import entries, entry_of, placed, set_aside
 
 UNREACHABLE = "nothing refers to it"
 OLD = "not used for longer"
 ROOM = "least recently used, to make room"
 LEFTOVER = "left behind by a process that died"
-_ENTRY = re.compile(r"/store/([0-9a-f]{2}/[0-9a-f]{64})(?:/|$)")
 LEFTOVER_AGE = 600.0  # seconds after which nobody is still writing a partial file
 
 
@@ -113,7 +111,7 @@ def _last_used(home: Path, record: Record) -> dict[Path, float]:
     used: dict[Path, float] = {}
 
     def note(artifact_path: Path | None, moment: float) -> None:
-        entry = _entry(home, artifact_path) if artifact_path else None
+        entry = entry_of(home, placed(home, artifact_path)) if artifact_path else None
         if entry is not None:
             used[entry] = max(used.get(entry, 0.0), moment)
 
@@ -122,10 +120,9 @@ def _last_used(home: Path, record: Record) -> dict[Path, float]:
         "JOIN runs ON runs.id = run GROUP BY artifacts.id"
     )
     for row in record.rows(query):
-        note(_path(row["uri"]), row["moment"])
-    for row in record.rows("SELECT created, artifacts FROM cache"):
-        for item in _records(row["artifacts"]):
-            note(item.path, row["created"])
+        note(local_path(row["uri"]), row["moment"])
+    for row, item in _cached(record):
+        note(item.path, row["created"])
     return used
 
 
@@ -133,15 +130,8 @@ def _protected(home: Path, record: Record, keep_last: int) -> set[Path]:
     found = set()
     for run in _kept_runs(record, keep_last):
         rows = record.rows("SELECT uri FROM artifacts JOIN uses ON artifact = artifacts.id WHERE run = ?", (run,))
-        found |= {_entry(home, path) for row in rows if (path := _path(row["uri"]))}
+        found |= {entry_of(home, placed(home, path)) for row in rows if (path := local_path(row["uri"]))}
     return {entry for entry in found if entry is not None}
-
-
-def _entry(home: Path, path: Path) -> Path | None:
-    """The entry that a recorded path lies in; the record of a home that was moved since names where it was before."""
-    here = entry_of(home, path)
-    moved = _ENTRY.search(str(path)) if here is None else None
-    return home / "store" / moved.group(1) if moved else here
 
 
 def _holding(found: Iterable[Path], wanted: Collection[str]) -> set[Path]:
@@ -164,11 +154,10 @@ def _kept_runs(record: Record, keep_last: int) -> set[str]:
 
 def _cache_keys(home: Path, record: Record) -> dict[Path, list[str]]:
     keys: dict[Path, list[str]] = {}
-    for row in record.rows("SELECT key, artifacts FROM cache"):
-        for item in _records(row["artifacts"]):
-            entry = _entry(home, item.path) if item.path else None
-            if entry is not None:
-                keys.setdefault(entry, []).append(row["key"])
+    for row, item in _cached(record):
+        entry = entry_of(home, placed(home, item.path)) if item.path else None
+        if entry is not None:
+            keys.setdefault(entry, []).append(row["key"])
     return keys
 
 
@@ -195,10 +184,8 @@ def _leftovers(home: Path, record: Record) -> list[Removal]:
     return removals
 
 
-def _records(text: str) -> Iterator[ArtifactRecord]:
-    for items in json.loads(text).values():
-        yield from (ArtifactRecord(**item) for item in items)
-
-
-def _path(uri: str) -> Path | None:
-    return None if "://" in uri and not uri.startswith("file://") else Path(uri.removeprefix("file://"))
+def _cached(record: Record) -> Iterator[tuple[sqlite3.Row, ArtifactRecord]]:
+    """Every artifact that the cache holds, with its row there."""
+    for row in record.rows("SELECT key, created, artifacts FROM cache"):
+        for items in artifacts_of(row["artifacts"]).values():
+            yield from ((row, item) for item in items)

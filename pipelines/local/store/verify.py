@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from headrace.pipelines.local.record.record import Record
-from headrace.pipelines.local.record.results import ArtifactRecord
+from headrace.pipelines.local.record.results import ArtifactRecord, artifacts_of
 from headrace.pipelines.local.store import digests
-from headrace.pipelines.local.store.entries import Prover, entries, entry_of, set_aside, wrong_with
+from headrace.pipelines.local.store.entries import Prover, entries, entry_of, set_aside
 
 
 @dataclass(frozen=True)
@@ -39,11 +38,11 @@ def verify(home: Path, record: Record, on_entry: Callable[[Path], object] = lamb
     for entry in entries(home):
         on_entry(entry)
         count, total = count + 1, total + digests.extent(entry)[1]
-        if wrong := wrong_with(entry):
+        if wrong := prover.wrong_with(entry):
             damages[entry] = wrong
     for row in record.rows("SELECT artifacts FROM cache WHERE reusable"):
-        for items in json.loads(row["artifacts"]).values():
-            for item in (ArtifactRecord(**fields) for fields in items):
+        for items in artifacts_of(row["artifacts"]).values():
+            for item in items:
                 place = _place(home, item)
                 if place is not None and place not in damages and (wrong := prover.damage(item)):
                     damages[place] = wrong
@@ -55,7 +54,7 @@ def verify(home: Path, record: Record, on_entry: Callable[[Path], object] = lamb
 def repair(home: Path, record: Record, found: Verification) -> None:
     """Takes what is damaged out of the store and the cache, so that it is made anew when it is needed next."""
     for row in record.rows("SELECT key, artifacts FROM cache"):
-        items = [ArtifactRecord(**f) for fields in json.loads(row["artifacts"]).values() for f in fields]
+        items = [item for items in artifacts_of(row["artifacts"]).values() for item in items]
         if {_place(home, item) for item in items} & {damage.path for damage in found.damages}:
             record.forget([row["key"]])
     for damage in found.damages:

@@ -13,8 +13,9 @@ from kfp import dsl
 from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.cli import cli
 from headrace.pipelines.local.record.record import Record
-from headrace.pipelines.local.store import gc, lock
+from headrace.pipelines.local.store import digests, gc, lock
 from headrace.pipelines.local.store.entries import entries, entry_of
+from headrace.pipelines.local.store.verify import verify
 
 DAY = 86400.0
 
@@ -123,6 +124,16 @@ def test_verify_names_what_is_damaged_and_repair_has_it_made_anew(runner):
     assert CliRunner().invoke(cli, ["store", "verify", "--home", home]).exit_code == 0
     assert runner.run(blobs).tasks["blob"].cached is False
     assert runner.run(blobs).tasks["blob"].cached is True
+
+
+def test_verify_reads_every_entry_once(runner, monkeypatch):
+    runner.run(blobs)
+    read = []
+    contents = digests.contents
+    monkeypatch.setattr(digests, "contents", lambda folder: read.append(folder) or contents(folder))
+    with contextlib.closing(Record(runner.home)) as record:
+        assert verify(runner.home, record).damages == ()
+    assert sorted(read) == sorted(entries(runner.home))
 
 
 def test_verify_notices_what_the_cache_believes_and_is_gone(runner):
