@@ -12,9 +12,10 @@ from headrace.artifacts.folder import write_text
 from headrace.artifacts.report import number
 from headrace.artifacts.signature import Input
 from headrace.artifacts.transform import Transform
-from headrace.trainer.gbdt import Fitted
-from headrace.trainer.parity import TOLERANCE, Parity
+from headrace.trainer.model import Model
+from headrace.trainer.parity import Parity
 
+_LEARNERS = {"gbdt": "gradient-boosted trees (LightGBM)"}
 _SHOWN = 12  # features whose importance is spelt out
 
 
@@ -24,7 +25,7 @@ def write_card(
     snapshot: Dataset,
     recipe: Transform,
     seed: int,
-    fitted: Fitted,
+    model: Model,
     importance: dict[str, float],
     parity: Parity,
     lineage: dict[str, str],
@@ -36,13 +37,13 @@ def write_card(
         task=info.task,
         label=info.label,
         details={
-            "Learner": "gradient-boosted trees (LightGBM)",
-            "Rounds": f"{fitted.best_iteration}, by early stopping on the eval split",
-            "Parameters": vars(fitted.parameters),
+            "Learner": _LEARNERS[model.kind],
+            "Rounds": f"{model.rounds}, by early stopping on the eval split",
+            "Parameters": model.parameters,
             "Seed": seed,
             **({"Classes": list(info.classes)} if info.classes else {}),
             **({"Positive class": info.positive} if info.positive else {}),
-            "Export": f"one ONNX graph from raw columns; {parity.rows:,} rows agree within {TOLERANCE:g} "
+            "Export": f"one ONNX graph from raw columns; {parity.rows:,} rows agree within {model.tolerance:g} "
             f"(largest difference {parity.largest_difference:.1e})",
         },
         data={
@@ -56,7 +57,7 @@ def write_card(
             *((item.name, item.type, _known(item)) for item in recipe.inputs),
             *((feature, "constructed", expression) for feature, expression in recipe.construct.items()),
         ),
-        metrics={fitted.metric: fitted.curve["eval"][fitted.best_iteration - 1]},
+        metrics={model.metric: model.curve["eval"][model.rounds - 1]},
         limits=_limits(recipe),
         lineage=lineage,
     )

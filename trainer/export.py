@@ -1,4 +1,4 @@
-"""From trained trees to the two graphs of a bundle."""
+"""From a trained model to the two graphs of a bundle."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto, compose, helper
 
 from headrace.artifacts.signature import Input
-from headrace.trainer.construct_graph import FEATURES, construct_graph
+from headrace.trainer.construct_graph import FEATURES
 from headrace.trainer.encoder_graph import IR_VERSION, ML_OPSET, OPSET, encoder_graph, merge
 
 
@@ -22,17 +22,15 @@ class Graphs:
     matrix: onnx.ModelProto
 
 
-def export(booster: lgb.Booster, inputs: Sequence[Input], construct: dict[str, str], output: str) -> Graphs:
-    """Builds the graphs of trained trees.
+def export(model: onnx.ModelProto, inputs: Sequence[Input], features: onnx.ModelProto) -> Graphs:
+    """Builds the two graphs of a bundle.
 
     Args:
-        booster: trees over the inputs and the constructed features, in this order.
+        model: from `features` to the outputs.
         inputs: the raw features.
-        construct: the constructed features' expressions.
-        output: `probabilities` or `value`.
+        features: from `matrix` (and `texts`) to `features`: the transform's own.
     """
-    trees = tree_graph(booster, len(inputs) + len(construct), output)
-    matrix = behind(construct_graph(inputs, construct), trees)
+    matrix = behind(features, model)
     onnx.checker.check_model(matrix)
     return Graphs(model=merge(encoder_graph(inputs), matrix), matrix=matrix)
 
@@ -64,10 +62,10 @@ def tree_graph(booster: lgb.Booster, width: int, output: str) -> onnx.ModelProto
     return model
 
 
-def behind(construct: onnx.ModelProto, trees: onnx.ModelProto) -> onnx.ModelProto:
-    """The constructed features and the trees as one graph from `matrix`."""
-    first = compose.add_prefix(construct, "features/", rename_inputs=False)
-    second = compose.add_prefix(trees, "trees/", rename_outputs=False)
+def behind(features: onnx.ModelProto, model: onnx.ModelProto) -> onnx.ModelProto:
+    """The features and the model as one graph from `matrix`."""
+    first = compose.add_prefix(features, "features/", rename_inputs=False)
+    second = compose.add_prefix(model, "learned/", rename_outputs=False)
     io_map = [(first.graph.output[0].name, second.graph.input[0].name)]
     return compose.merge_models(_same_opsets(first), _same_opsets(second), io_map=io_map, name="model")
 

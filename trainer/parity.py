@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-import lightgbm as lgb
 import numpy as np
 import pyarrow as pa
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.raw_inputs import BATCH_ROWS, open_graph, raw_inputs
 from headrace.artifacts.signature import Input, Signature
+from headrace.artifacts.transform import Transform, TransformFiles
 from headrace.trainer.encoder_graph import MATRIX, encoder_graph
+from headrace.trainer.model import Model
 
-# float32 sums of some hundred leaves differ from LightGBM's float64 sums in the seventh digit.
-TOLERANCE = 1e-5
 _EXTREMES = (0.0, -0.0, 1e-30, -1e-30, 1e30, -1e30, 2.0**24 + 1, float("nan"))
 _BASE_ROWS = 64  # real rows, in which single values are replaced
 _GROUPS = 8  # of numbers that stand on their thresholds in the same rows
@@ -37,26 +35,27 @@ class Parity:
 
 
 def check_parity(
-    booster: lgb.Booster, transform: Path, model: Path, matrix: Path, signature: Signature, rows: pa.Table
+    trained: Model, transform: TransformFiles, model: Path, matrix: Path, signature: Signature, rows: pa.Table
 ) -> Parity:
     """Compares the trained model with both graphs, on these rows and on rows made to be difficult.
 
     Args:
-        booster: the trained trees, over the transform's features.
-        transform, model, matrix: the graphs raw -> features, raw -> outputs, matrix -> outputs.
+        trained: the model, over the transform's features.
+        transform: the features.
+        model, matrix: the graphs raw -> outputs, matrix -> outputs.
         signature: the inputs.
         rows: raw rows of the eval split.
 
     Raises:
-        ExportError: an answer differs by more than the tolerance, or is not finite.
+        ExportError: an answer differs by more than the model's tolerance, or is not finite.
     """
-    features_of, model_of, matrix_of = open_graph(transform), open_graph(model), open_graph(matrix)
-    inputs = signature.inputs
+    features_of, model_of, matrix_of = open_graph(transform.graph), open_graph(model), open_graph(matrix)
+    inputs, tolerance = signature.inputs, trained.tolerance
     encoder = open_graph(encoder_graph(inputs).SerializeToString())
     largest, count = 0.0, 0
-    for table in _batches(chain([rows], difficult_rows(booster, inputs, rows))):
+    for table in _batches(chain([rows], difficult_rows(raw_thresholds(trained, transform.recipe), inputs, rows))):
         tensors = raw_inputs(table, inputs)
-        expected = predict(booster, features_of.run(None, tensors)[0], signature)
+        expected = trained.predict(features_of.run(None, tensors)[0])
         answers = {
             "model.onnx": model_of.run(None, tensors)[0],
             "matrix.onnx": matrix_of.run(None, {MATRIX: encoder.run(None, tensors)[0]})[0],
@@ -65,14 +64,21 @@ def check_parity(
             difference = np.abs(got - expected) / np.maximum(1.0, np.abs(expected))
             difference = np.nan_to_num(difference, nan=np.inf).max(axis=1, initial=0.0)
             worst = int(np.argmax(difference))
-            if difference[worst] > TOLERANCE:
+            if difference[worst] > tolerance:
                 raise ExportError(
-                    f"expected {name} to answer as the trained model does, within {TOLERANCE:g}. "
+                    f"expected {name} to answer as the trained model does, within {tolerance:g}. "
                     f"Received: a difference of {difference[worst]:.3g}, for {table.slice(worst, 1).to_pylist()[0]}"
                 )
             largest = max(largest, float(difference[worst]))
         count += table.num_rows
     return Parity(count, largest)
+
+
+def raw_thresholds(trained: Model, recipe: Transform) -> dict[str, np.ndarray]:
+    """Input -> the values of its matrix cell at which the answer jumps, float32."""
+    found = trained.thresholds()
+    places = {feature.raw: place for place, feature in enumerate(recipe.outputs) if feature.raw is not None}
+    return {name: found[place] for name, place in places.items() if place in found}
 
 
 def _batches(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -81,16 +87,8 @@ def _batches(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
             yield table.slice(start, BATCH_ROWS)
 
 
-def predict(booster: lgb.Booster, features: np.ndarray, signature: Signature) -> np.ndarray:
-    """LightGBM's own answer in the shape that the graphs give: (rows, classes) or (rows, 1), float64."""
-    answer = np.asarray(booster.predict(features.astype(np.float64)))
-    if answer.ndim == 1 and signature.task == "classification":
-        return np.column_stack([1 - answer, answer])
-    return answer.reshape(len(features), -1)
-
-
-def difficult_rows(booster: lgb.Booster, inputs: tuple[Input, ...], rows: pa.Table) -> Iterator[pa.Table]:
-    """Rows on and beside the trees' thresholds, far outside of training, all missing, of unseen categories.
+def difficult_rows(thresholds: dict[str, np.ndarray], inputs: tuple[Input, ...], rows: pa.Table) -> Iterator[pa.Table]:
+    """Rows on and beside the model's thresholds, far outside of training, all missing, of unseen categories.
 
     Each threshold of each number occurs, and the neighbours of it in float32. Numbers take their thresholds in turn,
     `_GROUPS` groups one after the other: while those of a group stand on theirs, all else is as in training, so that
@@ -101,7 +99,7 @@ def difficult_rows(booster: lgb.Booster, inputs: tuple[Input, ...], rows: pa.Tab
     unseen = pa.array(["never seen"] * base.num_rows)
     yield _replaced(base, {item.name: unseen for item in inputs if item.type == "category"})
     random = np.random.default_rng(0)
-    numbers = {item.name: values for item, values in _boundaries(booster, inputs)}
+    numbers = {item.name: values for item, values in _boundaries(thresholds, inputs)}
     names = list(random.permutation(list(numbers)))
     for members in (names[start::_GROUPS] for start in range(min(_GROUPS, len(names)))):
         count = max(len(numbers[name]) for name in members)
@@ -109,12 +107,11 @@ def difficult_rows(booster: lgb.Booster, inputs: tuple[Input, ...], rows: pa.Tab
     yield _with_extremes(base, names, random)
 
 
-def _boundaries(booster: lgb.Booster, inputs: tuple[Input, ...]) -> Iterator[tuple[Input, np.ndarray]]:
+def _boundaries(thresholds: dict[str, np.ndarray], inputs: tuple[Input, ...]) -> Iterator[tuple[Input, np.ndarray]]:
     """Of each number: the raw values at its thresholds and right beside, and the extremes; float64."""
-    thresholds = split_thresholds(booster)
-    for position, item in enumerate(inputs):
+    for item in inputs:
         if item.type == "number":
-            at = thresholds.get(position, np.empty(0, np.float32))
+            at = thresholds.get(item.name, np.empty(0, np.float32))
             beside = [np.nextafter(at, np.float32(-np.inf)), at, np.nextafter(at, np.float32(np.inf))]
             yield item, np.concatenate([np.concatenate(beside).astype(np.float64) + item.offset, _EXTREMES])
 
@@ -134,18 +131,6 @@ def _with_extremes(base: pa.Table, names: list[str], random: np.random.Generator
 
 def _repeated(table: pa.Table, count: int) -> pa.Table:
     return table.take(np.arange(count) % table.num_rows)
-
-
-def split_thresholds(booster: lgb.Booster) -> dict[int, np.ndarray]:
-    """Feature's position -> the distinct thresholds of its splits, float32."""
-    found: dict[int, list[float]] = {}
-    text = booster.model_to_string()
-    features = re.findall(r"^split_feature=(.*)$", text, flags=re.MULTILINE)
-    thresholds = re.findall(r"^threshold=(.*)$", text, flags=re.MULTILINE)
-    for positions, values in zip(features, thresholds, strict=True):
-        for position, value in zip(positions.split(), values.split(), strict=True):
-            found.setdefault(int(position), []).append(float(value))
-    return {position: np.unique(np.array(values, np.float32)) for position, values in found.items()}
 
 
 def _replaced(table: pa.Table, columns: dict[str, pa.Array]) -> pa.Table:

@@ -17,13 +17,13 @@ from headrace.artifacts.bundle import write_bundle
 from headrace.artifacts.dataset import Dataset, DatasetInfo
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.folder import copy_undated, write_json
-from headrace.artifacts.raw_inputs import open_graph, run_graph
 from headrace.artifacts.signature import Signature
-from headrace.artifacts.transform import Transform, read_transform
+from headrace.artifacts.transform import Transform, TransformFiles, open_transform
 from headrace.trainer.card import write_card
 from headrace.trainer.export import export
-from headrace.trainer.gbdt import Fitted, fit, importance
-from headrace.trainer.parameters import GbdtParameters
+from headrace.trainer.matrix import feature_matrix
+from headrace.trainer.model import Job, Model, Rows
+from headrace.trainer.models import fit
 from headrace.trainer.parity import Parity, check_parity
 from headrace.trainer.samples import samples
 
@@ -34,8 +34,7 @@ class Trained:
 
     digest: str
     signature: Signature
-    fitted: Fitted
-    importance: dict[str, float]
+    model: Model
     parity: Parity
 
 
@@ -44,20 +43,22 @@ def train(
     transform: Path,
     schema: Path,
     name: str,
-    parameters: GbdtParameters,
+    kind: str,
+    parameters: Any,
     seed: int,
     origin: dict[str, Any],
     output: Path,
     statistics: Path | None = None,
 ) -> Trained:
-    """Trains gradient-boosted trees and writes the model's bundle.
+    """Trains a model and writes its bundle.
 
     Args:
-        dataset: the snapshot; trees grow on train, and stop by eval. The test split is not read.
+        dataset: the snapshot; learned from is train, and eval says when to stop. The test split is not read.
         transform: the fitted transform.
         schema: the file schema.pbtxt that the data was validated against.
         name: the model's name.
-        parameters: LightGBM's.
+        kind: of model, one of `trainer.models.KINDS`.
+        parameters: of that kind (`trainer/parameters.py`).
         seed: of everything random.
         origin: what else the lineage should say: code commit, environment's digest.
         output: where the bundle appears.
@@ -67,59 +68,68 @@ def train(
         ExportError: the exported graphs do not answer as the trained model does; there is no bundle then.
     """
     snapshot = Dataset.open(dataset)
-    recipe, graph, transform_manifest = read_transform(transform)
-    rows = {split: snapshot.table(split, [*recipe.columns, snapshot.info.label]) for split in ("train", "eval")}
-    session = open_graph(graph)
-    arrays = {split: _arrays(session, table, recipe, snapshot.info) for split, table in rows.items()}
-    fitted = fit(arrays["train"], arrays["eval"], recipe.features, len(snapshot.info.classes or ()), parameters, seed)
-    signature = make_signature(snapshot.info, recipe)
-    share = importance(fitted.booster, recipe.features)
+    opened = open_transform(transform)
+    recipe, info = opened.recipe, snapshot.info
+    rows = {split: snapshot.table(split, [*recipe.columns, info.label]) for split in ("train", "eval")}
+    ready = {split: Rows(feature_matrix(opened, table, split), labels(table[info.label], info))
+             for split, table in rows.items()}  # fmt: skip
+    classes = len(info.classes or ())
+    model = fit(kind, Job(ready["train"], ready["eval"], recipe.outputs, classes, parameters, seed))
+    signature = make_signature(info, recipe)
+    share = named_importance(model, recipe)
     held_out = rows["eval"].select(recipe.columns)
     with write_bundle(output, {"name": name}) as folder:
-        parity = _write_graphs(folder, fitted, recipe, graph, signature, held_out)
+        parity = _write_graphs(folder, model, opened, signature, held_out)
         signature.write(folder / files.SIGNATURE)
         write_json(folder / files.SAMPLES, samples(held_out, folder / files.MODEL, signature))
-        lineage = _lineage(snapshot, recipe, transform_manifest.digest, fitted, seed, share)
+        lineage = _lineage(snapshot, opened, model, seed, share)
         write_json(folder / files.LINEAGE, {**lineage, "parity": asdict(parity), "origin": origin})
         shutil.copyfile(schema, folder / files.SCHEMA)
         if statistics is not None:
             copy_undated(statistics, folder / files.STATISTICS)
-        digests = {"Data": snapshot.digest, "Transform": transform_manifest.digest, **origin}
-        write_card(folder, name, snapshot, recipe, seed, fitted, share, parity, digests)
-    return Trained(files.Bundle.open(output, verify=False).digest, signature, fitted, share, parity)
+        digests = {"Data": snapshot.digest, "Transform": opened.digest, **origin}
+        write_card(folder, name, snapshot, recipe, seed, model, share, parity, digests)
+    return Trained(files.Bundle.open(output, verify=False).digest, signature, model, parity)
 
 
-def _arrays(session: Any, table: pa.Table, recipe: Transform, info: DatasetInfo) -> tuple[np.ndarray, np.ndarray]:
-    """Features float32 (rows, features) and labels (rows,) of one split."""
-    return run_graph(session, table, recipe.inputs), labels(table[info.label], info)
+def named_importance(model: Model, recipe: Transform) -> dict[str, float]:
+    """Each feature's share, greatest first; empty where the model cannot tell."""
+    share = model.importance()
+    if share is None:
+        return {}
+    return {recipe.features[place]: float(share[place]) for place in np.argsort(-share, kind="stable")}
 
 
 def _write_graphs(
-    folder: Path, fitted: Fitted, recipe: Transform, transform: Path, signature: Signature, rows: pa.Table
+    folder: Path, model: Model, transform: TransformFiles, signature: Signature, rows: pa.Table
 ) -> Parity:
-    """Exports the trees into a bundle, and proves on rows of the eval split that nothing changed by it."""
-    graphs = export(fitted.booster, recipe.inputs, recipe.construct, signature.output)
-    model, matrix = folder / files.MODEL, folder / files.MATRIX
-    onnx.save(graphs.model, model)
-    onnx.save(graphs.matrix, matrix)
-    return check_parity(fitted.booster, transform, model, matrix, signature, rows)
+    """Exports the model into a bundle, and proves on rows of the eval split that nothing changed by it."""
+    graphs = export(model.graph(signature.output), signature.inputs, onnx.load(transform.features))
+    onnx.save(graphs.model, folder / files.MODEL)
+    onnx.save(graphs.matrix, folder / files.MATRIX)
+    return check_parity(model, transform, folder / files.MODEL, folder / files.MATRIX, signature, rows)
 
 
 def _lineage(
-    snapshot: Dataset, recipe: Transform, transform: str, fitted: Fitted, seed: int, share: dict[str, float]
+    snapshot: Dataset, transform: TransformFiles, model: Model, seed: int, share: dict[str, float]
 ) -> dict[str, Any]:
     """What the model was made of: digests of data and transform, and how it was trained."""
-    info, best = snapshot.info, fitted.best_iteration
+    info, recipe = snapshot.info, transform.recipe
     return {
         "data": {"digest": snapshot.digest, "source": info.source, "rows": info.rows, "query": info.query},
-        "transform": {"digest": transform, "construct": recipe.construct, "excluded": recipe.excluded},
+        "transform": {
+            "digest": transform.digest,
+            "construct": recipe.construct,
+            "excluded": recipe.excluded,
+            "features": {feature.name: list(feature.sources) for feature in recipe.outputs},
+        },
         "training": {
-            "model": "gbdt",
-            "parameters": asdict(fitted.parameters),
+            "model": model.kind,
+            "parameters": model.parameters,
             "seed": seed,
-            "rounds": best,
+            "rounds": model.rounds,
             # LightGBM adds up a metric in as many parts as it has threads: the last digits are not the model's.
-            fitted.metric: {split: float(f"{values[best - 1]:.10g}") for split, values in fitted.curve.items()},
+            model.metric: {split: float(f"{values[model.rounds - 1]:.10g}") for split, values in model.curve.items()},
             "importance": share,
         },
     }

@@ -40,11 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         read_schema(given.schema)
         schema = given.schema / FILE
-        trained = train(given.dataset, given.transform, schema, given.name, parameters, given.seed, {}, given.output)
+        trained = train(
+            given.dataset, given.transform, schema, given.name, "gbdt", parameters, given.seed, {}, given.output
+        )
     except HeadraceError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    print(f"{given.output}: {trained.digest}, {trained.fitted.best_iteration} rounds")
+    print(f"{given.output}: {trained.digest}, {trained.model.rounds} rounds")
     return 0
 
 

@@ -14,7 +14,6 @@ from headrace.artifacts.folder import read_json
 from headrace.artifacts.metrics import METRICS
 from headrace.components.evaluate.measure import measure_one
 from headrace.components.evaluate.scores import Array, Scores
-from headrace.trainer.expression import parse
 
 MOST_ROWS = 1_000  # enough for the order of the features; this is a look, not a test
 MOST_FEATURES = 200  # each costs a run of the model; a thousand of them would take longer than training
@@ -93,17 +92,16 @@ def by_tensors(run: Callable[[Mapping[str, Array]], Array], tensors: Mapping[str
 
 
 def training_gain(bundle: Bundle) -> dict[str, float] | None:
-    """What each raw feature gained in training, on its own and in constructed features; None where not recorded."""
+    """What each raw column gained in training, through all features made of it; None where not recorded."""
     if not bundle.lineage.exists():
         return None
     lineage: Any = read_json(bundle.lineage)
+    total = {item.name: 0.0 for item in bundle.signature.inputs}
     try:
-        total = {str(name): float(share) for name, share in lineage["training"]["importance"].items()}
-        constructed = {name: parse(text).columns() for name, text in lineage["transform"]["construct"].items()}
+        sources = lineage["transform"]["features"]
+        for feature, share in lineage["training"]["importance"].items():
+            for column in sources[feature]:
+                total[column] += float(share)
     except (KeyError, TypeError, AttributeError):
         return None  # a bundle from elsewhere: its lineage is free to say something else
-    for name, columns in constructed.items():
-        for column in columns:
-            total[column] = total.get(column, 0.0) + total.get(name, 0.0)
-    names = {item.name for item in bundle.signature.inputs}
-    return {name: share for name, share in total.items() if name in names} if names <= set(total) else None
+    return total if any(total.values()) else None

@@ -35,6 +35,7 @@ def train_model(
         transform,
         schema / FILE,
         name,
+        settings.model,
         GbdtParameters(**settings.gbdt.model_dump()),
         settings.seed,
         origin(),
@@ -42,13 +43,12 @@ def train_model(
         statistics,
     )
     shutil.copyfile(Bundle.open(model, verify=False).card_html, report)
-    fitted = trained.fitted
-    parity = trained.parity
-    print(f"{fitted.best_iteration} rounds; parity over {parity.rows:,} rows: {parity.largest_difference:.1e}")
+    learned, parity = trained.model, trained.parity
+    print(f"{learned.rounds} rounds; parity over {parity.rows:,} rows: {parity.largest_difference:.1e}")
     return {
-        "rounds": fitted.best_iteration,
-        f"eval_{fitted.metric}": fitted.curve["eval"][fitted.best_iteration - 1],
-        "parity_largest_difference": trained.parity.largest_difference,
+        "rounds": learned.rounds,
+        f"eval_{learned.metric}": learned.curve["eval"][learned.rounds - 1],
+        "parity_largest_difference": parity.largest_difference,
     }
 
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from headrace.artifacts.dataset import Dataset, DatasetInfo, names_its_row
 from headrace.artifacts.errors import HeadraceError, nearest_column
 from headrace.artifacts.signature import Input
-from headrace.artifacts.transform import DROPPED, ID, LABEL, Transform, write_transform
+from headrace.artifacts.transform import DROPPED, FEATURES, GRAPH, ID, LABEL, Feature, Transform, write_transform
 from headrace.components.transform.spec import FeaturesSpec
 from headrace.trainer.construct_graph import construct_graph
 from headrace.trainer.encoder_graph import encoder_graph, merge
@@ -30,9 +30,10 @@ def fit(dataset: Path, features: FeaturesSpec, output: Path) -> Transform:
     """
     snapshot = Dataset.open(dataset)
     transform = fit_transform(snapshot.table("train"), snapshot.info, features)
-    graph = merge(encoder_graph(transform.inputs), construct_graph(transform.inputs, transform.construct))
-    with write_transform(output, transform) as file:
-        onnx.save(graph, file)
+    graph = construct_graph(transform.inputs, transform.construct)
+    with write_transform(output, transform) as folder:
+        onnx.save(graph, folder / FEATURES)
+        onnx.save(merge(encoder_graph(transform.inputs), graph), folder / GRAPH)
     return transform
 
 
@@ -54,7 +55,15 @@ def fit_transform(train: pa.Table, info: DatasetInfo, features: FeaturesSpec) ->
     if not inputs:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in excluded.items())
         raise HeadraceError(f"features: expected at least one column to learn from. Received: none ({reasons})")
-    return Transform(tuple(inputs), dict(features.constructed), excluded)
+    outputs = [_as_it_is(item) for item in inputs]
+    outputs += [Feature(name, tuple(parse(text).columns()), text) for name, text in features.constructed.items()]
+    return Transform(tuple(inputs), tuple(outputs), excluded, dict(features.constructed))
+
+
+def _as_it_is(item: Input) -> Feature:
+    if item.type == "category":
+        return Feature(item.name, (item.name,), "its code", "code", len(item.vocabulary))
+    return Feature(item.name, (item.name,), "as it is", raw=item.name)
 
 
 def exclusion(name: str, column: pa.ChunkedArray, info: DatasetInfo, features: FeaturesSpec) -> str | None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
+import onnx
 
+from headrace.trainer.export import tree_graph
+from headrace.trainer.model import Features, Job
 from headrace.trainer.parameters import GbdtParameters
 
 # kind of task -> LightGBM's objective, LightGBM's name of the metric, everybody's name of it
@@ -24,40 +28,83 @@ ZERO = float(np.float32(1e-35))  # LightGBM's kZeroThreshold: what is not farthe
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """Trained trees, and how the training went."""
+class Trees:
+    """Trained trees (a `headrace.trainer.model.Model`)."""
 
     booster: lgb.Booster
-    parameters: GbdtParameters  # with every default decided
+    width: int
+    classes: int
     metric: str
-    curve: dict[str, list[float]] = field(repr=False)  # split -> the metric after each round
-    best_iteration: int = 0
+    curve: dict[str, list[float]] = field(repr=False)
+    rounds: int
+    parameters: dict[str, Any]
+    kind: str = "gbdt"
+    tolerance: float = 1e-5  # float32 sums of some hundred leaves differ from LightGBM's float64 sums in the 7th digit
+
+    def predict(self, features: Features) -> np.ndarray:
+        """LightGBM's own answer."""
+        answer = np.asarray(self.booster.predict(features.astype(np.float64)))
+        if self.classes == 2:
+            return np.column_stack([1 - answer, answer])
+        return answer.reshape(features.shape[0], -1)
+
+    def graph(self, output: str) -> onnx.ModelProto:
+        """The trees as one node."""
+        return tree_graph(self.booster, self.width, output)
+
+    def importance(self) -> np.ndarray:
+        """Each feature's share of the total gain."""
+        gain = np.asarray(self.booster.feature_importance("gain"), np.float64)
+        return gain / gain.sum() if gain.sum() > 0 else gain
+
+    def thresholds(self) -> dict[int, np.ndarray]:
+        """Those of the splits."""
+        found: dict[int, list[float]] = {}
+        text = self.booster.model_to_string()
+        features = re.findall(r"^split_feature=(.*)$", text, flags=re.MULTILINE)
+        thresholds = re.findall(r"^threshold=(.*)$", text, flags=re.MULTILINE)
+        for positions, values in zip(features, thresholds, strict=True):
+            for position, value in zip(positions.split(), values.split(), strict=True):
+                found.setdefault(int(position), []).append(float(value))
+        return {position: np.unique(np.array(values, np.float32)) for position, values in found.items()}
 
 
-def fit(
-    train: tuple[np.ndarray, np.ndarray],
-    evaluation: tuple[np.ndarray, np.ndarray],
-    features: Sequence[str],
-    classes: int,
-    parameters: GbdtParameters,
-    seed: int,
-) -> Fitted:
-    """Boosts trees on the train split until the eval split has not improved for a while.
+def fit(job: Job) -> Trees:
+    """Boosts trees on the train split until the eval split has not improved for a while."""
+    parameters: GbdtParameters = job.parameters.for_rows(job.train.features.shape[0])
+    kind = "regression" if job.classes == 0 else "binary" if job.classes == 2 else "multi"
+    _, lightgbm_metric, metric = _OBJECTIVE[kind]
+    width = len(job.features)
+    names = [f"f{position}" for position in range(width)]  # LightGBM refuses names with JSON's characters
+    curve: dict[str, dict[str, list[float]]] = {}
+    train_set = lgb.Dataset(
+        job.train.features, job.train.labels, weight=job.train.weights, feature_name=names, free_raw_data=False
+    )
+    evaluation = lgb.Dataset(
+        job.evaluation.features, job.evaluation.labels, weight=job.evaluation.weights, reference=train_set
+    )
+    booster = lgb.train(
+        _settings(parameters, kind, job.classes, job.seed),
+        train_set,
+        num_boost_round=parameters.n_estimators,
+        valid_sets=[train_set, evaluation],
+        valid_names=["train", "eval"],
+        callbacks=[
+            lgb.early_stopping(parameters.early_stopping_rounds, first_metric_only=True, verbose=False),
+            lgb.record_evaluation(curve),
+            *([_told(job.on_round)] if job.on_round else []),
+        ],
+    )
+    best = booster.best_iteration or booster.current_iteration()
+    curves = {split: [float(value) for value in values[lightgbm_metric]] for split, values in curve.items()}
+    return Trees(harden(booster, best), width, job.classes, metric, curves, best, asdict(parameters))
 
-    Args:
-        train: features float32 (rows, features), and labels (rows,): class numbers, or values for a regression.
-        evaluation: the same of the eval split.
-        features: the features' names.
-        classes: how many classes the label has; 0 for a regression.
-        parameters: LightGBM's.
-        seed: the same seed, data and parameters give the same trees.
-    """
-    parameters = parameters.for_rows(len(train[0]))
-    kind = "regression" if classes == 0 else "binary" if classes == 2 else "multi"
-    objective, lightgbm_metric, metric = _OBJECTIVE[kind]
-    settings = {
+
+def _settings(parameters: GbdtParameters, kind: str, classes: int, seed: int) -> dict[str, Any]:
+    objective, metric, _ = _OBJECTIVE[kind]
+    return {
         "objective": objective,
-        "metric": lightgbm_metric,
+        "metric": metric,
         "learning_rate": parameters.learning_rate,
         "num_leaves": parameters.num_leaves,
         "min_child_samples": parameters.min_child_samples,
@@ -72,30 +119,14 @@ def fit(
         "verbosity": -1,
         **({"num_class": classes} if kind == "multi" else {}),
     }
-    names = [f"f{position}" for position in range(len(features))]  # LightGBM refuses names with JSON's characters
-    curve: dict[str, dict[str, list[float]]] = {}
-    train_set = lgb.Dataset(train[0], train[1], feature_name=names, free_raw_data=False)
-    booster = lgb.train(
-        settings,
-        train_set,
-        num_boost_round=parameters.n_estimators,
-        valid_sets=[train_set, lgb.Dataset(evaluation[0], evaluation[1], reference=train_set)],
-        valid_names=["train", "eval"],
-        callbacks=[
-            lgb.early_stopping(parameters.early_stopping_rounds, first_metric_only=True, verbose=False),
-            lgb.record_evaluation(curve),
-        ],
-    )
-    best = booster.best_iteration or booster.current_iteration()
-    curves = {split: [float(value) for value in values[lightgbm_metric]] for split, values in curve.items()}
-    return Fitted(harden(booster, best), parameters, metric, curves, best)
 
 
-def importance(booster: lgb.Booster, features: Sequence[str]) -> dict[str, float]:
-    """Each feature's share of the total gain, greatest first; they add up to 1 where any tree has a split."""
-    gain = booster.feature_importance("gain")
-    share = gain / gain.sum() if gain.sum() > 0 else gain
-    return {features[position]: float(share[position]) for position in np.argsort(-share, kind="stable")}
+def _told(on_round: Callable[[int, float], None]) -> Callable[[lgb.callback.CallbackEnv], None]:
+    def tell(env: lgb.callback.CallbackEnv) -> None:
+        value = next(entry[2] for entry in env.evaluation_result_list or [] if entry[0] == "eval")
+        on_round(env.iteration + 1, float(value))
+
+    return tell
 
 
 def harden(booster: lgb.Booster, iterations: int) -> lgb.Booster:

@@ -1,0 +1,90 @@
+"""What a learner is given, and what it gives back: the seam between the kinds of model and all that is around them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import onnx
+import scipy.sparse
+
+from headrace.artifacts.transform import Feature
+
+# float32 (rows, W); sparse where most cells are 0, as words are. NaN is missing, in both.
+Features: TypeAlias = np.ndarray | scipy.sparse.csr_matrix
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A split as a learner takes it.
+
+    Attributes:
+        features: float32 (rows, W).
+        labels: class numbers, int32 (rows,), or values, float64 (rows,).
+        weights: how much each row counts, float64 (rows,), of mean 1; None where all count the same.
+    """
+
+    features: Features
+    labels: np.ndarray
+    weights: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training.
+
+    Attributes:
+        train: what is learned from.
+        evaluation: the eval split, by which training stops. The test split is never here.
+        features: what the W columns are.
+        classes: how many classes the label has; 0 for a regression.
+        parameters: of this kind of model (`trainer/parameters.py`).
+        seed: the same seed, data and parameters give the same model.
+        checkpoints: a folder that outlives a killed process; None where there is none.
+        on_round: called after each round or epoch with its number, from 1, and the eval split's metric; it may raise
+            to end the training (a pruned trial does).
+    """
+
+    train: Rows
+    evaluation: Rows
+    features: Sequence[Feature]
+    classes: int
+    parameters: Any
+    seed: int
+    checkpoints: Path | None = None
+    on_round: Callable[[int, float], None] | None = None
+
+
+class Model(Protocol):
+    """A trained model of any kind.
+
+    Attributes:
+        kind: as the spec names it.
+        metric: what training minimized on the eval split: `log_loss` or `rmse`.
+        curve: split -> the metric after each round or epoch.
+        rounds: how many of them the model keeps.
+        parameters: every setting, with what was left to default decided.
+        tolerance: how far the exported graph's answers may be from `predict`, relative above 1.
+    """
+
+    kind: str
+    metric: str
+    curve: dict[str, list[float]]
+    rounds: int
+    parameters: dict[str, Any]
+    tolerance: float
+
+    def predict(self, features: Features) -> np.ndarray:
+        """The learner's own answer, float64: probabilities (rows, classes), or values (rows, 1)."""
+
+    def graph(self, output: str) -> onnx.ModelProto:
+        """The model as ONNX: `features` float32 [N, W] -> `probabilities` [N, C] or `value` [N, 1]."""
+
+    def importance(self) -> np.ndarray | None:
+        """Each feature's share of what the model learned, (W,), adding up to 1 or all 0; None where it cannot tell."""
+
+    def thresholds(self) -> dict[int, np.ndarray]:
+        """Feature's position -> the values, float32, at which the answer jumps: parity is tried on and beside them."""
