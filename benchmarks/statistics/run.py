@@ -24,8 +24,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+from memory import memory  # noqa: E402 (the benchmarks are scripts, and no package)
+
 TFX = Path(os.environ.get("HEADRACE_ENV_TFX", ROOT / ".venv-tfx")) / "bin" / "python"
-TAXI = ROOT.parent / "shared" / "data" / "chicago_taxi.csv"
+TAXI = (
+    ROOT / ".venv-tfx" / "lib" / "python3.11" / "site-packages" / "tfx" / "examples"
+    / "chicago_taxi_pipeline" / "data" / "simple" / "data.csv"
+)  # fmt: skip
 NOISY = ("fare", "tips", "trip_miles", "pickup_latitude", "pickup_longitude", "dropoff_latitude", "dropoff_longitude")
 SECONDS = ("trip_seconds", "trip_start_timestamp")
 SPLITS = {"train": 0.7, "eval": 0.15, "test": 0.15}
@@ -167,27 +173,6 @@ def measure(python: Path | str, code: str, argument: Path) -> dict:
         return {"seconds": None, "limit": LIMIT}
     assert process.returncode == 0, "".join(errors)[-2_000:]
     return {"seconds": float(lines[-2]), "cpu": float(lines[-1]), "loaded_mib": loaded, "peak_mib": peak}
-
-
-def memory(pid: int) -> float:
-    """MiB that a process and its descendants hold, pages that they share counted once (PSS)."""
-    total = 0
-    for each in [pid, *descendants(pid)]:
-        try:
-            rollup = Path(f"/proc/{each}/smaps_rollup").read_text()
-        except OSError:  # it has just ended
-            continue
-        total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
-    return total / 1024
-
-
-def descendants(pid: int) -> list[int]:
-    """The ids of a process's children and theirs."""
-    try:
-        children = [int(c) for t in Path(f"/proc/{pid}/task").iterdir() for c in (t / "children").read_text().split()]
-    except OSError:
-        return []
-    return [*children, *(deeper for child in children for deeper in descendants(child))]
 
 
 def run(rows: int, args: argparse.Namespace) -> list[dict]:
