@@ -1,10 +1,14 @@
 """The model bundle: a sealed folder with everything that serving, review and audit need of one model.
 
     model.onnx       raw features -> outputs; one tensor [N, 1] per feature, named as the column
-    matrix.onnx      the same model behind the encoding: `matrix` float64 [N, F] -> the same outputs
+    matrix.onnx      the same model behind the encoding: `matrix` float64 [N, F], and `texts` string [N, T] where T > 0
+                     inputs are texts -> the same outputs
     signature.json   inputs with types, encodings and ranges; outputs (see signature.py)
     samples.json     {"instances": [raw, ...], "predictions": [as the server answers, ...]}
     schema.pbtxt, lineage.json, card.html, card.md
+    curve.json       split -> the training metric after each round or epoch
+    saved_model/     the same model for TensorFlow Serving; only of models that TensorFlow can replay, where asked for
+    tflite/          from features to the answer, in several precisions; likewise
     statistics/      of the data it was trained on (see statistics.py): what later data is held against
 
 Nothing in it is code or pickle. The manifest's details carry the model's `name`.
@@ -31,7 +35,10 @@ SIGNATURE = "signature.json"
 SAMPLES = "samples.json"
 SCHEMA = "schema.pbtxt"
 LINEAGE = "lineage.json"
+CURVE = "curve.json"
 STATISTICS = "statistics"
+SAVED_MODEL = "saved_model"
+TFLITE = "tflite"
 CARD_HTML = "card.html"
 CARD_MD = "card.md"
 
@@ -93,6 +100,11 @@ class Bundle:
     def lineage(self) -> Path:
         """Where the model comes from: data, spec, code, lock, seed, parameters, metrics."""
         return self.path / LINEAGE
+
+    @property
+    def curve(self) -> Path:
+        """How training went: split -> the metric after each round or epoch."""
+        return self.path / CURVE
 
     @property
     def statistics(self) -> Path | None:

@@ -1,7 +1,7 @@
 """From a table of raw columns to the tensors that a model's raw-feature graph takes.
 
 The rules are the signature's: a missing value is NaN in a number's or boolean's tensor, and an empty string in
-a category's or date's. Numbers travel as float64, so that nothing is rounded before the graph has subtracted
+a category's, date's or text's. Numbers travel as float64, so that nothing is rounded before the graph has subtracted
 the offset.
 """
 
@@ -16,12 +16,36 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.artifacts.signature import Input
+from headrace.artifacts.signature import Input, text_inputs
+from headrace.artifacts.text_batches import MOST_ROWS, text_slices
 
 if TYPE_CHECKING:
     import onnxruntime
 
 BATCH_ROWS = 16_384  # keeps the strings of a batch, which ONNX Runtime copies, within a few MiB
+
+
+def batch_rows(inputs: Sequence[Input]) -> int:
+    """How many rows a graph of these inputs is given at a time, at most."""
+    return MOST_ROWS if text_inputs(inputs) else BATCH_ROWS
+
+
+def batches(table: pa.Table, inputs: Sequence[Input], most: int = BATCH_ROWS) -> Iterator[pa.Table]:
+    """The table in slices that a graph of these inputs takes at a time: fewer rows where texts are long."""
+    most = min(most, batch_rows(inputs))
+    texts = [inputs[place].name for place in text_inputs(inputs)]
+    if not texts:
+        for start in range(0, table.num_rows, most):
+            yield table.slice(start, most)
+        return
+    lengths = sum(_lengths(table.column(name)) for name in texts)
+    for rows in text_slices(np.asarray(lengths), most):
+        yield table.slice(rows.start, rows.stop - rows.start)
+
+
+def _lengths(column: pa.ChunkedArray) -> np.ndarray:
+    lengths = pc.binary_length(pc.fill_null(column.cast(pa.string()), ""))
+    return np.asarray(lengths.to_numpy(zero_copy_only=False), np.int64)
 
 
 def raw_inputs(table: pa.Table | pa.RecordBatch, inputs: Sequence[Input]) -> dict[str, np.ndarray]:
@@ -74,10 +98,5 @@ def run_graph(session: onnxruntime.InferenceSession, table: pa.Table, inputs: Se
     Returns:
         the first output, float32 of shape (rows, width).
     """
-    parts = [session.run(None, raw_inputs(batch, inputs))[0] for batch in _batches(table)]
+    parts = [session.run(None, raw_inputs(batch, inputs))[0] for batch in batches(table, inputs)]
     return np.concatenate(parts) if parts else np.empty((0, session.get_outputs()[0].shape[1]), np.float32)
-
-
-def _batches(table: pa.Table) -> Iterator[pa.Table]:
-    for start in range(0, table.num_rows, BATCH_ROWS):
-        yield table.slice(start, BATCH_ROWS)

@@ -8,6 +8,8 @@ The encoder graph, the server, batch scoring and the model card take their rules
 - category: 1 + the value's index in `vocabulary`; a value that is not there (unseen) is 0.0
 - date: days, ``microseconds since 1970-01-01 UTC / 86_400_000_000.0 - offset``; the microseconds are an exact
   integer, so every implementation agrees to the last bit
+- text: 1.0; the string itself travels beside the matrix, in `texts` [N, T]: T inputs of this type, in their order,
+  a missing one as an empty string
 
 The matrix is float64. The model casts it to float32 where it needs that, after its constructed features were
 computed: the difference of two times in epoch seconds must not be taken of rounded numbers.
@@ -18,6 +20,7 @@ Only the standard library is imported here: the server starts in a fraction of a
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -26,7 +29,7 @@ from headrace.artifacts.errors import ArtifactError
 from headrace.artifacts.folder import read_json, write_json
 
 Task = Literal["classification", "regression"]
-InputType = Literal["number", "boolean", "category", "date"]
+InputType = Literal["number", "boolean", "category", "date", "text"]
 
 # A date as a string; the groups are year, month, day, hour, minute, seconds, zone's sign, hour and minute.
 # Without a zone it is UTC. Written in the syntax that Python's `re` and RE2 (in ONNX Runtime) share.
@@ -41,6 +44,7 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "boolean": (),
     "category": ("vocabulary",),
     "date": ("offset", "min", "max"),
+    "text": (),
 }
 
 
@@ -87,6 +91,11 @@ class Input:
         if "vocabulary" in values:
             values["vocabulary"] = list(self.vocabulary)
         return {"name": self.name, "type": self.type, **values}
+
+
+def text_inputs(inputs: Sequence[Input]) -> list[int]:
+    """The places of the inputs that are texts: the columns of `texts`, in this order."""
+    return [place for place, item in enumerate(inputs) if item.type == "text"]
 
 
 @dataclass(frozen=True)

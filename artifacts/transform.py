@@ -24,7 +24,8 @@ from headrace.artifacts.signature import Input
 
 FORMAT = "headrace/transform"
 VERSION = 2
-EXPECTED = LABEL, ID, DROPPED = "the label", "the id", "dropped by the spec"  # reasons that surprise nobody
+LABEL, ID, DROPPED, WEIGHT = "the label", "the id", "dropped by the spec", "the weight of its row"
+EXPECTED = LABEL, ID, DROPPED, WEIGHT  # reasons that surprise nobody
 GRAPH = "transform.onnx"
 FEATURES = "features.onnx"
 RECIPE = "transform.json"

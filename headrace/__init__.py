@@ -10,3 +10,6 @@ __version__ = "0.1.0"
 
 # ONNX Runtime's wheels report usage unless told not to, from the moment they are imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+# So does MLflow: to its makers, on the first run that is logged.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

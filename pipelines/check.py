@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from headrace.artifacts.errors import nearest_column
+from headrace.artifacts.errors import HeadraceError, nearest_column
+from headrace.components.fingerprint.logs import log_files
 from headrace.components.fingerprint.url import absolute, sources_of
-from headrace.components.ingest.columns import name_problem
 from headrace.components.ingest.ingest import check_left_out, left_out, read_table
 from headrace.components.ingest.join import check_join, open_join
 from headrace.components.ingest.spec import DataSpec
 from headrace.components.ingest.table import head_rows
+from headrace.pipelines.check_aggregates import with_aggregates
+from headrace.pipelines.check_features import feature_mistakes
 from headrace.pipelines.compile import schema_text, with_functions
 from headrace.pipelines.compiled import resolve_source
 from headrace.pipelines.spec import Spec, SpecError, load_spec
@@ -39,15 +41,32 @@ def check_spec(file: Path) -> tuple[Spec, pa.Table]:
     spec = load_spec(file)
     schema_text(spec, file)
     with_functions(spec, file)
+    check_requests(spec, file)
     sources = sources_of(resolve_source(spec.data.source, file))
     head = read_first_rows(sources, joins_resolved(spec, file))
-    found = mistakes(spec, head.rows, head.left_out)
+    rows, found = with_aggregates(spec, file, head.rows, FIRST_ROWS)
+    found += mistakes(spec, rows, head.left_out)
     if found:
         yaml = read_yaml(file)
         raise SpecError(
             "\n".join(f"{file}:{yaml.line(place)}: {'.'.join(map(str, place))}: {text}" for place, text in found)
         )
-    return spec, head.rows
+    return spec, rows
+
+
+def check_requests(spec: Spec, file: Path) -> None:
+    """Checks that logged requests are where the spec says; a folder may have none yet.
+
+    Raises:
+        SpecError: there is no such folder or file, or it cannot be reached.
+    """
+    if spec.validation.requests is None:
+        return
+    try:
+        log_files(absolute(spec.validation.requests, file.resolve().parent))
+    except HeadraceError as error:
+        line = read_yaml(file).line(("validate", "requests"))
+        raise SpecError(f"{file}:{line}: validate.requests: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -98,6 +117,7 @@ def mistakes(spec: Spec, head: pa.Table, left_out: Sequence[str] = ()) -> list[t
         *((("statistics", "slices", i), name) for i, name in enumerate(spec.statistics.slices)),
         *((("features", "drop", i), name) for i, name in enumerate(spec.features.drop) if name not in left_out),
         *((("features", "keep", i), name) for i, name in enumerate(spec.features.keep)),
+        (("train", "sample_weight"), spec.train.sample_weight),
         (("validate", "freshness", "column"), spec.validation.freshness.column if spec.validation.freshness else None),
         *((("validate", "leakage", "except", i), name) for i, name in enumerate(spec.validation.leakage.besides)),
         *((("evaluate", "slices", i), name) for i, name in enumerate(spec.evaluate.slices)),
@@ -110,20 +130,9 @@ def mistakes(spec: Spec, head: pa.Table, left_out: Sequence[str] = ()) -> list[t
     if label.expression is None and label.name not in names:
         found.append((("data", "label"), _absent(label.name, names)))
     types = {field.name: column_type(field.type) for field in head.schema}
-    expressions: list[tuple[Place, str]] = [
-        (("features", "construct", name), text) for name, text in spec.features.constructed.items()
-    ]
-    if label.expression is not None:
-        expressions.append((("data", "label", "expression"), label.expression))
-    found += [(place, message) for place, text in expressions if (message := _expression(text, types))]
-    for name in spec.features.constructed:
-        if problem := name_problem(name):
-            found.append((("features", "construct", name), problem.replace("; rename the column in the source", "")))
-        if name in names:
-            found.append(
-                (("features", "construct", name), f"expected a new name. Received: `{name}`, a column of the source")
-            )
-    return found
+    if label.expression is not None and (message := _expression(label.expression, types)):
+        found.append((("data", "label", "expression"), message))
+    return found + feature_mistakes(spec, head.schema)
 
 
 def _absent(name: str, names: list[str]) -> str:

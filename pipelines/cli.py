@@ -9,6 +9,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from headrace.pipelines import interrupt
+
+if interrupt.is_command():
+    interrupt.heed()  # before anything is imported that takes a while
+
 import click
 
 from headrace import __version__
@@ -25,6 +30,7 @@ COMMANDS = {
     "show": "Show a run: its graph, metrics, artifacts, lineage.",
     "logs": "Print what tasks of a run printed, also while it runs.",
     "diff": "Tell what differed between two runs.",
+    "experiments": "List, show and compare tracked runs; MLflow's pages over them.",
     "store": "Verify what runs have put out, and remove what is not needed.",
     "data": "List, show, compare, take out and verify data versions.",
     "schema": "Infer, show, compare, widen and edit what the data must look like.",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from headrace.artifacts.folder import write_text
 from headrace.components.check.function_check import embed_functions
+from headrace.components.train.own_module import embed_module
 from headrace.pipelines.spec import Spec, load_spec
 
 
@@ -35,13 +36,15 @@ def training_ir(spec: Spec, schema: str) -> str:
 
 
 def with_functions(spec: Spec, file: Path) -> Spec:
-    """The spec with the text of the functions that its checks name, which lie beside it.
+    """The spec with the text of the files that it names: functions of its checks, and a model of the user's own.
 
     Raises:
         HeadraceError: such a file is missing, no Python, or has no such function.
     """
-    validation = embed_functions(spec.validation, file.parent)
-    return spec if validation is spec.validation else spec.model_copy(update={"validation": validation})
+    validation, train = embed_functions(spec.validation, file.parent), embed_module(spec.train, file.parent)
+    if validation is spec.validation and train is spec.train:
+        return spec
+    return spec.model_copy(update={"validation": validation, "train": train})
 
 
 def schema_text(spec: Spec, file: Path) -> str:

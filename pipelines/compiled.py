@@ -34,7 +34,7 @@ class Compiled:
     Attributes:
         name: the model's, or the pipeline's.
         ir: the pipeline spec, as plain data; with its platform spec where it was compiled with one.
-        parameters: what this machine adds: the source as a path that can be opened from anywhere.
+        parameters: what this machine adds: the source, and logged requests, as paths that can be opened from anywhere.
         schema: where the committed schema should be; None for a pipeline that was compiled elsewhere.
         has_schema: whether it was there.
         incremental: whether it adds to a previous snapshot.
@@ -90,18 +90,22 @@ def _compile(file: Path, cache: Path, before_compiling: Callable[[], object]) ->
 
 def _compile_now(spec: Spec, file: Path, cache: Path) -> Compiled:
     from headrace.components.check.function_check import function_files
+    from headrace.components.train.own_module import module_files
     from headrace.pipelines.compile import schema_text, training_ir, with_functions
     from headrace.pipelines.local.store.attempts import disk_full_is_clear
 
     schema = file.parent / spec.validation.schema_file
-    beside = _digests(file.parent, [spec.validation.schema_file, *function_files(spec.validation)])
+    beside = _digests(
+        file.parent, [spec.validation.schema_file, *function_files(spec.validation), *module_files(spec.train)]
+    )
     text = training_ir(with_functions(spec, file), schema_text(spec, file))
     entry = {
         "name": spec.name,
         "source": spec.data.source,
         "schema": spec.validation.schema_file,
         "beside": beside,
-        "joins": bool(spec.data.join),
+        "joins": bool(spec.data.join or spec.features.aggregate),
+        "requests": spec.validation.requests,
         "incremental": spec.data.watermark is not None,
         "ir": load_yaml(text),
     }
@@ -114,6 +118,8 @@ def _compile_now(spec: Spec, file: Path, cache: Path) -> Compiled:
 def _ready(entry: dict[str, Any], file: Path, schema: Path) -> Compiled:
     source = resolve_source(entry["source"], file)
     parameters = {"source": source} | ({"folder": str(file.resolve().parent)} if entry["joins"] else {})
+    if entry["requests"]:
+        parameters["requests"] = absolute(entry["requests"], file.resolve().parent)
     return Compiled(entry["name"], entry["ir"], parameters, schema, schema.exists(), entry["incremental"])
 
 

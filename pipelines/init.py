@@ -24,7 +24,7 @@ from headrace.components.ingest.label import make_label
 from headrace.components.ingest.open import first_text_file
 from headrace.components.ingest.spec import DataSpec
 from headrace.components.ingest.table import head_rows
-from headrace.components.transform.fit import exclusion
+from headrace.components.transform.inputs import exclusion
 from headrace.components.transform.spec import FeaturesSpec
 
 MOST_ROWS = 200_000  # that are looked at

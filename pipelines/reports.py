@@ -10,6 +10,7 @@ from pathlib import Path
 from headrace.artifacts import report as r
 from headrace.artifacts.metrics import METRICS
 from headrace.pipelines.local.record.results import SUCCEEDED, RunResult, TaskResult
+from headrace.pipelines.local.store.attempts import safe_name
 from headrace.pipelines.local.views.view import seconds_text, task_text
 from headrace.pipelines.outcome import Outcome
 
@@ -25,21 +26,22 @@ def publish_reports(run: RunResult, found: Outcome) -> Path:
     """
     folder = run.home / "reports" / run.id
     folder.mkdir(parents=True, exist_ok=True)
-    links: dict[str, str] = {}
+    links: dict[str, dict[str, str]] = {}
     for name, source in found.reports.items():
-        path = name.rpartition("/")[0]
-        target = folder / f"{run.tasks[path].label}.html"
+        path, _, output = name.rpartition("/")
+        own = "" if output == "report" else f"-{output}"
+        target = folder / f"{safe_name(run.tasks[path].label)}{own}.html"  # a label in a loop has slashes
         target.unlink(missing_ok=True)
         try:
             os.link(source, target)  # stored artifacts never change, so the same file will do
         except OSError:
             shutil.copyfile(source, target)
-        links[path] = target.name
+        links.setdefault(path, {})[output] = target.name
     r.write(folder / INDEX, index_page(run, found, links))
     return folder / INDEX
 
 
-def index_page(run: RunResult, found: Outcome, links: dict[str, str]) -> str:
+def index_page(run: RunResult, found: Outcome, links: dict[str, dict[str, str]]) -> str:
     """The page of a run: what came of it, its gates, its tasks."""
     sections = []
     if found.evaluation is not None:
@@ -75,7 +77,8 @@ def _against(baseline: float | None) -> str:
     return "" if baseline is None else f"a constant: {r.number(baseline)}"
 
 
-def _task_row(task: TaskResult, links: dict[str, str]) -> tuple[r.Cell, r.Cell, r.Cell]:
+def _task_row(task: TaskResult, links: dict[str, dict[str, str]]) -> tuple[r.Cell, r.Cell, r.Cell]:
     state = r.badge(task_text(task), "good" if task.state == SUCCEEDED else "neutral")
-    link = r.link("open", links[task.path]) if task.path in links else ""
-    return task.label, state, link
+    pages = sorted(links.get(task.path, {}).items(), key=lambda item: item[0] != "report")
+    named = [r.link("open" if output == "report" else output, file) for output, file in pages]
+    return task.label, state, r.Html(" · ".join(named))

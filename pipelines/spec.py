@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -16,6 +16,7 @@ from headrace.components.ingest.spec import DataSpec
 from headrace.components.push.spec import DeploySpec
 from headrace.components.section import Section
 from headrace.components.statistics.spec import StatisticsSpec
+from headrace.components.track.spec import TrackSpec
 from headrace.components.train.spec import TrainSpec
 from headrace.components.transform.spec import FeaturesSpec
 from headrace.components.validate.spec import ValidateSpec
@@ -47,6 +48,8 @@ class Spec(Section):
     """Which model is trained, and how."""
     evaluate: EvaluateSpec = EvaluateSpec()
     """How the model is judged, and what it must reach to be pushed."""
+    track: TrackSpec = TrackSpec()
+    """Where each run goes on record."""
     deploy: DeploySpec = DeploySpec()
     """Where a model that passed its gates is served."""
 
@@ -60,14 +63,18 @@ class Spec(Section):
         return value
 
     @model_validator(mode="after")
-    def _metrics_fit_the_task(self) -> Spec:
+    def _all_fits_the_task(self) -> Spec:
+        found: list[tuple[tuple[str | int, ...], str]] = [
+            *((("evaluate", "gates", index), message) for index, message in self.evaluate.misfits(self.task).items()),
+            *((("train", name), message) for name, message in self.train.misfits(self.task).items()),
+        ]
         errors = [
             InitErrorDetails(
                 type=PydanticCustomError("value_error", "{error}", {"error": message}),
-                loc=("evaluate", "gates", index),  # where the mistake stands, which a plain ValueError cannot say
-                input=self.evaluate.gates,
+                loc=place,  # where the mistake stands, which a plain ValueError cannot say
+                input=None,
             )
-            for index, message in self.evaluate.misfits(self.task).items()
+            for place, message in found
         ]
         if errors:
             raise ValidationError.from_exception_data("Spec", errors)
@@ -125,9 +132,10 @@ def _nearest(place: tuple[str | int, ...]) -> str:
 
 
 def _fields_at(annotation: object, place: tuple[str | int, ...]) -> list[str]:
-    """The fields known at a place: down through sections, lists and what may be None."""
+    """The fields known at a place: down through sections, lists, what is named by the user, and what may be None."""
     while arguments := [a for a in get_args(annotation) if isinstance(a, type) or get_args(a)]:
-        annotation = arguments[0]
+        named = get_origin(annotation) is dict
+        annotation, place = arguments[-1 if named else 0], place[1:] if named else place
     if not (isinstance(annotation, type) and issubclass(annotation, Section)):
         return []
     known = annotation.known_fields()

@@ -1,20 +1,21 @@
 """Raw values to the model's matrix, in Python: the rules of `artifacts/signature.py`, cell by cell.
 
 It equals the encoder graph bit for bit, and is faster for few rows: one dictionary look-up per category and
-one matrix into the graph, instead of one tensor per feature.
+one matrix into the graph, instead of one tensor per feature. Texts go into the graph as they are.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from headrace.artifacts.signature import DATE_PATTERN, Signature
+from headrace.artifacts.signature import DATE_PATTERN, Signature, text_inputs
 
 Cell = float | int | str | None
 
@@ -23,20 +24,30 @@ _EPOCH = date(1970, 1, 1).toordinal()
 _MICROSECONDS_A_DAY = 86_400_000_000.0
 
 
+class _Presence:
+    """Answers as a category's table of codes does: a text's cell says no more than whether there is one."""
+
+    def get(self, text: Cell) -> float:
+        return 1.0 if text else math.nan
+
+
 class Encoder:
-    """Turns rows of raw values, in the signature's order, into a float64 matrix."""
+    """Turns rows of raw values, in the signature's order, into a float64 matrix, and the texts beside it."""
 
     def __init__(self, signature: Signature) -> None:
         nan = float("nan")
         self._width = len(signature.inputs)
         self._shifted: list[tuple[int, float]] = []
         self._dates: list[tuple[int, float]] = []
-        self._categories: list[tuple[int, dict[Cell, float]]] = []
+        self._categories: list[tuple[int, dict[Cell, float] | _Presence]] = []
+        self._texts = text_inputs(signature.inputs)
         for place, item in enumerate(signature.inputs):
             if item.type == "category":
                 codes: dict[Cell, float] = {None: nan, "": nan}
                 codes |= {value: 1.0 + index for index, value in enumerate(item.vocabulary)}
                 self._categories.append((place, codes))
+            elif item.type == "text":
+                self._categories.append((place, _Presence()))
             elif item.type == "date":
                 self._dates.append((place, item.offset))
             elif item.type == "number" and item.offset != 0:
@@ -71,6 +82,11 @@ class Encoder:
         if not encoded:
             return np.empty((0, self._width), np.float64), 0
         return np.array(encoded, np.float64), unseen
+
+    def texts(self, rows: Sequence[tuple[Cell, ...]]) -> npt.NDArray[np.object_]:
+        """The strings [N, T] of the inputs that are texts, "" where one is missing."""
+        cells = [[row[place] or "" for place in self._texts] for row in rows]
+        return np.array(cells, object).reshape(len(rows), len(self._texts))
 
 
 @lru_cache(maxsize=8192)  # days repeat, and parsing costs as much as all else in a row

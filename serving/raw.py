@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.errors import HeadraceError
-from headrace.artifacts.raw_inputs import raw_inputs
+from headrace.artifacts.raw_inputs import batches, raw_inputs
 from headrace.artifacts.signature import DATE_PATTERN, Input
 from headrace.serving.scorer import open_session
 
@@ -49,18 +49,18 @@ class OnnxModel:
         return np.concatenate(parts) if parts else np.empty((0, width), np.float32)
 
     def batches(self, columns: Columns, rows: int = BATCH_ROWS) -> Iterator[npt.NDArray[np.float32]]:
-        """The same, `rows` rows at a time: the strings of one batch at most are in memory twice."""
+        """The same, at most `rows` rows at a time: the strings of one batch at most are in memory twice."""
         table = columns if isinstance(columns, pa.Table) else _table(columns)
-        for start in range(0, table.num_rows, rows):
-            batch = normalized(table.slice(start, rows), self.signature.inputs)
+        for part in batches(table, self.signature.inputs, rows):
+            batch = normalized(part, self.signature.inputs)
             yield self._session.run(self._output, raw_inputs(batch, self.signature.inputs))[0]
 
 
 def normalized(table: pa.Table, inputs: tuple[Input, ...]) -> pa.Table:
     """The inputs' columns, each of the one type that carries it into the graph; other columns are left out.
 
-    number: integers, floats, decimals and booleans; boolean: booleans and the numbers 0 and 1; category:
-    strings; date: dates, timestamps (without a zone: UTC) and strings. A column of nulls fits every type.
+    number: integers, floats, decimals and booleans; boolean: booleans and the numbers 0 and 1; category
+    and text: strings; date: dates, timestamps (without a zone: UTC) and strings. A column of nulls fits every type.
 
     Raises:
         HeadraceError: a column is missing, of another type, or a string is no date.
@@ -119,7 +119,7 @@ def _date(column: Column, item: Input) -> Column:
     return texts
 
 
-_KINDS = {"number": _number, "boolean": _boolean, "category": _category, "date": _date}
+_KINDS = {"number": _number, "boolean": _boolean, "category": _category, "date": _date, "text": _category}
 
 
 def _misfit(column: Column, item: Input, expected: str) -> HeadraceError:

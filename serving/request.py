@@ -25,6 +25,7 @@ TYPES: dict[str, Any] = {
     "boolean": bool | Literal[0, 1] | None,
     "category": str | None,
     "date": str | None,
+    "text": str | None,
 }
 
 _EXPECTED = {
@@ -32,6 +33,7 @@ _EXPECTED = {
     "boolean": "true, false or null",
     "category": "a string or null",
     "date": "a date such as 2024-03-01 or 2024-03-01T10:20:30Z, or null",
+    "text": "a string or null",
 }
 
 _SHOWN = 80  # characters of a wrong value that an error repeats

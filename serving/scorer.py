@@ -16,6 +16,8 @@ import onnxruntime
 from headrace.artifacts.answer import predictions
 from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.errors import ArtifactError
+from headrace.artifacts.signature import text_inputs
+from headrace.artifacts.text_batches import text_slices
 from headrace.serving.encode import Encoder
 from headrace.serving.request import BadRequest, explain, instance_decoder
 
@@ -45,6 +47,7 @@ class Scorer:
         self._run = self._session._sess.run
         self._instances = instance_decoder(bundle.signature)
         self._encoder = Encoder(bundle.signature)
+        self._has_texts = bool(text_inputs(bundle.signature.inputs))
         self._encode = msgspec.json.Encoder().encode
         about = {
             "deployedModelId": deployed_model_id,
@@ -62,17 +65,31 @@ class Scorer:
         """
         instances = self._instances(body)
         astuple = msgspec.structs.astuple
+        rows = [astuple(instance) for instance in instances]
         try:
-            matrix, unseen = self._encoder.matrix([astuple(instance) for instance in instances])
+            matrix, unseen = self._encoder.matrix(rows)
         except ValueError as error:  # a date that is none
             raise BadRequest(explain(body, self.signature, error)) from None
-        answers = predictions(self.signature, self.run(matrix)) if instances else []
+        texts = self._encoder.texts(rows) if self._has_texts else None
+        answers = predictions(self.signature, self.run(matrix, texts)) if instances else []
         return Scored(b'{"predictions":' + self._encode(answers) + self._tail, len(instances), unseen)
 
-    def run(self, matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-        """The model alone: encoded rows [N, F], N > 0, to its output [N, C] or [N, 1]."""
+    def run(
+        self, matrix: npt.NDArray[np.float64], texts: npt.NDArray[np.object_] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """The model alone: encoded rows [N, F] and their texts [N, T], N > 0, to its output [N, C] or [N, 1]."""
+        if texts is not None:
+            return self._run_texts(matrix, texts)
         outputs: npt.NDArray[np.float32] = self._run(self._output, {"matrix": matrix}, None)[0]
         return outputs
+
+    def _run_texts(self, matrix: npt.NDArray[np.float64], texts: npt.NDArray[np.object_]) -> npt.NDArray[np.float32]:
+        lengths = np.array([sum(map(len, row)) for row in texts])
+        parts = [
+            self._run(self._output, {"matrix": matrix[rows], "texts": texts[rows]}, None)[0]
+            for rows in text_slices(lengths)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def open_session(file: Any) -> onnxruntime.InferenceSession:
@@ -97,9 +114,9 @@ def check_graph(session: onnxruntime.InferenceSession, bundle: Bundle) -> list[s
     Raises:
         ArtifactError: they do not belong together.
     """
-    width = len(bundle.signature.inputs)
+    width, texts = len(bundle.signature.inputs), len(text_inputs(bundle.signature.inputs))
     inputs = [(item.name, item.type, item.shape[1:]) for item in session.get_inputs()]
-    wanted = [("matrix", "tensor(double)", [width])]
+    wanted = [("matrix", "tensor(double)", [width]), *([("texts", "tensor(string)", [texts])] if texts else [])]
     if inputs != wanted:
         raise ArtifactError(f"{bundle.matrix}: expected the inputs {wanted}. Received: {inputs}")
     names = [item.name for item in session.get_outputs()]

@@ -50,7 +50,9 @@ def _type(annotation: object) -> str:
         return " or ".join(f"`{value}`" for value in arguments)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(_type(part) for part in arguments if part is not type(None))
-    if origin is list:
+    if origin is typing.Annotated:
+        return _type(arguments[0])
+    if origin in (list, tuple):
         return f"list of {_type(arguments[0])}"
     if origin is dict:
         return f"{_type(arguments[0])} to {_type(arguments[1])}"
@@ -62,6 +64,7 @@ def _type(annotation: object) -> str:
         "int": "whole number",
         "bool": "true or false",
         "datetime": "date and time",
+        "Any": "anything",
     }[annotation.__name__]  # type: ignore[attr-defined]
 
 

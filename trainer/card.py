@@ -7,44 +7,55 @@ from typing import Any
 
 from headrace.artifacts import bundle as files
 from headrace.artifacts.card import ModelCard
-from headrace.artifacts.dataset import Dataset
+from headrace.artifacts.dataset import DatasetInfo
 from headrace.artifacts.folder import write_text
 from headrace.artifacts.report import number
 from headrace.artifacts.signature import Input
 from headrace.artifacts.transform import Transform
+from headrace.trainer.baseline import Baseline
+from headrace.trainer.lineage import plain
 from headrace.trainer.model import Model
+from headrace.trainer.parameters import Training
 from headrace.trainer.parity import Parity
 
-_LEARNERS = {"gbdt": "gradient-boosted trees (LightGBM)"}
+_LEARNERS = {
+    "gbdt": "gradient-boosted trees (LightGBM)",
+    "linear": "linear model (scikit-learn)",
+    "mlp": "neural network (Keras)",
+    "module": "a module of the owner's own",
+}
+_ROUNDS = {"gbdt": "rounds", "linear": "penalties tried", "mlp": "epochs", "module": "rounds"}
+_BEYOND = {
+    "gbdt": "Trees do not extrapolate: outside the known values above, answers are those of the nearest known ones.",
+    "linear": "A linear model goes on in a straight line outside the known values above, however far.",
+    "mlp": "Outside the known values above, a network's answers were never looked at.",
+}
 _SHOWN = 12  # features whose importance is spelt out
 
 
 def write_card(
     folder: Path,
     name: str,
-    snapshot: Dataset,
+    info: DatasetInfo,
     recipe: Transform,
-    seed: int,
+    training: Training,
     model: Model,
+    constant: Baseline,
     importance: dict[str, float],
     parity: Parity,
+    variants: dict[str, Any],
     lineage: dict[str, str],
 ) -> None:
     """Writes card.md and card.html into a bundle."""
-    info = snapshot.info
     card = ModelCard(
         name=name,
         task=info.task,
         label=info.label,
         details={
-            "Learner": _LEARNERS[model.kind],
-            "Rounds": f"{model.rounds}, by early stopping on the eval split",
-            "Parameters": model.parameters,
-            "Seed": seed,
-            **({"Classes": list(info.classes)} if info.classes else {}),
-            **({"Positive class": info.positive} if info.positive else {}),
-            "Export": f"one ONNX graph from raw columns; {parity.rows:,} rows agree within {model.tolerance:g} "
+            **details(info, training, model),
+            "Export": f"one ONNX graph from raw columns; {parity.rows:,} rows agree within {model.tolerance:.2g} "
             f"(largest difference {parity.largest_difference:.1e})",
+            **variants_in_words(variants),
         },
         data={
             "Source": info.source.get("name", ""),
@@ -52,17 +63,67 @@ def write_card(
             "Split": _split(info.query, info.id),
             "Left out": {column: reason for column, reason in recipe.excluded.items() if column != info.label},
             "Importance": {name: f"{share:.1%}" for name, share in list(importance.items())[:_SHOWN] if share > 0},
+            "Baseline": f"{constant.words(info.classes or ())}: {constant.metric} "
+            f"{number(constant.values['eval'])} on the eval split",
         },
         features=(
             *((item.name, item.type, _known(item)) for item in recipe.inputs),
             *((feature, "constructed", expression) for feature, expression in recipe.construct.items()),
         ),
         metrics={model.metric: model.curve["eval"][model.rounds - 1]},
-        limits=_limits(recipe),
+        limits=_limits(recipe, training, model),
         lineage=lineage,
     )
     write_text(folder / files.CARD_MD, card.to_markdown())
     write_text(folder / files.CARD_HTML, card.to_html())
+
+
+def details(info: DatasetInfo, training: Training, model: Model) -> dict[str, Any]:
+    """How the model was trained, for people."""
+    parameters = {name: value for name, value in plain(model.parameters).items() if name != "calibration"}
+    weights = training.class_weight
+    return {
+        "Learner": _LEARNERS[model.kind],
+        "Rounds": f"{model.rounds} {_ROUNDS[model.kind]}, chosen on the eval split",
+        "Parameters": parameters,
+        "Seed": training.seed,
+        **({"Classes": list(info.classes)} if info.classes else {}),
+        **({"Positive class": info.positive} if info.positive else {}),
+        **({"Class weights": plain(weights) if weights == "balanced" else dict(weights)} if weights else {}),
+        **({"Sample weights": training.sample_weight} if training.sample_weight else {}),
+        **_calibration(model),
+    }
+
+
+def variants_in_words(variants: dict[str, Any]) -> dict[str, str]:
+    """What the bundle holds for TensorFlow, for people: sizes, and what each precision costs on the eval split."""
+    words = {}
+    if saved := variants.get("saved_model"):
+        words["SavedModel"] = (
+            f"for TensorFlow Serving, from raw columns; {_size(saved['bytes'])}; {saved['rows']:,} rows agree with the "
+            f"ONNX graph (largest difference {saved['largest_difference']:.1e})"
+        )
+    if lite := variants.get("tflite"):
+        told = []
+        for name, figures in lite.items():
+            rest = {key: value for key, value in figures.items() if key not in ("bytes", "largest_difference")}
+            told.append(f"{name} {_size(figures['bytes'])}, " + ", ".join(
+                f"{key.replace('_', ' ')} {number(value)}" for key, value in rest.items()))  # fmt: skip
+        words["TensorFlow Lite"] = "; ".join(told) + "; on the eval split, from features"
+    return words
+
+
+def _size(bytes: int) -> str:
+    return f"{bytes / 1024:,.1f} KiB"
+
+
+def _calibration(model: Model) -> dict[str, str]:
+    found = model.parameters.get("calibration")
+    if found is None:
+        return {}
+    loss = found["eval_log_loss"]
+    change = f"its log loss from {number(loss['before'])} to {number(loss['after'])}"
+    return {"Calibration": f"{found['method']}, fitted on the eval split, {change}"}
 
 
 def _split(query: dict[str, Any], id: str | None) -> str:
@@ -79,9 +140,13 @@ def _known(item: Input) -> str:
     return f"{number(item.min)} to {number(item.max)}" + (" (days since 1970-01-01)" if item.type == "date" else "")
 
 
-def _limits(recipe: Transform) -> tuple[str, ...]:
+def _limits(recipe: Transform, training: Training, model: Model) -> tuple[str, ...]:
     """What follows from how the model was made; measured limits stand in the evaluation's report."""
-    limits = ["Trees do not extrapolate: outside the known values above, answers are those of the nearest known ones."]
+    limits = [_BEYOND[model.kind]] if model.kind in _BEYOND else []
+    if training.class_weight is not None and training.calibrate == "none":
+        limits.append("Rows were weighted by their class: the probabilities are not shares to be expected.")
+    if training.calibrate != "none":
+        limits.append("Probabilities were calibrated on the eval split: they hold where new rows are like those.")
     if any(item.type == "category" for item in recipe.inputs):
         limits.append("A category that was rare or absent in training counts as one and the same unseen value.")
     if any(item.type == "date" for item in recipe.inputs):

@@ -6,55 +6,33 @@ all dates through one parser, so that the graph stays small however many columns
 Dates are parsed inside the graph, which can only split strings: every split is fed a padding that guarantees
 its number of pieces. A string that is no date of `DATE_PATTERN` fails the whole call: it never counts
 as missing.
+
+Texts are not encoded: they leave the encoder as they are, beside the matrix.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, compose, helper, numpy_helper, version_converter
+from onnx import TensorProto, compose, helper, version_converter
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.artifacts.signature import DATE_PATTERN, Input
-
-OPSET = 20  # the first with StringSplit and StringConcat
-ML_OPSET = 3
-IR_VERSION = 9  # what opset 20 was released with: old runtimes can read it
-MATRIX = "matrix"
+from headrace.artifacts.signature import DATE_PATTERN, Input, text_inputs
+from headrace.trainer.graph import IR_VERSION, MATRIX, ML_OPSET, OPSET, TEXTS, Graph, code_of, opsets
 
 _PREFIX = "encode/"
 _MODEL_PREFIX = "model/"
 
 
-class _Graph:
-    """Collects nodes and constants; every method adds one node and returns its output's name."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: dict[str, onnx.TensorProto] = {}
-
-    def add(self, op: str, *inputs: str, domain: str = "", outputs: int = 1, **attributes: Any) -> str:
-        names = [f"{_PREFIX}{op}_{len(self.nodes)}_{i}" for i in range(outputs)]
-        name = names[0].removesuffix("_0")
-        self.nodes.append(helper.make_node(op, inputs, names, name=name, domain=domain, **attributes))
-        return names[0]
-
-    def constant(self, value: object, dtype: type) -> str:
-        array: np.ndarray[Any, Any] = np.asarray(value, dtype)
-        name = f"{_PREFIX}constant_{array.dtype.char}_{array.shape}_{array.tolist()!r}"
-        self.constants.setdefault(name, numpy_helper.from_array(array, name))
-        return name
-
-    def integer(self, value: int) -> str:
-        return self.constant(value, np.int64)
+class _Graph(Graph):
+    """With what reading dates needs."""
 
     def piece(self, text: str, delimiter: str, index: int, padding: int) -> str:
         """The piece of each string at `index`, empty where there are fewer."""
         padded = self.add("StringConcat", text, self.constant(delimiter * padding, np.object_))
-        pieces = self.add("StringSplit", padded, outputs=2, delimiter=delimiter)
+        pieces = self.add_many("StringSplit", padded, outputs=2, delimiter=delimiter)[0]
         return self.add("Gather", pieces, self.integer(index), axis=-1)
 
     def whole(self, digits: str) -> str:
@@ -70,9 +48,10 @@ def encoder_graph(inputs: Sequence[Input]) -> onnx.ModelProto:
     """Builds the graph from raw features to the model's matrix.
 
     Inputs: a tensor [N, 1] per feature, by its name: double for number and boolean, string for the others.
-    Output: `matrix`, float64 [N, F], columns in the order of `inputs`.
+    Outputs: `matrix`, float64 [N, F], columns in the order of `inputs`; and where T of them are texts, `texts`,
+    string [N, T].
     """
-    graph = _Graph()
+    graph = _Graph(_PREFIX)
     order: list[int] = []  # the feature behind each column of `parts`, left to right
     parts: list[str] = []
     numeric = [i for i, item in enumerate(inputs) if item.type in ("number", "boolean")]
@@ -85,36 +64,39 @@ def encoder_graph(inputs: Sequence[Input]) -> onnx.ModelProto:
             order += group
     for i, item in enumerate(inputs):
         if item.type == "category":
-            parts.append(_category(graph, item))
+            parts.append(code_of(graph, item.name, item.vocabulary))
             order.append(i)
+    outputs = [helper.make_tensor_value_info(_output(MATRIX, inputs), TensorProto.DOUBLE, ["N", len(inputs)])]
+    if texts := text_inputs(inputs):
+        joined = _output(TEXTS, inputs)
+        graph.nodes.append(helper.make_node("Concat", [inputs[i].name for i in texts], [joined], axis=1))
+        outputs.append(helper.make_tensor_value_info(joined, TensorProto.STRING, ["N", len(texts)]))
+        parts.append(_presence(graph, joined))
+        order += texts
     columns = graph.add("Concat", *parts, axis=1)
     places = graph.constant(np.argsort(order), np.int64)
-    matrix = helper.make_node("Gather", [columns, places], [_output_name(inputs)], name=f"{_PREFIX}order", axis=1)
-    proto = helper.make_graph(
-        [*graph.nodes, matrix],
-        "encode",
-        [helper.make_tensor_value_info(item.name, _tensor_type(item), ["N", 1]) for item in inputs],
-        [helper.make_tensor_value_info(_output_name(inputs), TensorProto.DOUBLE, ["N", len(inputs)])],
-        list(graph.constants.values()),
-    )
-    return _model(proto)
+    matrix = helper.make_node("Gather", [columns, places], [outputs[0].name], name=f"{_PREFIX}order", axis=1)
+    graph.nodes.append(matrix)
+    raw = [helper.make_tensor_value_info(item.name, _tensor_type(item), ["N", 1]) for item in inputs]
+    return graph.model("encode", raw, outputs)
 
 
 def merge(encoder: onnx.ModelProto, matrix_model: onnx.ModelProto) -> onnx.ModelProto:
-    """Joins the encoder and a model on `matrix` into one graph from raw features to the model's outputs.
+    """Joins the encoder and a model on `matrix` (and `texts`) into one graph from raw features to the model's outputs.
 
     The model is brought to the encoder's opset first. Outputs keep their names, unless a feature has the same
     one: then the output is called `model/<name>` (readers take outputs by position).
 
     Raises:
-        HeadraceError: the model's input is not `matrix`, or not as wide as the encoder's output.
+        HeadraceError: the model's inputs are not `matrix` (and `texts` where the encoder has them), or the matrix is
+            not as wide as the encoder's.
     """
-    matrix_model = _at_opset(matrix_model)
+    matrix_model = at_opset(matrix_model)
     _check_fit(encoder, matrix_model)
     outputs = {output.name for output in matrix_model.graph.output}
     model = compose.add_prefix(matrix_model, _MODEL_PREFIX)
-    joint = encoder.graph.output[0].name
-    merged = compose.merge_models(encoder, model, io_map=[(joint, model.graph.input[0].name)], name="model")
+    joints = [(ours.name, theirs.name) for ours, theirs in zip(encoder.graph.output, model.graph.input, strict=True)]
+    merged = compose.merge_models(encoder, model, io_map=joints, name="model")
     taken = {item.name for item in merged.graph.input}
     for name in outputs - taken:
         _rename(merged.graph, _MODEL_PREFIX + name, name)
@@ -126,18 +108,11 @@ def _numbers(graph: _Graph, joined: str, offsets: list[float]) -> str:
     return graph.add("Sub", joined, graph.constant(offsets, np.float64))
 
 
-def _category(graph: _Graph, item: Input) -> str:
-    keys = ["", *item.vocabulary]
-    values = [float("nan"), *(float(1 + i) for i in range(len(item.vocabulary)))]
-    code = graph.add(
-        "LabelEncoder",
-        item.name,
-        domain="ai.onnx.ml",
-        keys_strings=keys,
-        values_floats=values,
-        default_float=0.0,
-    )
-    return graph.add("Cast", code, to=TensorProto.DOUBLE)
+def _presence(graph: _Graph, texts: str) -> str:
+    """String [N, T] -> float64 [N, T]: 1 where there is a text, NaN where it is missing."""
+    missing = graph.add("Equal", texts, graph.constant("", np.object_))
+    nan, one = graph.constant(float("nan"), np.float64), graph.constant(1.0, np.float64)
+    return graph.add("Where", missing, nan, one)
 
 
 def _dates(graph: _Graph, joined: str, offsets: list[float]) -> str:
@@ -201,23 +176,17 @@ def _days(graph: _Graph, year: str, month: str, day: str) -> str:
     return graph.add("Sub", days, graph.integer(719_469))
 
 
-def _output_name(inputs: Sequence[Input]) -> str:
-    taken = any(item.name == MATRIX for item in inputs)
-    return _PREFIX + MATRIX if taken else MATRIX
+def _output(name: str, inputs: Sequence[Input]) -> str:
+    """The output's name, which must not be a feature's."""
+    taken = any(item.name == name for item in inputs)
+    return _PREFIX + name if taken else name
 
 
 def _tensor_type(item: Input) -> int:
     return int(TensorProto.DOUBLE if item.type in ("number", "boolean") else TensorProto.STRING)
 
 
-def _model(graph: onnx.GraphProto) -> onnx.ModelProto:
-    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="headrace")
-    onnx.checker.check_model(model)
-    return model
-
-
-def _at_opset(model: onnx.ModelProto) -> onnx.ModelProto:
+def at_opset(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same model at the encoder's opsets. Tree ensembles are unchanged between ai.onnx.ml 1 and 3."""
     standard = {item.domain: item.version for item in model.opset_import}
     if standard.get("", OPSET) != OPSET:
@@ -232,14 +201,15 @@ def _at_opset(model: onnx.ModelProto) -> onnx.ModelProto:
     result.CopyFrom(model)
     result.ir_version = IR_VERSION
     del result.opset_import[:]
-    result.opset_import.extend([helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)])
+    result.opset_import.extend(opsets(result.graph.node))
     return result
 
 
 def _check_fit(encoder: onnx.ModelProto, model: onnx.ModelProto) -> None:
     names = [item.name for item in model.graph.input]
-    if names != [MATRIX]:
-        raise HeadraceError(f"model graph: expected one input named {MATRIX!r}. Received: {names}")
+    wanted_names = [MATRIX, TEXTS][: len(encoder.graph.output)]
+    if names != wanted_names:
+        raise HeadraceError(f"model graph: expected the inputs {wanted_names}. Received: {names}")
     width = encoder.graph.output[0].type.tensor_type.shape.dim[1].dim_value
     wanted = model.graph.input[0].type.tensor_type.shape.dim[1].dim_value
     if wanted not in (0, width):

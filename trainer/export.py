@@ -10,8 +10,8 @@ import onnx
 from onnx import TensorProto, compose, helper
 
 from headrace.artifacts.signature import Input
-from headrace.trainer.construct_graph import FEATURES
-from headrace.trainer.encoder_graph import IR_VERSION, ML_OPSET, OPSET, encoder_graph, merge
+from headrace.trainer.encoder_graph import encoder_graph, merge
+from headrace.trainer.graph import FEATURES, IR_VERSION, ML_OPSET, OPSET, opsets
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def tree_graph(booster: lgb.Booster, width: int, output: str) -> onnx.ModelProto
 
 
 def behind(features: onnx.ModelProto, model: onnx.ModelProto) -> onnx.ModelProto:
-    """The features and the model as one graph from `matrix`."""
+    """The features and the model as one graph from `matrix` (and `texts`)."""
     first = compose.add_prefix(features, "features/", rename_inputs=False)
     second = compose.add_prefix(model, "learned/", rename_outputs=False)
     io_map = [(first.graph.output[0].name, second.graph.input[0].name)]
@@ -73,5 +73,5 @@ def behind(features: onnx.ModelProto, model: onnx.ModelProto) -> onnx.ModelProto
 def _same_opsets(model: onnx.ModelProto) -> onnx.ModelProto:
     model.ir_version = IR_VERSION
     del model.opset_import[:]
-    model.opset_import.extend([helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)])
+    model.opset_import.extend(opsets(model.graph.node))
     return model

@@ -1,10 +1,10 @@
-"""Row-wise expressions: `total_spend / tenure_months`, `tips > 0.2 * fare`, `plan == "premium" and age < 30`.
+"""Row-wise expressions: `total_spend / tenure_months`, `tips > 0.2 * fare`, `contains(lower(note), "refund")`.
 
 Written in Python's syntax and read by Python's parser, but never evaluated by Python: the tree is checked
-against the few operations below and against the columns' types, and then computed by Arrow (at ingestion,
-for a label) or built into the model's graph (for a feature; see `construct_graph`). A column whose name is
+against the operations of `operations.py` and against the columns' types, and then computed by Arrow (at ingestion,
+for a label) or built into the model's graph (for a feature; see `expression_graph`). A column whose name is
 no Python name stands in backticks. Anything missing makes the result missing, and so does a result that is
-not finite, such as a division by zero.
+not finite, such as a division by zero. A text that is empty is a missing one.
 """
 
 from __future__ import annotations
@@ -14,57 +14,25 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from headrace.artifacts.errors import HeadraceError, nearest_column
+from headrace.trainer.expression_nodes import BOOLEAN as BOOLEAN
+from headrace.trainer.expression_nodes import DATE as DATE
+from headrace.trainer.expression_nodes import NUMBER as NUMBER
+from headrace.trainer.expression_nodes import TEXT as TEXT
+from headrace.trainer.expression_nodes import Call as Call
+from headrace.trainer.expression_nodes import Column as Column
+from headrace.trainer.expression_nodes import Constant as Constant
+from headrace.trainer.expression_nodes import ExpressionError as ExpressionError
+from headrace.trainer.expression_nodes import Node as Node
+from headrace.trainer.expression_nodes import walk as walk
+from headrace.trainer.operations import FOLDED, FUNCTIONS, typed
 
-NUMBER, BOOLEAN, TEXT = "number", "boolean", "text"
-
-
-class ExpressionError(HeadraceError):
-    """An expression cannot be read, or does not fit the columns it names."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """The value of a column in this row."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Constant:
-    """A number, a truth value or a text."""
-
-    value: float | bool | str
-
-
-@dataclass(frozen=True)
-class Call:
-    """An operation on the values of its arguments."""
-
-    op: str
-    args: tuple[Node, ...]
-
-
-Node = Column | Constant | Call
-
-# operation -> (types of its arguments, type of its result)
-OPERATIONS: dict[str, tuple[tuple[str, ...], str]] = {
-    **dict.fromkeys(("add", "subtract", "multiply", "divide", "power", "min", "max"), ((NUMBER, NUMBER), NUMBER)),
-    **dict.fromkeys(("negate", "abs", "log", "log1p", "exp", "sqrt"), ((NUMBER,), NUMBER)),
-    **dict.fromkeys(("less", "less_equal", "greater", "greater_equal"), ((NUMBER, NUMBER), BOOLEAN)),
-    **dict.fromkeys(("equal", "not_equal"), ((NUMBER, NUMBER), BOOLEAN)),
-    **dict.fromkeys(("text_equal", "text_not_equal"), ((TEXT, TEXT), BOOLEAN)),
-    **dict.fromkeys(("and", "or"), ((BOOLEAN, BOOLEAN), BOOLEAN)),
-    "not": ((BOOLEAN,), BOOLEAN),
-    "if_else": ((BOOLEAN, NUMBER, NUMBER), NUMBER),
-    "is_missing": ((NUMBER,), BOOLEAN),
-}
-FUNCTIONS = ("abs", "exp", "if_else", "is_missing", "log", "log1p", "max", "min", "sqrt")
-_BINARY = {ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide", ast.Pow: "power"}
+_BINARY = {ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide", ast.Pow: "power",
+           ast.Mod: "modulo", ast.FloorDiv: "floor_divide"}  # fmt: skip
 _COMPARE = {ast.Lt: "less", ast.LtE: "less_equal", ast.Gt: "greater", ast.GtE: "greater_equal",
             ast.Eq: "equal", ast.NotEq: "not_equal"}  # fmt: skip
 _BACKTICKS = re.compile(r"`([^`]+)`")
 _MAX_NODES = 1_000  # a deeper one would exhaust the stack before it taught anybody anything
+_BY_CODE = ("text_equal", "text_not_equal", "text_in", "text_is_missing")  # what a category's code can tell
 
 
 @dataclass(frozen=True)
@@ -81,30 +49,111 @@ class Expression:
 
     def columns(self) -> list[str]:
         """The names of the columns it reads, each once, in the order of their appearance."""
-        return list(dict.fromkeys(node.name for node in _walk(self.root) if isinstance(node, Column)))
+        return list(dict.fromkeys(node.name for node in walk(self.root) if isinstance(node, Column)))
 
     def texts(self) -> dict[str, set[str]]:
-        """The texts that columns are compared with, by the column."""
+        """The texts that columns are compared with, by the column: a category must have codes for them."""
         found: dict[str, set[str]] = {}
-        for node in _walk(self.root):
+        for node in walk(self.root):
             match node:
-                case Call(args=(Column(name=name), Constant(value=str(text)))):
-                    found.setdefault(name, set()).add(text)
+                case Call(args=(Column(name=name), *rest)) if rest:
+                    texts = {item.value for item in rest if isinstance(item, Constant) and isinstance(item.value, str)}
+                    if texts:
+                        found.setdefault(name, set()).update(texts)
                 case Call(args=(Constant(value=str(text)), Column(name=name))):
                     found.setdefault(name, set()).add(text)
         return found
 
+    def spelt(self, types: Mapping[str, str]) -> list[str]:
+        """The text columns whose spelling it reads, and not only whether they are missing or equal to given texts.
+
+        In the model's graph these must be inputs of type `text`: a category is a code there, and its unseen values
+        are one and the same.
+
+        Raises:
+            ExpressionError: as `typed` does.
+        """
+        root = self.typed(types)[0].root
+        names = dict.fromkeys(node.name for node in _spelt(root) if types[node.name] == TEXT)
+        return list(names)
+
     def typed(self, types: Mapping[str, str]) -> tuple[Expression, str]:
-        """Checks it against the columns' types (`number`, `boolean`, `text`).
+        """Checks it against the columns' types (`number`, `boolean`, `text`, `date`).
 
         Returns:
-            the expression with every operation resolved for its arguments' types, and the type of its result.
+            the expression with every operation resolved for its arguments' types, and the type of its result; that
+            of a date is a number, its days since 1970-01-01.
 
         Raises:
             ExpressionError: an unknown column, or an operation on values of the wrong type.
         """
-        root, result = _typed(self.root, types, self.text)
-        return Expression(self.text, root), result
+        root, result = typed(self.root, types, self.text)
+        return Expression(self.text, root), NUMBER if result == DATE else result
+
+
+def _spelt(node: Node) -> Iterator[Column]:
+    match node:
+        case Column():
+            yield node
+        case Call(op=op, args=args):
+            bare = [argument for argument in args if isinstance(argument, Column)]
+            by_code = op in _BY_CODE and len(bare) == 1 and all(isinstance(a, Column | Constant) for a in args)
+            for argument in () if by_code else args:
+                yield from _spelt(argument)
+
+
+def inlined(construct: Mapping[str, str]) -> dict[str, Expression]:
+    """Parses the expressions of `features.construct`; where one names another, the other's tree stands in its place.
+
+    Raises:
+        ExpressionError: one cannot be read, or leads back to itself; the message says which.
+    """
+    parsed: dict[str, Expression] = {}
+    for name, text in construct.items():
+        try:
+            parsed[name] = parse(text)
+        except ExpressionError as error:
+            raise ExpressionError(f"features.construct.{name}: {error}") from None
+    done: dict[str, Expression] = {}
+    for name in parsed:
+        _inline_all(name, parsed, done, ())
+    return {name: done[name] for name in construct}
+
+
+def _inline_all(
+    name: str, parsed: Mapping[str, Expression], done: dict[str, Expression], path: tuple[str, ...]
+) -> None:
+    """Puts `name` into `done`, after those that it names."""
+    if name in done:
+        return
+    if name in path:
+        circle = " -> ".join([*path, name])
+        raise ExpressionError(f"features.construct.{name}: expected no circle. Received: {circle}")
+    own = parsed[name]
+    for other in own.columns():
+        if other in parsed:
+            _inline_all(other, parsed, done, (*path, name))
+    size = sum(
+        _size(done[node.name].root) if isinstance(node, Column) and node.name in done else 1 for node in walk(own.root)
+    )
+    if size > _MAX_NODES:
+        raise ExpressionError(
+            f"features.construct.{name}: expected at most {_MAX_NODES:,} parts, with those of the features that it "
+            f"names. Received: {size:,}"
+        )
+    done[name] = Expression(own.text, _inline(own.root, done))
+
+
+def _inline(node: Node, done: Mapping[str, Expression]) -> Node:
+    if isinstance(node, Column) and node.name in done:
+        return done[node.name].root
+    if isinstance(node, Call):
+        return Call(node.op, tuple(_inline(argument, done) for argument in node.args))
+    return node
+
+
+def _size(node: Node) -> int:
+    return sum(1 for _ in walk(node))
 
 
 def parse(text: str) -> Expression:
@@ -141,66 +190,37 @@ def _node(tree: ast.expr, names: dict[str, str], text: str) -> Node:
             return Constant(float(value) if isinstance(value, int) and not isinstance(value, bool) else value)
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
             return Call(_BINARY[type(op)], (node(left), node(right)))
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
+            return Constant(-float(value))
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return Call("negate", (node(operand),))
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             return Call("not", (node(operand),))
         case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARE:
             return Call(_COMPARE[type(op)], (node(left), node(right)))
+        case ast.Compare(left=left, ops=[op], comparators=[ast.List(elts=items) | ast.Tuple(elts=items)]) if (
+            isinstance(op, ast.In | ast.NotIn) and items and all(isinstance(node(item), Constant) for item in items)
+        ):
+            found = Call("in", (node(left), *(node(item) for item in items)))
+            return found if isinstance(op, ast.In) else Call("not", (found,))
         case ast.BoolOp(op=op, values=[first, *rest]):
-            result = node(first)
-            for operand in rest:
-                result = Call("and" if isinstance(op, ast.And) else "or", (result, node(operand)))
-            return result
+            return _folded("and" if isinstance(op, ast.And) else "or", [node(first), *map(node, rest)])
         case ast.IfExp(test=test, body=body, orelse=orelse):
             return Call("if_else", (node(test), node(body), node(orelse)))
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in FUNCTIONS:
-            return Call(name, tuple(node(argument) for argument in args))
+            given = [node(argument) for argument in args]
+            return _folded(name, given) if name in FOLDED and len(given) > 1 else Call(name, tuple(given))
     part = ast.unparse(tree)
     raise ExpressionError(
-        f"expected columns, numbers, texts, + - * / **, comparisons, and, or, not, `a if c else b` and the functions "
+        f"expected columns, numbers, texts, + - * / // % **, comparisons, `in [...]`, and, or, not, `a if c else b` "
+        f"and the functions "
         f"{', '.join(FUNCTIONS)}. Received: `{part}` in `{text}`"
     )
 
 
-def _typed(node: Node, types: Mapping[str, str], text: str) -> tuple[Node, str]:
-    if isinstance(node, Constant):
-        kind = BOOLEAN if isinstance(node.value, bool) else TEXT if isinstance(node.value, str) else NUMBER
-        return node, kind
-    if isinstance(node, Column):
-        if node.name not in types:
-            hint = nearest_column(node.name, types)
-            raise ExpressionError(f"expected a column in `{text}`. Received: `{node.name}`; {hint}")
-        return node, types[node.name]
-    args, kinds = (
-        zip(*(_typed(argument, types, text) for argument in node.args), strict=True) if node.args else ((), ())
-    )
-    op = node.op
-    if op in ("equal", "not_equal") and TEXT in kinds:
-        op = f"text_{op}"
-    if op == "is_missing" and kinds and isinstance(args[0], Column):
-        return Call(op, args), BOOLEAN  # any column may be asked
-    expected, result = OPERATIONS[op]
-    if len(expected) != len(kinds):
-        raise ExpressionError(f"expected {len(expected)} arguments for {op} in `{text}`. Received: {len(kinds)}")
-    for want, kind, argument in zip(expected, kinds, node.args, strict=True):
-        # A truth value counts as 1 or 0, the way it does in a table's column.
-        if want != kind and not (want == NUMBER and kind == BOOLEAN):
-            raise ExpressionError(
-                f"expected a {want} for {node.op} in `{text}`. Received: a {kind} ({describe(argument)})"
-            )
-    return Call(op, args), result
-
-
-def _walk(node: Node) -> Iterator[Node]:
-    yield node
-    if isinstance(node, Call):
-        for argument in node.args:
-            yield from _walk(argument)
-
-
-def describe(node: Node) -> str:
-    """A node in words, for an error message."""
-    if isinstance(node, Column):
-        return f"the column `{node.name}`"
-    return repr(node.value) if isinstance(node, Constant) else f"the result of {node.op}"
+def _folded(op: str, args: list[Node]) -> Node:
+    """An operation of two on several: `min(a, b, c)` is `min(min(a, b), c)`."""
+    first, *rest = args
+    for argument in rest:
+        first = Call(op, (first, argument))
+    return first

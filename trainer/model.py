@@ -17,6 +17,11 @@ from headrace.artifacts.transform import Feature
 Features: TypeAlias = np.ndarray | scipy.sparse.csr_matrix
 
 
+def dense(features: Features) -> np.ndarray:
+    """The same as float32 (rows, W) with every cell: of a few rows, that is."""
+    return np.asarray(features if isinstance(features, np.ndarray) else features.todense(), np.float32)
+
+
 @dataclass(frozen=True)
 class Rows:
     """A split as a learner takes it.
@@ -46,6 +51,7 @@ class Job:
         checkpoints: a folder that outlives a killed process; None where there is none.
         on_round: called after each round or epoch with its number, from 1, and the eval split's metric; it may raise
             to end the training (a pruned trial does).
+        positive: the number of the positive class, of two.
     """
 
     train: Rows
@@ -56,26 +62,35 @@ class Job:
     seed: int
     checkpoints: Path | None = None
     on_round: Callable[[int, float], None] | None = None
+    positive: int = 1
 
 
 class Model(Protocol):
-    """A trained model of any kind.
+    """A trained model of any kind; a frozen dataclass has these properties as its fields."""
 
-    Attributes:
-        kind: as the spec names it.
-        metric: what training minimized on the eval split: `log_loss` or `rmse`.
-        curve: split -> the metric after each round or epoch.
-        rounds: how many of them the model keeps.
-        parameters: every setting, with what was left to default decided.
-        tolerance: how far the exported graph's answers may be from `predict`, relative above 1.
-    """
+    @property
+    def kind(self) -> str:
+        """As the spec names it."""
 
-    kind: str
-    metric: str
-    curve: dict[str, list[float]]
-    rounds: int
-    parameters: dict[str, Any]
-    tolerance: float
+    @property
+    def metric(self) -> str:
+        """What training minimized on the eval split: `log_loss` or `rmse`."""
+
+    @property
+    def curve(self) -> dict[str, list[float]]:
+        """Split -> the metric after each round or epoch."""
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds or epochs the model keeps."""
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Every setting, with what was left to default decided."""
+
+    @property
+    def tolerance(self) -> float:
+        """How far the exported graph's answers may be from `predict`, relative above 1."""
 
     def predict(self, features: Features) -> np.ndarray:
         """The learner's own answer, float64: probabilities (rows, classes), or values (rows, 1)."""

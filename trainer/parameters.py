@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+Calibration = Literal["none", "sigmoid", "isotonic", "temperature"]
+Precision = Literal["float32", "float16", "int8"]
 
 
 @dataclass(frozen=True)
@@ -18,10 +23,89 @@ class GbdtParameters:
     lambda_l2: float = 1.0
     n_estimators: int = 2000
     early_stopping_rounds: int = 50
+    monotone: Mapping[str, int] = field(default_factory=dict)  # feature -> 1 rising, -1 falling
 
     def for_rows(self, rows: int) -> GbdtParameters:
         """The same parameters, with what goes by the number of training rows decided."""
         leaves = self.num_leaves or min(63, max(7, int(math.sqrt(rows) / 7)))
         return replace(
-            self, num_leaves=leaves, min_child_samples=self.min_child_samples or min(20, max(2, rows // 100))
+            self, num_leaves=leaves, min_child_samples=self.min_child_samples or min(20, max(5, rows // 100))
         )
+
+
+@dataclass(frozen=True)
+class LinearParameters:
+    """What a linear model is told; `alpha` and `l1_ratio` are scikit-learn's names."""
+
+    alpha: float | None = None  # penalty on the mean loss of a row; None: the best on the eval split
+    l1_ratio: float = 0.0  # 0 ridge, 1 lasso
+    max_iter: int = 300  # of the solver, for each penalty that is tried
+
+
+@dataclass(frozen=True)
+class MlpParameters:
+    """What a neural network is told."""
+
+    hidden_units: tuple[int, ...] = (128, 64)
+    dropout: float = 0.3
+    embedding_size: int = 4
+    numeric_bins: int = 16
+    wide: bool = True
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    batch_size: int | None = None  # None: by the number of rows
+    epochs: int = 200
+    early_stopping_epochs: int = 16
+
+    def for_rows(self, rows: int) -> MlpParameters:
+        """The same parameters, with what goes by the number of training rows decided."""
+        by_rows = 1 << min(10, max(4, round(math.log2(max(rows, 1) / 100))))
+        return replace(self, batch_size=self.batch_size or by_rows)
+
+
+@dataclass(frozen=True)
+class ModuleParameters:
+    """A user's own module: its text, and what the spec says to it."""
+
+    file: str = ""
+    text: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+PARAMETERS: dict[str, type[Any]] = {
+    "gbdt": GbdtParameters,
+    "linear": LinearParameters,
+    "mlp": MlpParameters,
+    "module": ModuleParameters,
+}
+
+
+@dataclass(frozen=True)
+class Export:
+    """What a bundle holds beside the ONNX graphs: a SavedModel of TensorFlow, files of TensorFlow Lite."""
+
+    saved_model: bool = False
+    tflite: tuple[Precision, ...] = ()
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model is trained: what a learner, and what is around it, is told.
+
+    Attributes:
+        kind: of model, one of `PARAMETERS`.
+        parameters: of that kind.
+        seed: of everything random.
+        class_weight: how much a row counts by its class: `balanced`, every class the same in sum, or class -> weight.
+        sample_weight: the column that says how much a row counts.
+        calibrate: how probabilities are mended on the eval split.
+        export: what the bundle holds beside the ONNX graphs.
+    """
+
+    kind: str = "gbdt"
+    parameters: Any = field(default_factory=GbdtParameters)
+    seed: int = 0
+    class_weight: Literal["balanced"] | Mapping[str, float] | None = None
+    sample_weight: str | None = None
+    calibrate: Calibration = "none"
+    export: Export = field(default_factory=Export)

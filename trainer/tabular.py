@@ -2,40 +2,85 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from headrace.artifacts import bundle as files
 from headrace.artifacts.bundle import write_bundle
 from headrace.artifacts.dataset import Dataset, DatasetInfo
-from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.folder import copy_undated, write_json
 from headrace.artifacts.signature import Signature
 from headrace.artifacts.transform import Transform, TransformFiles, open_transform
+from headrace.trainer.baseline import Baseline, baseline
+from headrace.trainer.calibration import calibrated
 from headrace.trainer.card import write_card
+from headrace.trainer.checkpoints import checkpoint_folder
 from headrace.trainer.export import export
-from headrace.trainer.matrix import feature_matrix
-from headrace.trainer.model import Job, Model, Rows
+from headrace.trainer.lineage import curve_record, lineage_of, plain, training_record
+from headrace.trainer.model import Job, Model
 from headrace.trainer.models import fit
+from headrace.trainer.parameters import Training
 from headrace.trainer.parity import Parity, check_parity
+from headrace.trainer.rows import Ready, ready
 from headrace.trainer.samples import samples
+
+_VARIANTS = "headrace.trainer.variants"
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What training produced, beside the bundle."""
+    """What training produced, beside the bundle.
+
+    Attributes:
+        digest: the bundle's.
+        signature: the model's.
+        model: the model.
+        parity: how exact its graphs are.
+        baseline: what a constant reaches.
+        recipe: the features.
+        data: what it was trained on.
+        rows: what was learned from.
+        seconds: what each part of the work took.
+        peak_mib: the most memory that this process has had, in MiB.
+        variants: figures of the SavedModel and the TensorFlow Lite files (`trainer/variants.py`); empty without.
+    """
 
     digest: str
     signature: Signature
     model: Model
     parity: Parity
+    baseline: Baseline
+    recipe: Transform
+    data: DatasetInfo
+    rows: Ready
+    seconds: dict[str, float]
+    peak_mib: float
+    variants: dict[str, Any]
+
+
+@dataclass
+class Clock:
+    """Measures the parts of the work."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Counts the time of a block for a part."""
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
 
 
 def train(
@@ -43,12 +88,11 @@ def train(
     transform: Path,
     schema: Path,
     name: str,
-    kind: str,
-    parameters: Any,
-    seed: int,
+    training: Training,
     origin: dict[str, Any],
     output: Path,
     statistics: Path | None = None,
+    on_round: Callable[[int, float], None] | None = None,
 ) -> Trained:
     """Trains a model and writes its bundle.
 
@@ -57,39 +101,50 @@ def train(
         transform: the fitted transform.
         schema: the file schema.pbtxt that the data was validated against.
         name: the model's name.
-        kind: of model, one of `trainer.models.KINDS`.
-        parameters: of that kind (`trainer/parameters.py`).
-        seed: of everything random.
+        training: the kind of model, and how it is trained.
         origin: what else the lineage should say: code commit, environment's digest.
         output: where the bundle appears.
         statistics: of the snapshot; they go into the bundle, for later data to be held against.
+        on_round: called after each round or epoch with its number and the eval split's metric.
 
     Raises:
         ExportError: the exported graphs do not answer as the trained model does; there is no bundle then.
     """
-    snapshot = Dataset.open(dataset)
-    opened = open_transform(transform)
+    clock = Clock()
+    snapshot, opened = Dataset.open(dataset), open_transform(transform)
     recipe, info = opened.recipe, snapshot.info
-    rows = {split: snapshot.table(split, [*recipe.columns, info.label]) for split in ("train", "eval")}
-    ready = {split: Rows(feature_matrix(opened, table, split), labels(table[info.label], info))
-             for split, table in rows.items()}  # fmt: skip
-    classes = len(info.classes or ())
-    model = fit(kind, Job(ready["train"], ready["eval"], recipe.outputs, classes, parameters, seed))
+    with clock.part("reading the rows, making the features"):
+        rows = ready(snapshot, opened, training)
+    checkpoints = checkpoint_folder(data=snapshot.digest, transform=opened.digest, training=plain(asdict(training)))
+    with clock.part("fitting"):
+        positive = info.classes.index(info.positive) if info.classes and info.positive is not None else 1
+        job = Job(rows.train, rows.evaluation, recipe.outputs, rows.classes, training.parameters, training.seed,
+                  checkpoints, on_round, positive)  # fmt: skip
+        model = calibrated(fit(training.kind, job), training.calibrate, rows.unweighted, rows.classes)
+        constant = baseline(rows.train, rows.evaluation, rows.classes)
     signature = make_signature(info, recipe)
     share = named_importance(model, recipe)
-    held_out = rows["eval"].select(recipe.columns)
     with write_bundle(output, {"name": name}) as folder:
-        parity = _write_graphs(folder, model, opened, signature, held_out)
+        with clock.part("exporting, proving the export"):
+            parity = _write_graphs(folder, model, opened, signature, rows.held_out)
+        with clock.part("exporting for TensorFlow"):
+            variants = _variants(folder, training, model, signature, rows)
         signature.write(folder / files.SIGNATURE)
-        write_json(folder / files.SAMPLES, samples(held_out, folder / files.MODEL, signature))
-        lineage = _lineage(snapshot, opened, model, seed, share)
-        write_json(folder / files.LINEAGE, {**lineage, "parity": asdict(parity), "origin": origin})
+        write_json(folder / files.SAMPLES, samples(rows.held_out, folder / files.MODEL, signature))
+        record = training_record(model, training, constant, info)
+        lineage = lineage_of(snapshot, opened, record, share)
+        write_json(folder / files.LINEAGE, {**lineage, "parity": asdict(parity), **variants, "origin": origin})
+        write_json(folder / files.CURVE, curve_record(model))
         shutil.copyfile(schema, folder / files.SCHEMA)
         if statistics is not None:
             copy_undated(statistics, folder / files.STATISTICS)
         digests = {"Data": snapshot.digest, "Transform": opened.digest, **origin}
-        write_card(folder, name, snapshot, recipe, seed, model, share, parity, digests)
-    return Trained(files.Bundle.open(output, verify=False).digest, signature, model, parity)
+        write_card(folder, name, info, recipe, training, model, constant, share, parity, variants, digests)
+    if checkpoints is not None:  # only now: whoever is ended while exporting need not train again
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    digest = files.Bundle.open(output, verify=False).digest
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return Trained(digest, signature, model, parity, constant, recipe, info, rows, clock.seconds, peak, variants)
 
 
 def named_importance(model: Model, recipe: Transform) -> dict[str, float]:
@@ -110,44 +165,14 @@ def _write_graphs(
     return check_parity(model, transform, folder / files.MODEL, folder / files.MATRIX, signature, rows)
 
 
-def _lineage(
-    snapshot: Dataset, transform: TransformFiles, model: Model, seed: int, share: dict[str, float]
-) -> dict[str, Any]:
-    """What the model was made of: digests of data and transform, and how it was trained."""
-    info, recipe = snapshot.info, transform.recipe
-    return {
-        "data": {"digest": snapshot.digest, "source": info.source, "rows": info.rows, "query": info.query},
-        "transform": {
-            "digest": transform.digest,
-            "construct": recipe.construct,
-            "excluded": recipe.excluded,
-            "features": {feature.name: list(feature.sources) for feature in recipe.outputs},
-        },
-        "training": {
-            "model": model.kind,
-            "parameters": model.parameters,
-            "seed": seed,
-            "rounds": model.rounds,
-            # LightGBM adds up a metric in as many parts as it has threads: the last digits are not the model's.
-            model.metric: {split: float(f"{values[model.rounds - 1]:.10g}") for split, values in model.curve.items()},
-            "importance": share,
-        },
-    }
-
-
-def labels(column: pa.ChunkedArray, info: DatasetInfo) -> np.ndarray:
-    """The label as the learner takes it: class numbers (int32) or values (float64); shape (rows,).
-
-    Raises:
-        HeadraceError: a row's class is not among the snapshot's.
-    """
-    if info.classes is None:
-        return np.asarray(column.to_numpy(), np.float64)
-    numbers = pc.index_in(column, pa.array(info.classes))
-    if numbers.null_count:
-        unknown = column.filter(pc.is_null(numbers))[0]
-        raise HeadraceError(f"label `{info.label}`: expected one of {', '.join(info.classes)}. Received: {unknown}")
-    return np.asarray(numbers.to_numpy(), np.int32)
+def _variants(folder: Path, training: Training, model: Model, signature: Signature, rows: Ready) -> dict[str, Any]:
+    """What is wanted beside the ONNX graphs. TensorFlow is imported only where something is."""
+    wanted = training.export
+    if not (wanted.saved_model or wanted.tflite):
+        return {}
+    write = import_module(_VARIANTS).write_variants
+    found: dict[str, Any] = write(folder, wanted, model, signature, rows.held_out, rows.unweighted)
+    return found
 
 
 def make_signature(info: DatasetInfo, recipe: Transform) -> Signature:

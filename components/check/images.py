@@ -1,4 +1,4 @@
-"""What the data report shows of a snapshot of images: formats, sizes, sample tiles, pictures that repeat."""
+"""What the data report shows of a snapshot of images: formats, sizes, sample tiles, pictures that repeat, or nearly."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from headrace.components.check.rows import literal, quoted, scan
 if TYPE_CHECKING:
     import duckdb
 
-IMAGE, PATH, WIDTH, HEIGHT, FORMAT = "image", "path", "width", "height", "format"
+IMAGE, PATH, WIDTH, HEIGHT, FORMAT, GROUP = "image", "path", "width", "height", "format", "group"
 _TILES, _TILE_PIXELS = 48, 96  # in all; some 2 KiB each
 _MOST_CLASSES = 16  # that get tiles
 _MOST_REPEATED = 20
+_MOST_ALIKE, _SHOWN_OF_EACH = 12, 4  # groups of near-duplicates, and pictures of each, that are shown
 
 
 def profile_images(connection: duckdb.DuckDBPyConnection, snapshot: Dataset) -> dict[str, Any]:
@@ -39,12 +40,51 @@ def profile_images(connection: duckdb.DuckDBPyConnection, snapshot: Dataset) -> 
             f"GROUP BY {HASH_OF_FILE} HAVING n > 1 ORDER BY n DESC, min({PATH}) LIMIT {_MOST_REPEATED}"
         )
         result["repeated"] = [list(row) for row in connection.execute(repeated).fetchall()]
+    if {HASH_OF_FILE, PATH, GROUP} <= names:
+        result.update(_alike(connection, snapshot, rows))
     return result
 
 
+def _alike(connection: duckdb.DuckDBPyConnection, snapshot: Dataset, rows: str) -> dict[str, Any]:
+    """Groups of pictures that nearly are the same, and how many there are; copies of a file count once."""
+    label = quoted(snapshot.info.label)
+    several = (
+        f"SELECT {quoted(GROUP)} g, count(DISTINCT {HASH_OF_FILE}) n, count(DISTINCT split) splits, "
+        f"list(DISTINCT {label} ORDER BY {label}) labels FROM ({rows}) GROUP BY 1 HAVING n > 1"
+    )
+    [total] = connection.execute(f"SELECT count(*) FROM ({several})").fetchall()
+    # Those with different labels come first: one of them is wrong.
+    shown = connection.execute(
+        f"SELECT * FROM ({several}) ORDER BY len(labels) > 1 DESC, splits > 1 DESC, n DESC, g LIMIT {_MOST_ALIKE}"
+    ).fetchall()
+    groups = [
+        {"pictures": count, "splits": splits, "labels": labels, "tiles": _members(connection, snapshot, rows, name)}
+        for name, count, splits, labels in shown
+    ]
+    return {"alike": groups, "alike_in_all": total[0]}
+
+
+def _members(connection: duckdb.DuckDBPyConnection, snapshot: Dataset, rows: str, name: str) -> list[dict[str, str]]:
+    """Some different pictures of a group, small; only those are read."""
+    label = quoted(snapshot.info.label)
+    chosen = connection.execute(
+        f"SELECT min({{'path': {PATH}, 'split': split, 'number': number, 'label': {label}}}) FROM ({rows}) "
+        f"WHERE {quoted(GROUP)} = {literal(name)} GROUP BY {HASH_OF_FILE} ORDER BY 1 LIMIT {_SHOWN_OF_EACH}"
+    ).fetchall()
+    tiles = []
+    for (one,) in chosen:
+        found = f"SELECT {quoted(IMAGE)} FROM {scan(snapshot, one['split'])} WHERE file_row_number = {one['number']}"
+        [(content,)] = connection.execute(found).fetchall()
+        if uri := _thumbnail(content):
+            tiles.append({"class": str(one["label"]), "path": str(one["path"]), "uri": uri})
+    return tiles
+
+
 def _select(snapshot: Dataset, split: str, names: set[str]) -> str:
-    columns = [quoted(name) for name in (PATH, WIDTH, HEIGHT, FORMAT, HASH_OF_FILE) if name in names]
-    return f"SELECT {', '.join([*columns, literal(split) + ' AS split'])} FROM {scan(snapshot, split)}"
+    wanted = (PATH, WIDTH, HEIGHT, FORMAT, HASH_OF_FILE, GROUP, snapshot.info.label)
+    columns = [quoted(name) for name in wanted if name in names]
+    columns += [f"{literal(split)} AS split", "file_row_number AS number"]
+    return f"SELECT {', '.join(columns)} FROM {scan(snapshot, split)}"
 
 
 def _tiles(connection: duckdb.DuckDBPyConnection, snapshot: Dataset, names: set[str]) -> list[dict[str, str]]:

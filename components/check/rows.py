@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from headrace.artifacts.dataset import SPLITS, Dataset, DatasetInfo
 from headrace.artifacts.findings import MOST_EXAMPLES
+from headrace.artifacts.scratch import Scratch
 
 if TYPE_CHECKING:
     import duckdb
@@ -26,9 +26,9 @@ def connect(memory: str = MEMORY) -> Iterator[duckdb.DuckDBPyConnection]:
     """An empty database that may read files; deterministic as far as it is asked in order."""
     import duckdb
 
-    with tempfile.TemporaryDirectory(prefix="headrace-check-") as folder:
+    with Scratch("check") as folder:
         connection = duckdb.connect(
-            config={"memory_limit": memory, "temp_directory": folder, "autoload_known_extensions": False}
+            config={"memory_limit": memory, "temp_directory": str(folder), "autoload_known_extensions": False}
         )
         try:
             connection.execute("SET enable_progress_bar = false; SET preserve_insertion_order = false")

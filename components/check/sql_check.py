@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from typing import TYPE_CHECKING
 
 from headrace.artifacts.dataset import Dataset
 from headrace.artifacts.findings import MOST_EXAMPLES
+from headrace.artifacts.scratch import Scratch
 from headrace.components.check.result import ValidationResult
 from headrace.components.check.rows import MEMORY, parquet_files
 from headrace.components.validate.spec import CustomCheck
@@ -30,8 +30,8 @@ def run_sql(snapshot: Dataset, check: CustomCheck) -> ValidationResult:
     import duckdb
     import pyarrow.dataset as pads
 
-    with tempfile.TemporaryDirectory(prefix="headrace-check-") as folder:
-        connection = duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": folder})
+    with Scratch("check") as folder:
+        connection = duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": str(folder)})
         try:
             for name, files in parquet_files(snapshot).items():
                 connection.register(name, pads.dataset([str(file) for file in files], format="parquet"))

@@ -13,6 +13,7 @@ _TYPES = {
     "boolean": ("bool",),
     "category": ("string",),
     "date": ("date32", "timestamp"),
+    "text": ("string",),
 }
 _MOST_NAMED = 10
 

@@ -173,7 +173,7 @@ def find_monotony(statistics: Statistics, settings: ValidateSpec, dropped: Colle
         values = max((f.string_stats.common_stats.num_non_missing for f in seen), default=0)
         if settings.near_unique.level != "off" and names_its_row(distinct, values):
             told = f"{distinct:,} different texts in {values:,} rows of train: it names the row"
-            todo = "Put it under features.drop, or name it as data.id"
+            todo = "Put it under features.drop, or under features.text if it holds texts, or name it as data.id"
             expected = "a feature whose values repeat"
             yield Finding("near_unique", settings.near_unique.level, column.name, expected, told, todo, [column.name])
 

@@ -11,6 +11,8 @@ from headrace.artifacts.report import Cell, Entry, Html, Kind
 from headrace.artifacts.statistics import DescribedColumn
 from headrace.components.examine import drawing
 from headrace.components.examine.change import by_name
+from headrace.components.examine.slices_page import column_slices, slices_of
+from headrace.components.examine.weighted import as_weighted
 from headrace.components.examine.words import SCHEMA, expectation
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from headrace.components.examine.report import Examined
 
 CHAMPION = "champion's"
+LOGGED = "logged"
+WEIGHTED = "train, weighted"
 _MOST_CHARTS = 250  # columns: beyond, only those with findings and the strongest have charts, so that a page loads
 _MOST_OPEN = 12
 
@@ -37,24 +41,23 @@ def column_list(examined: Examined) -> list[Html]:
     features = {name: by_name(examined.statistics.split(name)) for name in ("train", "eval", "test")}
     if examined.baseline.statistics is not None:
         features[CHAMPION] = by_name(examined.baseline.statistics.split("train"))
+    if examined.requests is not None:
+        features[LOGGED] = by_name(examined.requests)
     drawn = _drawn(examined, set(findings))
     opened = set(list(findings)[:_MOST_OPEN])
-    rows = [
-        _entry(
-            index,
-            column,
-            examined,
-            features,
-            findings.get(column.name, []),
-            column.name in drawn,
-            column.name in opened,
+    slices = slices_of(examined.statistics, len(drawn))
+    sliced = {one.name: by_name(examined.statistics.split(one.name)) for one in slices}
+    rows = []
+    for index, column in enumerate(examined.statistics.columns):
+        seen = {name: each[column.name] for name, each in features.items() if column.name in each}
+        entry = _entry(
+            index, column, examined, seen, findings.get(column.name, []), column.name in drawn, column.name in opened
         )
-        for index, column in enumerate(examined.statistics.columns)
-    ]
+        if column.name in drawn and (table := column_slices(column, examined.statistics, sliced, slices)):
+            entry = replace(entry, blocks=[*entry.blocks, table])
+        rows.append(entry)
     head = ["Column", "Train", "Typical", "Missing", _power_title(examined)]
-    if examined.baseline.statistics is not None:
-        head.append("Drift")
-    rows = [replace(row, cells=row.cells[: len(head)]) for row in rows]
+    head += ["Drift"] * (examined.baseline.statistics is not None) + ["Skew"] * (examined.requests is not None)
     blocks = [report.entries("column-list", head, rows, "name, type, error, warning")]
     if len(drawn) < len(rows):
         blocks.append(
@@ -84,12 +87,11 @@ def _entry(
     index: int,
     column: DescribedColumn,
     examined: Examined,
-    features: dict[str, dict[str, statistics_pb2.FeatureNameStatistics]],
+    seen: dict[str, statistics_pb2.FeatureNameStatistics],
     found: list[Finding],
     drawn: bool,
     opened: bool,
 ) -> Entry:
-    seen = {name: each[column.name] for name, each in features.items() if column.name in each}
     level = "error" if any(f.level == "error" for f in found) else "warning" if found else ""
     words = " ".join([column.name, column.type, column.role, level, *(f.check for f in found)])
     cells = _cells(column, examined, seen.get("train"), level)
@@ -105,6 +107,8 @@ def _entry(
     if not column.described:
         blocks.append(report.paragraph("TensorFlow Data Validation has no statistics for this column's type."))
     elif column.role != "id" and seen:
+        if "train" in seen and (weighted := as_weighted(seen["train"])) is not None:
+            seen = {**seen, WEIGHTED: weighted}
         if drawn:
             shown = {name: feature for name, feature in seen.items() if name != "test"}
             blocks.append(drawing.distribution(column, shown))
@@ -124,19 +128,21 @@ def _cells(
         name += f" {report.badge(column.role, 'info')}"
     if level:
         name += f" {report.badge(level, 'bad' if level == 'error' else 'warn')}"
+    compared = [examined.drift] * (examined.baseline.statistics is not None)
+    compared += [examined.skew] * (examined.requests is not None)
     if train is None or not column.described:
-        return [Html(name), "", "", "", "", ""]
+        return [Html(name), "", "", "", "", *[""] * len(compared)]
     share = drawing.missing(train)
     kind: Kind = "bad" if share == 1 else "warn" if share > 0.5 else "neutral"
     power = (examined.profile.get("powers") or {}).get(column.name)
-    distance = examined.drift.distances.get(column.name)
+    distances = [each.distances.get(column.name) for each in compared]
     return [
         Html(name),
         "" if column.role == "id" else drawing.spark(column, train),
         drawing.typical(column, train),
         report.meter(share, kind=kind) if share else Html('<span class="muted">none</span>'),
         "" if power is None else f"{power:.3f}",
-        "" if distance is None else f"{distance:.3f}",
+        *("" if distance is None else f"{distance:.3f}" for distance in distances),
     ]
 
 

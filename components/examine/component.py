@@ -31,7 +31,8 @@ def examine(
         statistics: Its statistics (`headrace/statistics`).
         schema_text: Content of the committed schema.pbtxt; empty to infer a first one from this data.
         validate: The `validate` section of the spec (`headrace.components.validate.spec.ValidateSpec`).
-        features: The `features` section of the spec: columns that it drops may be constant, or name their row.
+        features: The `features` section of the spec: columns that it drops may be constant, or name their row;
+            so may texts, of which words are learned.
         schema: The schema that was used (`headrace/schema`).
         anomalies: TFMD's Anomalies (`headrace/anomalies`).
         findings: All findings, those of `checks` too (`headrace/findings`).
@@ -49,13 +50,14 @@ def examine(
     from headrace.components.transform.spec import FeaturesSpec
     from headrace.components.validate.spec import ValidateSpec
 
+    learned = FeaturesSpec(**features)
     given = [Path(artifact.path) if artifact else None for artifact in (checks, champion, requests)]
     found = put_together(
         Inputs(Path(dataset.path), Path(statistics.path), *given),
         schema_text,
         Outputs(Path(schema.path), Path(anomalies.path), Path(findings.path), Path(report.path)),
         ValidateSpec(**validate),
-        FeaturesSpec(**features).drop,
+        [*learned.drop, *sorted(learned.text_columns)],
         datetime.fromisoformat(now) if now else None,
     )
     findings.metadata["errors"] = len(found.errors)

@@ -100,6 +100,20 @@ def typical(column: DescribedColumn, feature: Feature) -> str:
     return f"median {write_value(column, feature.num_stats.median)}"
 
 
+def leading(column: DescribedColumn, feature: Feature) -> str:
+    """What is typical of a part of the rows: the mean, the share of true, the most frequent value with its share."""
+    if not common(feature).num_non_missing:
+        return "no value"
+    if not is_text(feature):
+        mean = feature.num_stats.mean
+        return f"{report.percent(mean)} true" if column.type == "bool" else f"mean {write_value(column, mean)}"
+    shares = {} if row_naming(feature) else value_shares(column, feature)
+    if not shares:
+        return typical(column, feature)
+    first = next(iter(shares))
+    return f"{shortened(first)} {report.percent(shares[first])}"
+
+
 def missing(feature: Feature) -> float:
     """Share of the rows without a value."""
     total = common(feature).num_missing + common(feature).num_non_missing
@@ -168,11 +182,11 @@ def _rebinned(histogram: tuple[list[float], list[float]], bins: Edges) -> list[f
 
 def _shares(column: DescribedColumn, seen: Mapping[str, Feature]) -> Html:
     """The most frequent values with their share in each split, as a table."""
-    shares = {name: _value_shares(column, feature) for name, feature in seen.items()}
+    shares = {name: value_shares(column, feature) for name, feature in seen.items()}
     leading = list(dict.fromkeys(value for each in shares.values() for value in list(each)[:TOP]))[:TOP]
     rows = [
         [
-            value if len(value) <= _WIDEST else value[: _WIDEST - 1] + "…",
+            shortened(value),
             *(report.meter(each.get(value, 0.0)) for each in shares.values()),
         ]
         for value in leading
@@ -180,7 +194,12 @@ def _shares(column: DescribedColumn, seen: Mapping[str, Feature]) -> Html:
     return report.table(["Value", *seen], rows, align="l" * (len(seen) + 1))
 
 
-def _value_shares(column: DescribedColumn, feature: Feature) -> dict[str, float]:
+def shortened(value: str) -> str:
+    """A value, cut where it is long."""
+    return value if len(value) <= _WIDEST else value[: _WIDEST - 1] + "…"
+
+
+def value_shares(column: DescribedColumn, feature: Feature) -> dict[str, float]:
     """Value to share of the present values, the most frequent first."""
     present = common(feature).num_non_missing
     if not present:

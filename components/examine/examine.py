@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -21,12 +21,12 @@ from headrace.components.examine.drift import Compared, compare
 from headrace.components.examine.example_rows import find_rows, with_examples
 from headrace.components.examine.infer import infer_schema
 from headrace.components.examine.report import Examined, write_report
-from headrace.components.examine.serving import describe_requests, find_in_requests
+from headrace.components.examine.serving import describe_requests, find_in_requests, unread
 from headrace.components.examine.words import findings
 from headrace.components.validate.spec import ValidateSpec
 
 if TYPE_CHECKING:
-    from tensorflow_metadata.proto.v0 import schema_pb2
+    from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 Described = TypeVar("Described", Statistics, Findings)
 
@@ -58,6 +58,15 @@ class Outputs:
     anomalies: Path
     findings: Path
     report: Path
+
+
+@dataclass(frozen=True)
+class _Logged:
+    """What was found of logged requests, beside skew, and their statistics."""
+
+    found: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    statistics: statistics_pb2.DatasetFeatureStatistics | None = None
 
 
 def examine(
@@ -95,19 +104,21 @@ def examine(
     found = with_examples(findings(anomalies, schema), anomalies, schema, snapshot)
     baseline = read_baseline(inputs.champion)
     drift, changes = _changes(statistics, baseline, schema, snapshot, settings)
-    skew, requests = _skew(statistics, inputs.requests, schema, settings)
+    skew, logged = _skew(statistics, inputs.requests, schema, settings, dropped)
     anomalies.drift_skew_info.extend([*drift.joined.drift_skew_info, *skew.joined.drift_skew_info])
-    found += [*changes, *drift.found, *skew.found, *requests]
+    found += [*changes, *drift.found, *skew.found, *logged.found]
     now = now or datetime.now(UTC)
     found += find_staleness(statistics, settings, now, lambda name, wrong: find_rows(snapshot, name, wrong))
     if not holds_pictures(snapshot.info):  # whose features are the pictures themselves
         found += find_monotony(statistics, settings, dropped)
     found += checks.found if checks else []
-    notes = _notes(baseline, inferred, checks)
+    notes = [*_notes(baseline, inferred, checks), *logged.notes]
     found = sort_findings(as_warnings(found) if settings.on_anomaly == "warn" else found)
     profile = checks.profile if checks else {}
     result = Findings(snapshot.digest, found, notes)
-    examined = Examined(snapshot, statistics, schema, inferred, result, baseline, drift, skew, profile)
+    examined = Examined(
+        snapshot, statistics, schema, inferred, result, baseline, drift, skew, profile, logged.statistics
+    )
     write_schema(outputs.schema, schema)
     write_anomalies(outputs.anomalies, anomalies)
     write_findings(outputs.findings, result)
@@ -132,15 +143,25 @@ def _changes(
 
 
 def _skew(
-    statistics: Statistics, requests: Path | None, schema: schema_pb2.Schema, settings: ValidateSpec
-) -> tuple[Compared, list[Finding]]:
+    statistics: Statistics,
+    requests: Path | None,
+    schema: schema_pb2.Schema,
+    settings: ValidateSpec,
+    dropped: Collection[str],
+) -> tuple[Compared, _Logged]:
     """Skew against logged requests, and what departs from the schema in them."""
     if requests is None:
-        return Compared(), []
-    described = describe_requests(requests, statistics.columns)
+        return Compared(), _Logged()
+    try:
+        described = describe_requests(requests, statistics.columns)
+    except HeadraceError as error:  # who asks for a comparison is told where there is none, with a report all the same
+        return Compared(), _Logged([unread(str(error), settings.skew.level)])
+    absent = [name for name in described.absent if name not in dropped]
+    notes = [f"not held against logged requests, which do not have them: {', '.join(absent)}"] if absent else []
+    departures = find_in_requests(described, statistics, schema)
     return (
-        compare("skew", statistics, described, schema, settings.skew),
-        find_in_requests(described, statistics, schema),
+        compare("skew", statistics, described.statistics, schema, settings.skew),
+        _Logged(departures, notes, described.statistics),
     )
 
 

@@ -35,6 +35,30 @@ def _tiles(tiles: list[dict[str, str]]) -> list[Html]:
     return blocks
 
 
+def _alike(images: dict[str, Any]) -> list[Html]:
+    """Groups of near-duplicates, each with some of its pictures side by side."""
+    groups: list[dict[str, Any]] = images.get("alike") or []
+    if not groups:
+        return []
+    total = images.get("alike_in_all", len(groups))
+    more = f", of which {len(groups)} are shown" if total > len(groups) else ""
+    blocks = [Html(f"<p><strong>Near-duplicates</strong>: {total:,} groups of pictures that look the same{more}.</p>")]
+    for group in groups:
+        marks = []
+        if len(group["labels"]) > 1:
+            marks.append(report.badge("different labels", "bad"))
+        if group["splits"] > 1:
+            marks.append(report.badge("across splits", "bad"))
+        several = len(group["labels"]) > 1
+        pictures = "".join(
+            report.image(tile["uri"], tile["path"], tile["class"] if several else "") for tile in group["tiles"]
+        )
+        line = f"{group['pictures']:,} pictures of {report.markup(', '.join(map(str, group['labels'])))}"
+        blocks.append(Html(f"<p>{line} {' '.join(marks)}</p>"))
+        blocks.append(Html(f'<div class="pictures">{pictures}</div>'))
+    return blocks
+
+
 def _faults(images: dict[str, Any], info: DatasetInfo) -> list[Html]:
     blocks = []
     if repeated := images.get("repeated"):
@@ -43,6 +67,7 @@ def _faults(images: dict[str, Any], info: DatasetInfo) -> list[Html]:
             for paths, number, splits in repeated
         ]
         blocks.append(report.table(["The same picture", "Times", "In"], rows, "lrl", "Duplicate files"))
+    blocks += _alike(images)
     if info.rejected.get("rows"):
         lines = [f"{r.get('place', '')}: {r.get('why', '')}" for r in info.rejected.get("first", [])]
         blocks.append(report.details(f"{info.rejected['rows']:,} files that could not be read", report.bullets(lines)))

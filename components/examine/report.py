@@ -18,9 +18,10 @@ from headrace.components.examine.change import rows_of
 from headrace.components.examine.columns_page import anchor_of, column_list
 from headrace.components.examine.drift import Compared
 from headrace.components.examine.images_page import image_blocks
+from headrace.components.examine.slices_page import slice_blocks
 
 if TYPE_CHECKING:
-    from tensorflow_metadata.proto.v0 import schema_pb2
+    from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 _MOST_CLASSES = 30
 
@@ -38,6 +39,7 @@ class Examined:
     drift: Compared = field(default_factory=Compared)
     skew: Compared = field(default_factory=Compared)
     profile: dict[str, Any] = field(default_factory=dict)
+    requests: statistics_pb2.DatasetFeatureStatistics | None = None  # of logged requests, where there are any
 
 
 def write_report(path: Path | str, examined: Examined) -> None:
@@ -56,6 +58,9 @@ def render(examined: Examined) -> str:
         sections.append(report.section("Images", *pictures))
     if info.classes:
         sections.append(report.section("Classes", *_classes(examined)))
+    if blocks := slice_blocks(examined.statistics, info.label, info.positive):
+        intro = "The rows with one value in a column, described by themselves. Shares are of each split."
+        sections.append(report.section("Slices", *blocks, intro=intro))
     sections.append(report.section("Columns", *column_list(examined), intro=_columns_intro(examined)))
     if blocks := association_blocks(examined.profile, info.label):
         rows = examined.profile["sample_rows"]
@@ -88,8 +93,14 @@ def _tiles(examined: Examined) -> list[tuple[str, Cell, Cell]]:
     change = ""
     if before is not None and (then := rows_of(before)):
         change = f"{(total / then - 1) * 100:+.1f} % since the champion's".replace("-", "−")
+    weighted: list[tuple[str, Cell, Cell]] = []
+    if examined.statistics.weight:
+        train = examined.statistics.split("train")
+        sum_of = report.number(train.weighted_num_examples)
+        weighted = [("Weight of train", sum_of, f"sum of {examined.statistics.weight}")]
     return [
         ("Rows", report.count(total), change),
+        *weighted,
         *((name, report.count(info.rows[name]), report.percent(info.rows[name] / (total or 1))) for name in SPLITS),
         ("Columns", len(info.columns), f"{_features(examined)} described as features"),
     ]
@@ -176,10 +187,14 @@ def _classes(examined: Examined) -> list[Html]:
 
 
 def _columns_intro(examined: Examined) -> str:
-    against = (
-        "train, eval, and the data that the champion was trained on" if examined.baseline.statistics else "the splits"
-    )
-    return f"Distributions of {against} as shares of each, so that they compare. The figures in a line are of train."
+    against = ["train", "eval"]
+    against += ["the data that the champion was trained on"] * (examined.baseline.statistics is not None)
+    against += ["logged requests"] * (examined.requests is not None)
+    intro = f"Distributions of {', '.join(against[:-1])} and {against[-1]} as shares of each, so that they compare. "
+    weight = examined.statistics.weight
+    if weight:
+        intro += f"Those of train are given a second time with each row counted by its weight, {weight}. "
+    return intro + "The figures in a line are of train."
 
 
 def _schema(examined: Examined) -> list[Html]:

@@ -7,6 +7,7 @@
 | SQLite, PostgreSQL | the columns and all rows of the query's result | one run of the query |
 | BigQuery | the schema and time of change of each table that the query reads, and the query | requests without charge |
 | images | paths, labels and contents | as for files |
+| logged requests | paths and contents, as far as they are written | as for files |
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ from headrace.components.fingerprint.files import source_files
 from headrace.components.fingerprint.url import kind_of, local_path
 
 BLOCK_BYTES = 1 << 20
+LOGS = "logs"  # the format by which a folder of logged requests is named
 
 
-def fingerprint(source: str | Sequence[str], data: Mapping[str, Any] | None = None) -> str:
-    """Digests what a source, or a list of them, holds now, and what is joined to it; `sha256:<hex>`.
+def fingerprint(
+    source: str | Sequence[str], data: Mapping[str, Any] | None = None, aggregate: Mapping[str, Any] | None = None
+) -> str:
+    """Digests what a source, or a list of them, holds now, what is joined to it, and child tables; `sha256:<hex>`.
 
     A file counts by its content and its own name (which tells its format), below the folder that all files
     of the source share. Reading stops where a file changes meanwhile: no digest would describe it.
@@ -34,6 +38,7 @@ def fingerprint(source: str | Sequence[str], data: Mapping[str, Any] | None = No
         source: a path, a glob or a URL, or several.
         data: the `data` section as plain values, of which `format`, `query`, `label`, `images`, `bigquery` and `join`
             say what of the source is read; none for files alone.
+        aggregate: the section `features.aggregate` as plain values: child tables with a `source` count too.
 
     Raises:
         HeadraceError: a source is not there, cannot be read, or changed while it was being read.
@@ -41,9 +46,10 @@ def fingerprint(source: str | Sequence[str], data: Mapping[str, Any] | None = No
     settings = dict(data or {})
     sources = [source] if isinstance(source, str) else list(source)
     parts = [_describe(one, settings) for one in sources]
-    for join in settings.get("join") or []:
-        own = {key: join.get(key) for key in ("format", "query")}
-        parts.append(_describe(join["source"], {**settings, **own}))
+    children = [child for child in (aggregate or {}).values() if child.get("source")]
+    for other in [*(settings.get("join") or []), *children]:
+        own = {key: other.get(key) for key in ("format", "query")}
+        parts.append(_describe(other["source"], {**settings, **own}))
     # One source is described as it always was, so that its digest is the one of earlier versions.
     described = parts[0] if len(parts) == 1 else parts
     return "sha256:" + hashlib.sha256(json.dumps(described).encode()).hexdigest()
@@ -53,6 +59,8 @@ def _describe(source: str, settings: dict[str, Any]) -> Any:
     """What is digested of one source: plain values that name its content."""
     if settings.get("format") == "images":
         return _images(source, settings)
+    if settings.get("format") == LOGS:
+        return _logs(source)
     match kind_of(source):
         case "":
             return _local_files(local_path(source))
@@ -98,6 +106,20 @@ def _images(source: str, settings: dict[str, Any]) -> list[Any]:
     label = label if isinstance(label, str) else label.get("name", "label")
     listing = list_images(source, (settings.get("images") or {}).get("path", "path"), label)
     return ["images", [[one.path, one.label, one.version or _image_digest(one)] for one in listing.images]]
+
+
+def _logs(source: str) -> list[Any]:
+    """Paths and contents of logged requests. A file that a server is writing to counts as it is now."""
+    from headrace.components.fingerprint.logs import log_files
+
+    return [LOGS, [[one.path, one.version or _log_digest(one)] for one in log_files(source)]]
+
+
+def _log_digest(file: Any) -> str:
+    try:
+        return _stream_digest(file.open())
+    except OSError as error:
+        raise HeadraceError(f"{file.name}: expected a readable file. Received: {error.strerror}") from None
 
 
 def _image_digest(image: Any) -> str:

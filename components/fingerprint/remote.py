@@ -128,11 +128,11 @@ def remote_files(source: str) -> list[RemoteFile]:
     return [_file(files, info, source, url) for info in infos]
 
 
-def remote_tree(source: str) -> list[tuple[str, RemoteFile]]:
+def remote_tree(source: str, may_be_empty: bool = False) -> list[tuple[str, RemoteFile]]:
     """Every file below a folder that a URL names, with its path in that folder, sorted.
 
     Raises:
-        HeadraceError: there is none, no permission, or no connection.
+        HeadraceError: there is none (where that is not said to be well), no permission, or no connection.
     """
     import fsspec
 
@@ -143,7 +143,7 @@ def remote_tree(source: str) -> list[tuple[str, RemoteFile]]:
         files.invalidate_cache()
         folder = folder.rstrip("/")
         infos = [info for _, info in sorted(files.find(folder, detail=True).items()) if info["type"] == "file"]
-    if not infos:
+    if not infos and not may_be_empty:
         raise HeadraceError(f"{public(source)}: expected a folder with files in it. Received: none")
     return [(str(info["name"])[len(folder) :].lstrip("/"), _file(files, info, source, url)) for info in infos]
 

@@ -127,6 +127,20 @@ def in_folder(data: dict[str, Any], folder: str) -> dict[str, Any]:
     return {**data, "join": [{**join, "source": absolute(join["source"], Path(folder))} for join in joins]}
 
 
+def children_in_folder(aggregate: dict[str, Any], folder: str) -> dict[str, Any]:
+    """The section `features.aggregate` with child tables as they can be opened from anywhere, as `in_folder`.
+
+    >>> children_in_folder({"sessions": {"source": "sessions.parquet"}}, "/spec")
+    {'sessions': {'source': '/spec/sessions.parquet'}}
+    """
+    if not folder:
+        return aggregate
+    return {
+        name: {**one, "source": absolute(one["source"], Path(folder))} if one.get("source") else one
+        for name, one in aggregate.items()
+    }
+
+
 def public(source: str) -> str:
     """What may be printed and stored of a source: a URL without user, password and parameters.
 

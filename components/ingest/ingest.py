@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path, PurePosixPath
@@ -21,6 +21,8 @@ from headrace.artifacts.dataset import SPLITS, Column, DatasetInfo, describe, wr
 from headrace.artifacts.errors import HeadraceError, nearest_column
 from headrace.components.fingerprint.digest import fingerprint
 from headrace.components.fingerprint.url import public
+from headrace.components.ingest.aggregate import aggregate_sources
+from headrace.components.ingest.aggregate_spec import Aggregate
 from headrace.components.ingest.columns import TYPE_NAMES
 from headrace.components.ingest.extend import Extension, extend
 from headrace.components.ingest.ids import Ids
@@ -66,6 +68,7 @@ def ingest(
     data: DataSpec,
     output: Path,
     previous: Path | None = None,
+    aggregates: Mapping[str, Aggregate] | None = None,
 ) -> Ingested:
     """Reads the sources and writes the snapshot to `output`.
 
@@ -77,6 +80,7 @@ def ingest(
         data: the `data` section of the spec; its `source` is recorded, not read.
         output: where the snapshot's folder appears.
         previous: the snapshot that `data.watermark` adds to; None where there is none yet.
+        aggregates: the section `features.aggregate`, with sources as they can be opened from here.
 
     Raises:
         HeadraceError: a source cannot be read, changed since it was fingerprinted, or cannot be learned from;
@@ -94,6 +98,9 @@ def ingest(
         if data.join:
             table, join_notes = join_sources(table, data, scratch, tally)
             notes += join_notes
+        if aggregates:
+            table, aggregate_notes = aggregate_sources(table, data, aggregates, scratch, tally)
+            notes += aggregate_notes
         check_declared(data, table)
         extension = extend(table, task, data, previous, scratch, tally) if data.watermark else None
         if extension:
@@ -101,13 +108,13 @@ def ingest(
             written = _pass(extension.table, task, extension.data, files, scratch / "extended", tally)
         else:
             written = _write(table, task, data, files, scratch, tally)
-        check_unchanged(sources, source_digest, data)
+        check_unchanged(sources, source_digest, data, aggregates)
         notes += [note for one in opened for note in one.notes]  # a database shows some when all rows were read
         notes += [*_text_notes(written.tally, files, data.decimal), *written.tally.notes()]
         origin = {"name": origin_name(data), "digest": source_digest} | (
             {"left_out": list(excluded)} if excluded else {}
         )
-        details.update(describe(_info(written, task, data, origin, extension)))
+        details.update(describe(_info(written, task, data, origin, extension, aggregates)))
     return Ingested(written.rows, list(dict.fromkeys(notes)))
 
 
@@ -155,9 +162,11 @@ def source_notes(table: Table) -> list[str]:
     return notes
 
 
-def check_unchanged(sources: Sequence[str], source_digest: str, data: DataSpec) -> None:
+def check_unchanged(
+    sources: Sequence[str], source_digest: str, data: DataSpec, aggregates: Mapping[str, Aggregate] | None = None
+) -> None:
     """Refuses a source whose content is not what was fingerprinted: its snapshot would be cached under the other's."""
-    digest = fingerprint(list(sources), data.model_dump(mode="json"))
+    digest = fingerprint(list(sources), data.model_dump(mode="json"), _plain(aggregates))
     if digest != source_digest:
         raise HeadraceError(
             f"{shown_sources(sources)}: expected the source to stay as it was fingerprinted, {source_digest[:19]}. "
@@ -313,14 +322,28 @@ def _text_notes(tally: Tally, files: dict[str, Path], decimal: str) -> list[str]
     return notes
 
 
+def _plain(aggregates: Mapping[str, Aggregate] | None) -> dict[str, Any]:
+    return {name: one.model_dump(mode="json", exclude_none=True) for name, one in (aggregates or {}).items()}
+
+
 def _info(
-    written: Written, task: str, data: DataSpec, origin: dict[str, Any], extension: Extension | None
+    written: Written,
+    task: str,
+    data: DataSpec,
+    origin: dict[str, Any],
+    extension: Extension | None,
+    aggregates: Mapping[str, Aggregate] | None,
 ) -> DatasetInfo:
     assert written.schema is not None
     assert written.labelled is not None
     query: dict[str, Any] = data.model_dump(mode="json", exclude={"source"})
     for join in query["join"]:
         join["source"] = PurePosixPath(public(join["source"])).name
+    if aggregates:  # what was computed, so that rows to be scored can be given the same columns
+        query["aggregate"] = _plain(aggregates)
+    for aggregate in query.get("aggregate", {}).values():
+        if "source" in aggregate:
+            aggregate["source"] = PurePosixPath(public(aggregate["source"])).name
     tally = written.tally
     leaks = extension.leaks if extension else written.labelled.leaks
     moment = iso(written.newest)

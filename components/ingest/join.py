@@ -31,8 +31,8 @@ def join_sources(table: Table, data: DataSpec, scratch: Path, tally: Tally) -> t
         left, right = scratch / f"left-{number}.parquet", scratch / f"right-{number}.parquet"
         other = open_join(join, data)
         check_join(table.schema, other.schema, join)
-        _spool(table, left, tally)
-        _spool(other, right, Tally(other.name, data.rejects.at_most))
+        spool(table, left, tally)
+        spool(other, right, Tally(other.name, data.rejects.at_most))
         _check_types(pq.read_schema(left), pq.read_schema(right), join)
         joined = scratch / f"joined-{number}.parquet"
         notes += _join(left, right, joined, join, scratch, table.name)
@@ -50,7 +50,7 @@ def open_join(join: Join, data: DataSpec, rows: int | None = None) -> Table:
     return open_table(public(join.source), open_sources([join.source], settings, rows), settings)
 
 
-def _spool(table: Table, file: Path, tally: Tally) -> None:
+def spool(table: Table, file: Path, tally: Tally) -> None:
     """Writes a table's rows with the types that all values have."""
     settled = table if table.settled else table.settle()
     write_rows(file, settled.schema, (kept.batch for kept in typed_rows(settled, tally)))

@@ -6,12 +6,10 @@ told from texts, where all of a column's are. A first pass over the file finds e
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,18 +17,16 @@ import pyarrow as pa
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.components.ingest.columns import check_names
-from headrace.components.ingest.compression import DAMAGE, open_text
-from headrace.components.ingest.csv_source import RawStream, damaged
+from headrace.components.ingest.jsonl_rows import AnyRows, TypedRows, line_blocks, values_of
 from headrace.components.ingest.kinds import TYPES, Evidence, Kind, convert
-from headrace.components.ingest.opened import SHOWN, Opened, Rejection, Rejections, SourceFile
+from headrace.components.ingest.opened import Opened, Rejections, SourceFile
 
 if TYPE_CHECKING:
     from headrace.components.ingest.spec import DataSpec
 
-_ROWS = 16_384
 _NAMES = {bool: "truth values", int: "whole numbers", float: "numbers", str: "texts"}
 _LARGEST = 2**63
-_Row = dict[str, Any]
+_PLAIN = (bool, int, float, str, list)
 
 
 @dataclass
@@ -72,7 +68,7 @@ def open_jsonl(file: SourceFile, data: DataSpec, rows: int | None = None) -> Ope
     for name, one in seen.items():
         if name in columns and (note := _mixture(name, one, coerced)):
             notes.append(note)
-    reader = _Reader(file, columns, rows)
+    reader = _Reader(file, columns, {name: _plain(one) for name, one in seen.items()}, rows)
     schema = pa.schema([(name, column.type) for name, column in columns.items()])
     return Opened(file.name, schema, reader.batches, False, notes, left_out, reader.rejected, coerced)
 
@@ -80,8 +76,10 @@ def open_jsonl(file: SourceFile, data: DataSpec, rows: int | None = None) -> Ope
 class _Reader:
     """Streams one file's rows, and counts the lines that are none."""
 
-    def __init__(self, file: SourceFile, columns: dict[str, _Column], rows: int | None) -> None:
-        self._file, self._columns, self._limit = file, columns, rows
+    def __init__(
+        self, file: SourceFile, columns: dict[str, _Column], types: dict[str, type | None], rows: int | None
+    ) -> None:
+        self._file, self._columns, self._types, self._limit = file, columns, types, rows
         self._rejections = Rejections()
 
     def rejected(self) -> Rejections:
@@ -89,37 +87,98 @@ class _Reader:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         self._rejections = Rejections()
-        rows = _rows(self._file, self._rejections, self._limit)
-        while some := list(islice(rows, _ROWS)):
-            arrays = [_array(name, column, some) for name, column in self._columns.items()]
+        typed = TypedRows.of(self._types)
+        any_rows = AnyRows()
+        for before, lines in line_blocks(self._file, self._limit):
+            if typed is not None and (found := typed.decode(lines)) is not None:
+                arrays = [_array(name, column, typed.values(found, name)) for name, column in self._columns.items()]
+            else:
+                rows = any_rows.decode(lines, before, self._rejections)
+                if not rows:
+                    continue
+                arrays = [_array(name, column, values_of(rows, name)) for name, column in self._columns.items()]
             yield pa.record_batch(arrays, names=list(self._columns))
+
+
+class _Mixed(Exception):
+    """A column has values of several kinds after all: they all have to be counted."""
 
 
 def _look(file: SourceFile, limit: int | None) -> tuple[dict[str, _Seen], int]:
     """What each column's values are, and the number of rows."""
-    seen: dict[str, _Seen] = {}
-    count = 0
-    rows = _rows(file, Rejections(), limit)
-    while some := list(islice(rows, _ROWS)):
-        texts: dict[str, list[str]] = {}
-        for row in some:
-            for name, value in row.items():
-                one = seen.get(name)
-                if one is None:
-                    one = seen[name] = _Seen()
-                type_ = type(value)
-                if type_ is str:
-                    texts.setdefault(name, []).append(value)
-                elif type_ is int:
-                    one.beyond = one.beyond or not -_LARGEST <= value < _LARGEST
-                elif type_ is list or type_ is dict:
-                    one.left_out = "list" if type_ is list else "object"
-                if value is not None:
-                    one.types[type_] += 1
-        for name, values in texts.items():
-            seen[name].texts.add(pa.array(values, pa.string()))
-        count += len(some)
-    return seen, count
+    try:
+        return _Look(trusting=True).at(file, limit)
+    except _Mixed:
+        return _Look(trusting=False).at(file, limit)
+
+
+class _Look:
+    """One pass over a file.
+
+    Where it is trusting, lines whose values are of the types that were seen so far need no more than decoding: they
+    tell nothing new, but what texts may be. Others are looked at value by value, and widen what is known.
+    """
+
+    def __init__(self, trusting: bool) -> None:
+        self._trusting = trusting
+        self._seen: dict[str, _Seen] = {}
+
+    def at(self, file: SourceFile, limit: int | None) -> tuple[dict[str, _Seen], int]:
+        """What each column's values are, and the number of rows."""
+        any_rows, count = AnyRows(), 0
+        typed: TypedRows | None = None
+        for before, lines in line_blocks(file, limit):
+            found = typed.decode(lines) if typed is not None else None
+            if typed is not None and found is not None:
+                self._add_texts(typed, found)
+                count += len(found)
+                continue
+            rows = any_rows.decode(lines, before, Rejections())
+            for name in dict.fromkeys(chain.from_iterable(rows)):  # in the order in which they come
+                _look_at(values_of(rows, name), self._seen.setdefault(name, _Seen()))
+            count += len(rows)
+            typed = self._typed(typed is not None)
+        return self._seen, count
+
+    def _typed(self, trusted: bool) -> TypedRows | None:
+        """A decoder for what was seen so far; none where a column has several kinds of values, or is beyond int64."""
+        if not self._trusting or not self._seen:
+            return None
+        typed = TypedRows.of({name: _plain(one) for name, one in self._seen.items()})
+        if typed is None and trusted:  # lines were decoded without counting what is in them
+            raise _Mixed
+        self._trusting = typed is not None
+        return typed
+
+    def _add_texts(self, typed: TypedRows, rows: list[Any]) -> None:
+        for name, one in self._seen.items():
+            if str in one.types and one.texts.may_be_times():
+                one.texts.add(pa.array(typed.values(rows, name), pa.string()).drop_null())
+
+
+def _look_at(values: list[Any], seen: _Seen) -> None:
+    """Adds values of one column to what is known of it, a type at a time: most columns have one."""
+    types = [type_ for type_ in dict.fromkeys(map(type, values)) if type_ is not type(None)]
+    for type_ in types:
+        mine = values if len(types) == 1 and None not in values else [v for v in values if type(v) is type_]
+        seen.types[type_] += len(mine)
+        if type_ is str:
+            seen.texts.add(pa.array(mine, pa.string()))
+        elif type_ is int:
+            seen.beyond = seen.beyond or not -_LARGEST <= min(mine) <= max(mine) < _LARGEST
+        elif type_ is list or type_ is dict:
+            seen.left_out = "list" if type_ is list else "object"
+
+
+def _plain(seen: _Seen) -> type | None:
+    """The one type of a column's values, NoneType where it has none; None where they are of several kinds."""
+    types = set(seen.types)
+    if not types:
+        return type(None)
+    if types == {int, float}:
+        return float
+    first = next(iter(types))
+    return first if len(types) == 1 and first in _PLAIN and not seen.beyond else None
 
 
 def _column(seen: _Seen) -> _Column:
@@ -130,7 +189,8 @@ def _column(seen: _Seen) -> _Column:
         return _Column(pa.bool_())
     if types == {str}:
         kind = seen.texts.kind()
-        return _Column(TYPES[kind], kind) if kind in ("date", "timestamp", "zoned") else _Column(pa.string())
+        is_time = kind in ("date", "timestamp", "zoned")
+        return _Column(TYPES[kind], kind) if is_time else _Column(pa.string())
     if types == {int} and not seen.beyond:
         return _Column(pa.int64())
     if types <= {int, float} and float in types:
@@ -155,65 +215,24 @@ def _mixture(name: str, seen: _Seen, coerced: dict[str, dict[str, int]]) -> str 
     return f"`{name}` is read as text: its values are {shown}; data.types can say what they should be"
 
 
-def _array(name: str, column: _Column, rows: list[_Row]) -> pa.Array:
-    values = [row.get(name) for row in rows]
+def _array(name: str, column: _Column, values: list[Any]) -> pa.Array:
     if column.kind is not None:
         found = convert(pa.array(values, pa.string()), column.kind)
         if found is None:
             raise HeadraceError(f"`{name}`: expected the values of the first pass. Received: others; run again")
         return found
+    if column.convert is float:
+        try:
+            return pa.array(values, column.type)
+        except (pa.ArrowInvalid, OverflowError):  # a whole number that float64 has not: the nearest one is taken
+            pass
     if column.convert is not None:
         values = [None if value is None else column.convert(value) for value in values]
     return pa.array(values, column.type)
 
 
-def _rows(file: SourceFile, rejections: Rejections, limit: int | None) -> Iterator[_Row]:
-    """Every line's object, flattened by one level; lines that are none are rejected."""
-    decoder = msgspec.json.Decoder()
-    try:
-        with contextlib.closing(open_text(file)) as stream:
-            for number, line in enumerate(islice(io.BufferedReader(RawStream(stream), 1 << 20), limit), start=1):
-                text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-                if text.isspace():
-                    continue
-                try:
-                    value = decoder.decode(text)
-                    row = _flat(value) if isinstance(value, dict) else None
-                    why = f"expected a JSON object. Received: {_kind_of(value)}" if row is None else ""
-                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-                    row, why = None, f"expected a JSON object. Received: damaged JSON ({error})"
-                if row is None:
-                    rejections.add(Rejection(f"line {number}", why, text[:SHOWN].decode(errors="replace")))
-                else:
-                    yield row
-    except DAMAGE as error:
-        raise damaged(file, error) from None
-
-
-def _flat(value: dict[str, Any]) -> _Row:
-    """An object with the fields of the objects in it as `outer.inner`; what lies deeper stays as it is.
-
-    Raises:
-        ValueError: two fields have one name then.
-    """
-    if dict not in map(type, value.values()):
-        return value
-    row: _Row = {}
-    for name, one in value.items():
-        fields = {f"{name}.{inner}": deeper for inner, deeper in one.items()} if type(one) is dict else {name: one}
-        if twice := row.keys() & fields.keys():
-            raise ValueError(f"two fields named `{min(twice)}`, one of them nested")
-        row |= fields
-    return row
-
-
-def _kind_of(value: Any) -> str:
-    kinds = {list: "a list", str: "a text", bool: "a truth value", int: "a number", float: "a number"}
-    return kinds.get(type(value), "null")
-
-
 def _what_instead(file: SourceFile) -> str:
     rejections = Rejections()
-    for _ in _rows(file, rejections, 1):
-        pass
+    for before, lines in line_blocks(file, 1):
+        AnyRows().decode(lines, before, rejections)
     return f"{rejections.first[0].why.split('Received: ')[1]} on line 1" if rejections.first else "no lines"

@@ -76,6 +76,10 @@ class Evidence:
         text = not self._convert["number"] or (self._code and not self._pointed)
         return self.kind() == "string" and not (text and self._comma is None)
 
+    def may_be_times(self) -> bool:
+        """Whether all values so far are dates, or all are times; where they are not, no more values make them so."""
+        return self._all["date"] or self._all["timestamp"]
+
     def kind(self) -> Kind:
         """The kind of a column of just these values, by the rules' order."""
         if not self.values:

@@ -30,7 +30,8 @@ def database(scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def write_rows(file: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
     """Writes rows to a Parquet file for a while."""
-    with pq.ParquetWriter(file, schema, compression="lz4") as writer:
+    # Dictionaries and statistics cost more than they save where a file is read once, and whole.
+    with pq.ParquetWriter(file, schema, compression="lz4", use_dictionary=False, write_statistics=False) as writer:
         for batch in batches:
             writer.write_batch(batch)
 

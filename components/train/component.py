@@ -17,6 +17,8 @@ def train(
     model: Output[Model],
     metrics: Output[Metrics],
     report: Output[HTML],
+    card: Output[HTML],
+    tuned: dict = {},  # noqa: B006 (KFP's way to say that it may be left out)
 ) -> None:
     """Trains a model, exports it as one graph from raw features, and proves that graph equal to what was trained.
 
@@ -28,8 +30,10 @@ def train(
         model_name: The model's name.
         train: The `train` section of the spec (`headrace.components.train.spec.TrainSpec`).
         model: The bundle.
-        metrics: Rounds of boosting, and the training metric on the eval split.
-        report: The model card.
+        tuned: Parameters of this kind of model that tuning found; they overrule the section's own.
+        metrics: Rounds or epochs, the training metric on the eval split, and what a constant reaches.
+        report: How the training went.
+        card: The model card.
     """
     from pathlib import Path
 
@@ -44,7 +48,9 @@ def train(
         TrainSpec(**train),
         Path(model.path),
         Path(report.path),
+        Path(card.path),
         Path(statistics.path),
+        tuned,
     )
     for name, value in logged.items():
         metrics.log_metric(name, value)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from headrace import __version__
 from headrace.artifacts.bundle import Bundle
+from headrace.artifacts.report import write as write_report
 from headrace.artifacts.schema import FILE, read_schema
+from headrace.components.train.page import training_page
 from headrace.components.train.spec import TrainSpec
-from headrace.trainer.parameters import GbdtParameters
 from headrace.trainer.tabular import train
 
 
@@ -22,32 +24,36 @@ def train_model(
     settings: TrainSpec,
     model: Path,
     report: Path,
+    card: Path,
     statistics: Path | None = None,
+    tuned: dict[str, Any] | None = None,
 ) -> dict[str, float]:
-    """Trains and writes the bundle to `model`, with the data's statistics in it, and its card to `report`.
+    """Trains and writes the bundle to `model`, how it went to `report`, and the bundle's card to `card`.
+
+    Args:
+        dataset, transform, schema, statistics: folders of these artifacts.
+        name: the model's name.
+        settings: the spec's `train` section.
+        model, report, card: where to write.
+        tuned: parameters that tuning found; they overrule those of the settings.
 
     Returns:
-        what is worth logging: rounds, the training metric on the eval split, and how exact the export is.
+        what is worth logging: rounds, the training metric on the eval split, what a constant reaches there, and how
+        exact the export is.
     """
     read_schema(schema)  # refuses a damaged or newer one
-    trained = train(
-        dataset,
-        transform,
-        schema / FILE,
-        name,
-        settings.model,
-        GbdtParameters(**settings.gbdt.model_dump()),
-        settings.seed,
-        origin(),
-        model,
-        statistics,
-    )
-    shutil.copyfile(Bundle.open(model, verify=False).card_html, report)
-    learned, parity = trained.model, trained.parity
-    print(f"{learned.rounds} rounds; parity over {parity.rows:,} rows: {parity.largest_difference:.1e}")
+    training = settings.training(tuned)
+    trained = train(dataset, transform, schema / FILE, name, training, origin(), model, statistics)
+    write_report(report, training_page(name, trained, training, tuned or {}))
+    shutil.copyfile(Bundle.open(model, verify=False).card_html, card)
+    learned, parity, metric = trained.model, trained.parity, trained.model.metric
+    reached, constant = learned.curve["eval"][learned.rounds - 1], trained.baseline.values["eval"]
+    print(f"{learned.rounds} rounds; eval {metric} {reached:.6g}, a constant's {constant:.6g}; "
+          f"parity over {parity.rows:,} rows: {parity.largest_difference:.1e}")  # fmt: skip
     return {
         "rounds": learned.rounds,
-        f"eval_{learned.metric}": learned.curve["eval"][learned.rounds - 1],
+        f"eval_{metric}": reached,
+        f"baseline_eval_{metric}": constant,
         "parity_largest_difference": parity.largest_difference,
     }
 

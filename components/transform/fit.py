@@ -1,164 +1,150 @@
-"""Fits the encodings of the raw features on the train split, and writes them as one graph."""
+"""Fits the features on the train split, and writes them as one graph."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from headrace.artifacts.dataset import Dataset, DatasetInfo, names_its_row
-from headrace.artifacts.errors import HeadraceError, nearest_column
+from headrace.artifacts.dataset import Dataset, DatasetInfo
+from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.signature import Input
-from headrace.artifacts.transform import DROPPED, FEATURES, GRAPH, ID, LABEL, Feature, Transform, write_transform
+from headrace.artifacts.transform import FEATURES, GRAPH, OUT_OF_FOLD, WEIGHT, Transform, write_transform
+from headrace.components.transform.inputs import (
+    check_names,
+    construct_of,
+    exclusion,
+    fit_input,
+    named_values,
+    taken_for_text,
+)
+from headrace.components.transform.misfits import misfits
 from headrace.components.transform.spec import FeaturesSpec
-from headrace.trainer.construct_graph import construct_graph
 from headrace.trainer.encoder_graph import encoder_graph, merge
-from headrace.trainer.expression import parse
+from headrace.trainer.expression import inlined
+from headrace.trainer.features.fit import Features, fit_features
+from headrace.trainer.features.plan import Wanted
+from headrace.trainer.features.training_rows import TrainRows
+from headrace.trainer.rows import labels, sample_weights
 
-MOST_VALUES = 1_000  # of a category; rarer ones count as unseen, so that a vocabulary stays a small table
 
-
-def fit(dataset: Path, features: FeaturesSpec, output: Path) -> Transform:
+def fit(dataset: Path, features: FeaturesSpec, output: Path, model: str = "gbdt", sample_weight: str = "") -> Transform:
     """Fits the transform on the train split and writes it to `output`.
+
+    Args:
+        dataset: the snapshot; eval and test are not read.
+        features: the section of the spec.
+        output: where the transform appears.
+        model: the kind of model that the features are for.
+        sample_weight: the column that says how much a row counts; no feature. Empty: all count the same.
 
     Raises:
         HeadraceError: the spec names columns that are not there, or no feature is left.
     """
     snapshot = Dataset.open(dataset)
-    transform = fit_transform(snapshot.table("train"), snapshot.info, features)
-    graph = construct_graph(transform.inputs, transform.construct)
-    with write_transform(output, transform) as folder:
-        onnx.save(graph, folder / FEATURES)
-        onnx.save(merge(encoder_graph(transform.inputs), graph), folder / GRAPH)
-    return transform
+    recipe, fitted = fit_transform(_Split(snapshot), snapshot.info, features, model, sample_weight)
+    with write_transform(output, recipe) as folder:
+        onnx.save(fitted.graph, folder / FEATURES)
+        onnx.save(merge(encoder_graph(recipe.inputs), fitted.graph), folder / GRAPH)
+        if fitted.out_of_fold is not None:
+            pq.write_table(fitted.out_of_fold, folder / OUT_OF_FOLD)
+    return recipe
 
 
-def fit_transform(train: pa.Table, info: DatasetInfo, features: FeaturesSpec) -> Transform:
-    """Chooses the features and fits their encodings on a train table of shape (rows, columns)."""
-    _check_names(train, info, features)
+class _Split:
+    """The train split, read column by column: no more of it is in memory than what is looked at."""
+
+    def __init__(self, snapshot: Dataset) -> None:
+        self._snapshot = snapshot
+        self.schema: pa.Schema = pq.read_schema(snapshot.file("train"))
+
+    def table(self, columns: Sequence[str]) -> pa.Table:
+        return self._snapshot.table("train", list(columns))
+
+
+class TableSplit:
+    """A train split that is in memory already."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+        self.schema: pa.Schema = table.schema
+
+    def table(self, columns: Sequence[str]) -> pa.Table:
+        """Some of its columns, all rows."""
+        return self._table.select(list(columns))
+
+
+def fit_transform(
+    train: _Split | TableSplit,
+    info: DatasetInfo,
+    features: FeaturesSpec,
+    model: str = "gbdt",
+    sample_weight: str = "",
+) -> tuple[Transform, Features]:
+    """Chooses and fits the features; the recipe, and the graph with what belongs to it."""
+    check_names(train.schema.names, info, features, sample_weight)
+    chosen = _choose(train, info, features, sample_weight)
+    label = train.table([info.label])[info.label]
+    weights = sample_weights(train.table([sample_weight])[sample_weight], sample_weight) if sample_weight else None
+    classes = tuple(info.classes or ())
+    rows = TrainRows(chosen.inputs, train.table, len(label), labels(label, info), classes, chosen.ingredients, weights)
+    construct, excluded = dict(features.constructed), chosen.excluded
+    fitted = fit_features(rows, construct, chosen.wanted, model)
+    unused, notes, left_out = fitted.unused, fitted.notes, fitted.left_out
+    if unused and len(unused) < len(rows.inputs):  # once more without them, so that nobody has to send them
+        excluded = excluded | {name: f"left out by features.select: {why}" for name, why in unused.items()}
+        rows = replace(rows, inputs=tuple(item for item in rows.inputs if item.name not in unused))
+        expressions = inlined(construct)
+        construct = {
+            name: text for name, text in construct.items() if unused.keys().isdisjoint(expressions[name].columns())
+        }
+        fitted = fit_features(rows, construct, chosen.wanted.only(fitted.selected), model)
+    learned = {**fitted.fitted, "left_out": left_out}
+    recipe = Transform(rows.inputs, fitted.outputs, excluded, construct, (*chosen.notes, *notes), learned)
+    return recipe, fitted
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The raw columns, looked at one by one."""
+
+    inputs: tuple[Input, ...]
+    ingredients: frozenset[str]
+    excluded: dict[str, str]
+    notes: list[str]
+    wanted: Wanted
+
+
+def _choose(train: _Split | TableSplit, info: DatasetInfo, features: FeaturesSpec, weight: str) -> _Chosen:
+    leaks = [name for name in info.leaks if name not in features.keep]
+    made = construct_of(features.constructed, train.schema, [info.label, info.id or "", weight, *leaks])
+    named, texts, wanted = named_values(features), features.text_columns, features.wanted
     excluded: dict[str, str] = {}
-    inputs = []
-    named: dict[str, set[str]] = {}  # column -> texts that an expression compares it with
-    for text in features.constructed.values():
-        for column, texts in parse(text).texts().items():
-            named.setdefault(column, set()).update(texts)
-    for name in train.column_names:
-        reason = exclusion(name, train[name], info, features)
-        if reason is None:
-            inputs.append(fit_input(name, train[name], named.get(name, set())))
-        else:
+    inputs, ingredients, notes = [], [], []
+    for name in train.schema.names:
+        column = train.table([name])[name]
+        reason = WEIGHT if name == weight else exclusion(name, column, info, features)
+        if reason is not None and (name not in made.read or column.null_count == len(column)):
             excluded[name] = reason
-    if not inputs:
+            continue
+        found = reason is None and features.auto and name not in features.encode and taken_for_text(column)
+        if found and name not in texts:
+            notes.append(f"`{name}`: the words of its texts, as hardly any of them occurs twice")
+            wanted = replace(wanted, texts={**wanted.texts, name: {}})
+        if reason is not None:
+            notes.append(f"`{name}` is read by expressions alone: {reason}")
+            ingredients.append(name)
+        inputs.append(
+            fit_input(name, column, named.get(name, set()), text=found or name in texts or name in made.spelt)
+        )
+    if len(inputs) == len(ingredients) and not features.constructed:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in excluded.items())
         raise HeadraceError(f"features: expected at least one column to learn from. Received: none ({reasons})")
-    outputs = [_as_it_is(item) for item in inputs]
-    outputs += [Feature(name, tuple(parse(text).columns()), text) for name, text in features.constructed.items()]
-    return Transform(tuple(inputs), tuple(outputs), excluded, dict(features.constructed))
-
-
-def _as_it_is(item: Input) -> Feature:
-    if item.type == "category":
-        return Feature(item.name, (item.name,), "its code", "code", len(item.vocabulary))
-    return Feature(item.name, (item.name,), "as it is", raw=item.name)
-
-
-def exclusion(name: str, column: pa.ChunkedArray, info: DatasetInfo, features: FeaturesSpec) -> str | None:
-    """Why a column is no feature; None where it is one."""
-    if name == info.label:
-        return LABEL
-    if name == info.id:
-        return ID
-    if name in features.drop:
-        return DROPPED
-    if column.null_count == len(column):
-        return "no value in the train split"
-    if name in features.keep:
-        return None
-    if name in info.leaks:
-        return "the label is computed from it (features.keep overrules)"
-    distinct = pc.count_distinct(column).as_py()
-    if distinct == 1 and column.null_count == 0:
-        return "the same value in every row of the train split"
-    values = len(column) - column.null_count
-    if pa.types.is_string(column.type) and names_its_row(distinct, values):
-        return f"{distinct:,} different texts in {values:,} rows: it names the row (features.keep overrules)"
-    if name.startswith("unnamed_") and distinct == len(column):
-        return "an unnamed row number (features.keep overrules)"
-    return None
-
-
-def fit_input(name: str, column: pa.ChunkedArray, named: set[str]) -> Input:
-    """The encoding of one raw column, by its type; `named` texts get a code however rare they are."""
-    type = column.type
-    if pa.types.is_boolean(type):
-        return Input(name, "boolean")
-    if pa.types.is_string(type):
-        return Input(name, "category", vocabulary=tuple(vocabulary(column, named)))
-    is_date = pa.types.is_date(type) or pa.types.is_timestamp(type)
-    values = numbers(column)
-    return Input(
-        name,
-        "date" if is_date else "number",
-        offset=offset(values),
-        min=float(values.min()),
-        max=float(values.max()),
-    )
-
-
-def vocabulary(column: pa.ChunkedArray, named: Iterable[str] = ()) -> list[str]:
-    """The values of a category, rarest first, so that an unseen value lies beside the rare ones.
-
-    Values too rare to learn from are left out: then they are unseen in training too, and what the model does
-    with an unseen value was learned. Values that an expression names are kept all the same.
-    """
-    counts = pc.value_counts(column.drop_null()).to_pylist()
-    fewest = min(10, max(2, len(column) // 1_000))
-    common = [
-        (entry["counts"], entry["values"]) for entry in counts if entry["counts"] >= fewest and entry["values"] != ""
-    ]
-    kept = [value for _, value in sorted(common, key=lambda entry: (-entry[0], entry[1]))[:MOST_VALUES]][::-1]
-    return [*sorted(set(named) - {*kept, ""}), *kept]
-
-
-def numbers(column: pa.ChunkedArray) -> np.ndarray:
-    """The finite values of a numeric or date column; float64, dates in days since 1970-01-01."""
-    if pa.types.is_date(column.type):
-        column = column.cast(pa.int32())
-    scale = 1.0
-    if pa.types.is_timestamp(column.type):
-        column, scale = column.cast(pa.int64()), 86_400_000_000.0
-    values = column.drop_null().to_numpy().astype(np.float64) / scale
-    return values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1)
-
-
-def offset(values: np.ndarray) -> float:
-    """What to subtract before float32, which models compute in, so that as few values as possible merge.
-
-    A time in epoch seconds needs one: above 2^24 float32 cannot tell neighbouring seconds apart.
-    """
-    distinct = np.unique(values)
-    candidates = (0.0, float(distinct[0]), float(distinct[len(distinct) // 2]))
-    return max(candidates, key=lambda shift: len(np.unique((distinct - shift).astype(np.float32))))
-
-
-def _check_names(train: pa.Table, info: DatasetInfo, features: FeaturesSpec) -> None:
-    left_out = info.source.get("left_out", [])  # by ingestion, for their type: nothing is left to drop
-    dropped = [name for name in features.drop if name not in left_out]
-    for section, names in (("drop", dropped), ("keep", features.keep)):
-        for name in names:
-            if name not in train.column_names:
-                hint = nearest_column(name, train.column_names)
-                raise HeadraceError(f"features.{section}: expected a column of the data. Received: `{name}`; {hint}")
-    forbidden = {info.label: LABEL, info.id: ID}
-    for name in features.keep:
-        if name in forbidden:
-            raise HeadraceError(
-                f"features.keep: expected a column that may be learned from. Received: `{name}`, {forbidden[name]}"
-            )
-    for name in features.constructed:
-        if name in train.column_names:
-            raise HeadraceError(f"features.construct: expected a new name. Received: `{name}`, a column of the data")
+    problems = misfits(features, {**{item.name: item.type for item in inputs}, **made.types})
+    if problems:
+        raise HeadraceError("\n".join(f"features.{'.'.join(place)}: {problem}" for place, problem in problems))
+    return _Chosen(tuple(inputs), frozenset(ingredients), excluded, notes, wanted)

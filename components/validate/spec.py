@@ -209,7 +209,10 @@ class ValidateSpec(Section):
     drift: Drift = Drift()
     """Distributions against the champion's training data."""
     skew: Skew = Skew()
-    """Distributions against logged requests, where there are any."""
+    """Distributions against logged requests, where `requests` says where they are."""
+    requests: str | None = Field(default=None, min_length=1)
+    """Logged requests of the served model: a folder of `.jsonl` or `.parquet` files, a file, a glob, or a URL of them.
+    A request a row: the features by name, or in a field `instance` beside whatever else is logged."""
     checks: list[CustomCheck] = Field(default=[])
     """Checks of your own."""
 

@@ -49,6 +49,14 @@ def notes(found: Findings) -> list[str]:
     return [*lines, f"{more} more warnings in the data report"] if more else lines
 
 
+def as_markdown(found: Findings) -> str:
+    """All warnings as Markdown."""
+    if not found.found:
+        return "The data is as it has to be.\n"
+    special = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_[]<>#|"})
+    return "".join(f"- {finding.line().translate(special)}\n" for finding in found.found)
+
+
 def _message(errors: list[Finding]) -> str:
     """All of it: whoever reads the error need not find the page first."""
     number = "1 fault" if len(errors) == 1 else f"{len(errors)} faults"

@@ -6,13 +6,14 @@ import contextlib
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.pipelines.commands.options import home_option
+from headrace.pipelines.commands.options import home_option, spec_argument
 
 if TYPE_CHECKING:
     from headrace.pipelines.data_versions.inventory import DataVersion
@@ -136,6 +137,39 @@ def checkout_command(version: str, folder: Path, shape: str, home: Path) -> None
         files = check_out(found.open(verify=False), folder, shape)  # type: ignore[arg-type]  # click has checked it
     rows = sum(found.rows.values())
     click.echo(f"{folder}: {len(files)} files, {rows:,} rows of {found.digest}")
+
+
+@command.command("complete")
+@spec_argument
+@click.argument("rows")
+@click.argument("output", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--at", metavar="MOMENT", help="Before it child rows count; `now`, or 2026-06-30 or with a time (UTC).")
+def complete_command(spec: Path, rows: str, output: Path, at: str | None) -> None:
+    """Give ROWS that are to be scored the columns that SPEC joins and aggregates, and write them to OUTPUT.
+
+    The same definition as in training: a row sees what was there before its own time, or before --at.
+    """
+    from headrace.pipelines.scoring_rows import complete_rows
+
+    count, notes = complete_rows(spec, rows, output, moment(at) if at else None)
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
+    click.echo(f"{output}: {count:,} rows")
+
+
+def moment(text: str) -> datetime:
+    """A moment in UTC, without a zone.
+
+    Raises:
+        HeadraceError: the text is none.
+    """
+    if text == "now":
+        return datetime.now(UTC).replace(tzinfo=None)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise HeadraceError(f"--at: expected `now`, or a moment such as 2026-06-30T18:00. Received: {text}") from None
+    return found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found
 
 
 @command.command("verify")

@@ -185,7 +185,7 @@ class Engine:
             self._graph, self._parameters, self._constants, self._catalogue, self._record, self._options.use_cache
         )
         self._expected = {component.name for component in expected}
-        self._workers.warm_up(expected)
+        self._workers.warm_up(expected, self._graph.words)
 
     def _loop(self) -> None:
         ticks = bool(getattr(self._listener, "wants_ticks", False))
@@ -258,7 +258,7 @@ class Engine:
         rest = [c for c in self._graph.components.values() if c.executor and c.executor.kind == "container"]
         over = {node.component.name for node in self._tree.nodes if node.state in FINAL}
         self._expected.update(component.name for component in rest)
-        self._workers.warm_up([component for component in rest if component.name not in over])
+        self._workers.warm_up([component for component in rest if component.name not in over], self._graph.words)
 
     def _import(self, node: Node) -> None:
         try:

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Iterator
 from typing import Protocol
 
+from headrace.pipelines import interrupt
+
 CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -31,6 +33,7 @@ def caught(seen: list[int], waiting: Wakeable) -> Iterator[None]:
     waiting.wake_on(reader)
     old_wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     old = {sig: signal.signal(sig, lambda number, frame: seen.append(number)) for sig in CAUGHT}
+    seen.extend(interrupt.remembered())  # one that came earlier, and whose exception got lost
     try:
         yield
     finally:

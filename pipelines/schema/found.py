@@ -108,12 +108,16 @@ def described_now(spec_file: Path, spec: Spec, source: str | None) -> Iterator[D
     from headrace.components.fingerprint.url import absolute, sources_of
     from headrace.components.ingest.ingest import ingest
     from headrace.pipelines.check import joins_resolved
+    from headrace.pipelines.check_aggregates import aggregates_resolved
     from headrace.pipelines.compiled import resolve_source
 
     sources = [absolute(source, Path.cwd())] if source else sources_of(resolve_source(spec.data.source, spec_file))
     with tempfile.TemporaryDirectory(prefix="headrace-schema-") as folder:
         snapshot, output = Path(folder) / "dataset", Path(folder) / "statistics"
-        ingest(sources, fingerprint(sources), spec.task, joins_resolved(spec, spec_file), snapshot)
+        data, children = joins_resolved(spec, spec_file), aggregates_resolved(spec, spec_file)
+        read = {name: child.model_dump(mode="json") for name, child in children.items()}
+        digest = fingerprint(sources, data.model_dump(mode="json"), read)
+        ingest(sources, digest, spec.task, data, snapshot, aggregates=children)
         _tfx("headrace.components.statistics", str(snapshot), str(output))
         info = Dataset.open(snapshot, verify=False).info
         yield Described(source or "the spec's source", read_statistics(output), output, info)

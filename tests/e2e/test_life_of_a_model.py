@@ -11,7 +11,7 @@ import yaml
 
 from tests.e2e.projects import Project, headrace, subscribers
 
-ALWAYS_RUN = {"champion", "fingerprint", "condition-1/register", "condition-1/push"}
+ALWAYS_RUN = {"champion", "fingerprint", "track", "condition-1/register", "condition-1/push"}
 
 
 def edit_cells(file: Path, column: str, values: dict[str, str]) -> None:

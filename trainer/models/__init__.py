@@ -6,7 +6,12 @@ from importlib import import_module
 
 from headrace.trainer.model import Job, Model
 
-KINDS = {"gbdt": "headrace.trainer.models.gbdt"}
+KINDS = {
+    "gbdt": "headrace.trainer.models.gbdt",
+    "linear": "headrace.trainer.models.linear",
+    "mlp": "headrace.trainer.models.mlp",
+    "module": "headrace.trainer.models.module",
+}
 
 
 def fit(kind: str, job: Job) -> Model:

@@ -12,6 +12,7 @@ import lightgbm as lgb
 import numpy as np
 import onnx
 
+from headrace.artifacts.errors import HeadraceError, nearest_column
 from headrace.trainer.export import tree_graph
 from headrace.trainer.model import Features, Job
 from headrace.trainer.parameters import GbdtParameters
@@ -24,6 +25,7 @@ _OBJECTIVE = {
 }
 
 
+MOST_WATCHED = 50_000  # rows of train that the train curve is measured on
 ZERO = float(np.float32(1e-35))  # LightGBM's kZeroThreshold: what is not farther from 0 counts as 0
 
 
@@ -43,7 +45,7 @@ class Trees:
 
     def predict(self, features: Features) -> np.ndarray:
         """LightGBM's own answer."""
-        answer = np.asarray(self.booster.predict(features.astype(np.float64)))
+        answer = np.asarray(self.booster.predict(features))
         if self.classes == 2:
             return np.column_stack([1 - answer, answer])
         return answer.reshape(features.shape[0], -1)
@@ -84,18 +86,18 @@ def fit(job: Job) -> Trees:
         job.evaluation.features, job.evaluation.labels, weight=job.evaluation.weights, reference=train_set
     )
     booster = lgb.train(
-        _settings(parameters, kind, job.classes, job.seed),
+        {**_settings(parameters, kind, job.classes, job.seed), **_monotone(parameters, job)},
         train_set,
         num_boost_round=parameters.n_estimators,
-        valid_sets=[train_set, evaluation],
+        valid_sets=[_watched(job, train_set), evaluation],
         valid_names=["train", "eval"],
         callbacks=[
-            lgb.early_stopping(parameters.early_stopping_rounds, first_metric_only=True, verbose=False),
             lgb.record_evaluation(curve),
             *([_told(job.on_round)] if job.on_round else []),
+            _stopping(parameters.early_stopping_rounds),
         ],
     )
-    best = booster.best_iteration or booster.current_iteration()
+    best = 1 + int(np.argmin(curve["eval"][lightgbm_metric]))
     curves = {split: [float(value) for value in values[lightgbm_metric]] for split, values in curve.items()}
     return Trees(harden(booster, best), width, job.classes, metric, curves, best, asdict(parameters))
 
@@ -121,10 +123,64 @@ def _settings(parameters: GbdtParameters, kind: str, classes: int, seed: int) ->
     }
 
 
+def _monotone(parameters: GbdtParameters, job: Job) -> dict[str, Any]:
+    """LightGBM's constraints, one of -1, 0 and 1 for each feature; nothing where there are none.
+
+    What rises is the value, or the positive class's probability; LightGBM's is the second class's.
+
+    Raises:
+        HeadraceError: there is no such feature, it is a category's code, or there are more than two classes.
+    """
+    if not parameters.monotone:
+        return {}
+    if job.classes > 2:
+        raise HeadraceError(
+            f"train.gbdt.monotone: expected a regression or two classes. Received: {job.classes} classes"
+        )
+    places = {feature.name: place for place, feature in enumerate(job.features)}
+    constraints = [0] * len(job.features)
+    for name, direction in parameters.monotone.items():
+        if name not in places:
+            hint = nearest_column(name, places)
+            raise HeadraceError(f"train.gbdt.monotone: expected a feature. Received: `{name}`; {hint}")
+        if job.features[places[name]].kind == "code":
+            raise HeadraceError(
+                f"train.gbdt.monotone: expected a number. Received: `{name}`, the codes of a category, in no order"
+            )
+        constraints[places[name]] = int(direction) if job.positive == 1 else -int(direction)
+    return {"monotone_constraints": constraints, "monotone_constraints_method": "intermediate"}
+
+
+def _watched(job: Job, train_set: lgb.Dataset) -> lgb.Dataset:
+    """What the train curve is measured on: of many rows some, or measuring would take a third of the training."""
+    rows = job.train
+    count = rows.features.shape[0]
+    if count <= MOST_WATCHED:
+        return train_set
+    chosen = np.sort(np.random.default_rng(job.seed).choice(count, MOST_WATCHED, replace=False))
+    weights = None if rows.weights is None else rows.weights[chosen]
+    return lgb.Dataset(rows.features[chosen], rows.labels[chosen], weight=weights, reference=train_set)
+
+
+def _stopping(patience: int) -> Callable[[lgb.callback.CallbackEnv], None]:
+    """Ends the training once the eval split has not improved for so many rounds; the train curve has no say."""
+    values: list[float] = []
+
+    def stop(env: lgb.callback.CallbackEnv) -> None:
+        values.append(_eval_metric(env))
+        if len(values) - 1 - int(np.argmin(values)) >= patience:
+            raise lgb.callback.EarlyStopException(int(np.argmin(values)), env.evaluation_result_list or [])
+
+    return stop
+
+
+def _eval_metric(env: lgb.callback.CallbackEnv) -> float:
+    return float(next(entry[2] for entry in env.evaluation_result_list or [] if entry[0] == "eval"))
+
+
 def _told(on_round: Callable[[int, float], None]) -> Callable[[lgb.callback.CallbackEnv], None]:
     def tell(env: lgb.callback.CallbackEnv) -> None:
-        value = next(entry[2] for entry in env.evaluation_result_list or [] if entry[0] == "eval")
-        on_round(env.iteration + 1, float(value))
+        on_round(env.iteration + 1, _eval_metric(env))
 
     return tell
 

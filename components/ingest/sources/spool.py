@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.ipc as ipc
+
+from headrace.artifacts.scratch import Scratch
 
 _OPTIONS = ipc.IpcWriteOptions(compression="lz4")
 
@@ -17,13 +18,13 @@ class Spool:
     """Batches that are read once from where they come, and from then on from a local Arrow file.
 
     A pass that is not finished, because its reader stops or the source fails, leaves nothing: the next one begins anew.
-    The file goes when the spool goes.
+    The file goes when the spool goes; where the process is killed, when another spool is made.
     """
 
     def __init__(self, schema: pa.Schema, read: Callable[[], Generator[pa.RecordBatch, None, None]]) -> None:
         self._schema = schema
         self._read = read
-        self._folder = tempfile.TemporaryDirectory(prefix="headrace-source-")
+        self._folder = Scratch("source")
         self._complete: Path | None = None
         self._passes = 0
 
@@ -39,7 +40,7 @@ class Spool:
 
     def _first_pass(self) -> Iterator[pa.RecordBatch]:
         self._passes += 1
-        file = Path(self._folder.name) / f"{self._passes}.arrow"
+        file = self._folder.path / f"{self._passes}.arrow"
         try:
             with contextlib.closing(self._read()) as batches, ipc.new_file(file, self._schema, options=_OPTIONS) as out:
                 for batch in batches:

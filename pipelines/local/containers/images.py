@@ -101,6 +101,7 @@ class ContainerEnvironments(Environments):
             **{name: os.environ[name] for name in from_here if name in os.environ},
             "HEADRACE_HOME": str(home),
             "HEADRACE_RUN": run_id,
+            "HEADRACE_CHECKPOINTS": str(home / "checkpoints"),
             "HEADRACE_ENVIRONMENT": self._ids[executor.image],
         }
         host = {

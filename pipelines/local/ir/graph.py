@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -133,3 +133,19 @@ class Graph:
     root: Component
     notices: tuple[str, ...]  # what means nothing on this machine
     workspace: bool = False  # tasks share a folder while the run lasts
+
+    @property
+    def words(self) -> frozenset[str]:
+        """Every text that stands, as a whole, among the constants that tasks are given; keys are none."""
+        dags = [component.dag for component in (self.root, *self.components.values()) if component.dag]
+        tasks = [task for dag in dags for task in dag.tasks.values()]
+        sources = [source.value for task in tasks for source in task.parameters.values() if source.kind == "constant"]
+        return frozenset(_texts(sources))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(item)

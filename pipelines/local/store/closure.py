@@ -3,7 +3,9 @@
 Follows every `import` in the abstract syntax tree, inside functions too, through the modules of this package
 and of the folders on PYTHONPATH. The hash of those files is the task's code digest; whatever else is imported
 comes from the environment, whose lock has a digest of its own, and is what a warm worker imports beforehand.
-Imports by a computed name are not seen.
+A module of ours whose whole name stands in a text is one to choose from, `{"mlp": "headrace.trainer.models.mlp"}`:
+its code counts, and what it imports is imported beforehand only where a pipeline's constants say its last part.
+Imports by a name that is computed otherwise are not seen.
 """
 
 from __future__ import annotations
@@ -11,9 +13,10 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import re
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 # Files beside a module that its code reads.
@@ -31,6 +34,8 @@ NOT_PRELOADED = (
     "kubernetes",
     "vertexai",
     "docker",
+    "mlflow",
+    "sqlalchemy",
     "boto3",
     "click",
     "uvicorn",
@@ -38,6 +43,11 @@ NOT_PRELOADED = (
 
 # What an attribute of a module loads only when it is used.
 LAZY = {("tensorflow", "keras"): "keras"}
+
+# The only "name taken" from a module that a text names: no import can take it.
+CHOICE = "*choice*"
+_MODULE = re.compile(r"headrace(\.[a-z_][a-z0-9_]*)+")
+_FORM = 2  # of what is remembered of a source text; 1 did not know of choices
 
 # (module, names taken from it, whether importing the file imports it), relative ones with their dots
 Imports = tuple[tuple[str, tuple[str, ...], bool], ...]
@@ -51,6 +61,12 @@ class Closure:
     files: tuple[Path, ...]
     needs: tuple[str, ...]  # modules that it is sure to import, third-party before our own
     preload: tuple[str, ...]  # these, and the ones that it may import on the way
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # last part of a name -> what is behind it
+
+    def preload_for(self, words: Container[str]) -> tuple[str, ...]:
+        """What a warm worker should import where the pipeline says these words."""
+        chosen = [modules for word, modules in self.choices.items() if word in words]
+        return tuple(dict.fromkeys([*self.preload, *(module for modules in chosen for module in modules)]))
 
 
 def direct_imports(source: str) -> Imports:
@@ -74,6 +90,8 @@ def direct_imports(source: str) -> Imports:
             found.setdefault((module, top), set()).update(alias.name for alias in node.names)
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             lazy.setdefault(f"{node.value.id}.{node.attr}")
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _MODULE.fullmatch(node.value):
+            found.setdefault((node.value, False), set()).add(CHOICE)
         top = top and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         todo += [(child, top) for child in reversed(_children(node))]
     for name, _, attribute in (text.partition(".") for text in lazy):
@@ -111,22 +129,39 @@ class Closures:
 
     def of_source(self, source: str) -> Closure:
         """The closure of a component's source text."""
-        imports = tuple((module, names, True) for module, names, _ in self._imports_of(source.encode()))
-        sure, sure_outside = self._reach(imports, always=True)
-        modules, outside = self._reach(imports, always=False)
+        imports = tuple((module, names, CHOICE not in names) for module, names, _ in self._imports_of(source.encode()))
+        sure, sure_outside, _ = self._reach(imports, always=True)
+        modules, outside, choices = self._reach(imports, always=False)
         needs = _importable(sure, sure_outside)
         preload = dict.fromkeys((*needs, *_importable(modules, outside)))
-        return Closure(*self._digest(source, modules), needs, tuple(preload))
+        behind: dict[str, tuple[str, ...]] = {}
+        todo = list(choices)
+        while todo:
+            name = todo.pop()
+            more, theirs, others = self._reach(((name, (), True),), always=False)
+            todo += [other for other in others if other not in choices]
+            choices |= others
+            modules |= more
+            word = name.rpartition(".")[2]
+            behind[word] = (*behind.get(word, ()), *_importable(more, theirs))
+        return Closure(*self._digest(source, modules), needs, tuple(preload), behind)
 
-    def _reach(self, imports: Imports, always: bool) -> tuple[dict[str, Path], dict[str, None]]:
-        """Our modules that are reached, and the names of others'; `always`: by imports at top level."""
+    def _reach(self, imports: Imports, always: bool) -> tuple[dict[str, Path], dict[str, None], dict[str, None]]:
+        """Our modules that are reached, the names of others', and those of ours that are chosen by name.
+
+        `always`: by imports at top level.
+        """
         modules: dict[str, Path] = {}
         outside: dict[str, None] = {}
+        choices: dict[str, None] = {}
         todo = [("", module, names) for module, names, _ in reversed(imports)]  # importing package, module, names
         while todo:
             package, module, names = todo.pop()
             name = _absolute(package, module)
             if not name or name.split(".")[0] in sys.stdlib_module_names:
+                continue
+            if CHOICE in names:
+                choices |= dict.fromkeys([name] if self._find(name) else [])
                 continue
             if self._find(name.split(".")[0]) is None:
                 outside.setdefault(name)
@@ -139,7 +174,7 @@ class Closures:
                 if file.suffix == ".py":
                     inner = candidate if file.name == "__init__.py" else candidate.rpartition(".")[0]
                     todo += [(inner, m, n) for m, n, top in reversed(self._read(file)[1]) if top or not always]
-        return modules, outside
+        return modules, outside, choices
 
     def _digest(self, source: str, modules: Mapping[str, Path]) -> tuple[str, tuple[Path, ...]]:
         """One hash over the source and every file of ours that it reaches, and those files."""
@@ -186,7 +221,7 @@ class Closures:
         return self._files[file]
 
     def _imports_of(self, content: bytes) -> Imports:
-        digest = hashlib.sha256(content).hexdigest()
+        digest = f"{_FORM} {hashlib.sha256(content).hexdigest()}"
         known = self._remembered.get(digest)
         if known is None:
             known = direct_imports(content.decode(errors="replace"))

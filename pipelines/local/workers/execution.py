@@ -102,8 +102,11 @@ class Workers:
             self._zygotes[name] = one
             self._selector.register(one.events, selectors.EVENT_READ, one)
 
-    def warm_up(self, components: list[Component]) -> None:
-        """Starts the environments of components that will run, to import their modules early."""
+    def warm_up(self, components: list[Component], words: frozenset[str] = frozenset()) -> None:
+        """Starts the environments of components that will run, to import their modules early.
+
+        `words` are the texts among the pipeline's constants: what is chosen by name is imported only if it is named.
+        """
         wanted: dict[str, dict[str, None]] = {}
         for component in components:
             if component.executor is None or not component.executor.image_is_known:
@@ -111,7 +114,7 @@ class Workers:
             name = self._known.worker(self._catalogue.environment(component))
             modules = wanted.setdefault(name, dict.fromkeys(self._known.preload))
             if self._catalogue.command(component).python:
-                modules.update(dict.fromkeys(self._catalogue.closure(component).preload))
+                modules.update(dict.fromkeys(self._catalogue.closure(component).preload_for(words)))
         for name, modules in wanted.items():
             if modules:
                 self._zygote(name).preload(modules)

@@ -130,6 +130,7 @@ def environment(prefix: Path, home: Path, run_id: str, threads: int) -> dict[str
         _KFP_RUNTIME="true",
         HEADRACE_HOME=str(home),
         HEADRACE_RUN=run_id,
+        HEADRACE_CHECKPOINTS=str(home / "checkpoints"),  # what a killed task left there, the next one goes on from
         HEADRACE_ENVIRONMENT=f"sha256:{digest(prefix)}",  # a model's lineage names what it was made with
     )
     env.pop("PYTHONHOME", None)

@@ -14,7 +14,7 @@ READERS = {
     "headrace/schema": schema.read_schema,
     "headrace/statistics": statistics.read_statistics,
     "headrace/anomalies": anomalies.read_anomalies,
-    "headrace/transform": transform.read_transform,
+    "headrace/transform": transform.open_transform,
     "headrace/bundle": bundle.Bundle.open,
     "headrace/evaluation": evaluation.read_evaluation,
 }
@@ -48,21 +48,38 @@ def test_another_kind_is_refused(tmp_path, format):
 def test_transform_reads_back(tmp_path):
     written = transform.Transform(
         (Input("a", "number", offset=2.0, min=2.0, max=3.0), Input("b", "category", vocabulary=("x", "y"))),
-        {"c": "a * 2"},
+        (
+            transform.Feature("a", ("a",), "as it is", raw="a"),
+            transform.Feature("b", ("b",), "its code", "code", 2),
+            transform.Feature("c", ("a",), "a * 2"),
+        ),
         {"d": "the id"},
+        {"c": "a * 2"},
+        ("`d` names the row",),
+        {"mean": [1.5]},
     )
-    with transform.write_transform(tmp_path / "t", written) as file:
-        file.write_bytes(b"graph")
-    read, graph, manifest = transform.read_transform(tmp_path / "t")
-    assert (read, graph.read_bytes(), manifest.details) == (written, b"graph", {"features": 3})
-    assert read.features == ["a", "b", "c"]
+    with transform.write_transform(tmp_path / "t", written) as folder:
+        (folder / transform.GRAPH).write_bytes(b"raw")
+        (folder / transform.FEATURES).write_bytes(b"encoded")
+    read = transform.open_transform(tmp_path / "t")
+    assert (read.recipe, read.graph.read_bytes(), read.features.read_bytes()) == (written, b"raw", b"encoded")
+    assert read.out_of_fold is None
+    assert read.recipe.features == ["a", "b", "c"]
+    assert read.digest.startswith("sha256:")
 
 
 def test_a_transform_without_its_fields_is_refused(tmp_path):
+    with write_folder(tmp_path / "t", transform.FORMAT, transform.VERSION, {}) as folder:
+        (folder / transform.RECIPE).write_text(json.dumps({"inputs": []}))
+    with pytest.raises(ArtifactError, match="expected inputs, outputs, excluded, construct, notes and fitted"):
+        transform.open_transform(tmp_path / "t")
+
+
+def test_a_transform_of_an_older_format_is_refused(tmp_path):
     with write_folder(tmp_path / "t", transform.FORMAT, 1, {}) as folder:
         (folder / transform.RECIPE).write_text(json.dumps({"inputs": []}))
-    with pytest.raises(ArtifactError, match="expected inputs, construct and excluded"):
-        transform.read_transform(tmp_path / "t")
+    with pytest.raises(ArtifactError, match="run the pipeline again. Received: 1"):
+        transform.open_transform(tmp_path / "t")
 
 
 def test_an_unknown_split_is_refused(tmp_path):

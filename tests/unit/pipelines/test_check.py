@@ -51,7 +51,7 @@ def test_a_column_that_is_not_there(more, message, tmp_path):
 
 def test_expressions_are_typed(tmp_path):
     with pytest.raises(HeadraceError) as caught:
-        check(GOOD + "features:\n  construct:\n    a: size / nope\n    b: colour * 2\n    c: colour\n", tmp_path)
+        check(GOOD + "features:\n  construct:\n    a: size / nope\n    b: colour * 2\n    c: lower(size)\n", tmp_path)
     lines = str(caught.value).splitlines()
     assert [line.removeprefix(f"{tmp_path / 'spec.yaml'}:").split(":")[:2] for line in lines] == [
         ["9", " features.construct.a"],
@@ -151,3 +151,13 @@ def test_only_the_beginning_is_looked_at(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "open", counted)
     assert check_spec(tmp_path / "spec.yaml")[1].num_rows == 10_000
     assert 0 < read < len(rows) / 2
+
+
+def test_logged_requests_that_are_not_there(tmp_path):
+    (tmp_path / "requests").mkdir()
+    assert check(GOOD + "validate: {requests: requests}\n", tmp_path)[0].validation.requests == "requests"
+    with pytest.raises(HeadraceError) as caught:
+        check(GOOD + "validate:\n  requests: reqests\n", tmp_path)
+    place = tmp_path / "spec.yaml"
+    assert str(caught.value).startswith(f"{place}:8: validate.requests: {tmp_path / 'reqests'}: expected a file. ")
+    assert "did you mean" in str(caught.value)

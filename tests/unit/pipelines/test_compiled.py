@@ -99,3 +99,19 @@ def test_a_compiled_pipeline_is_taken_as_it_is(tmp_path):
     found = compiled(file, tmp_path / "home")
     assert (found.name, found.parameters, found.schema) == ("other", {}, None)
     assert not (tmp_path / "home").exists()
+
+
+def test_logged_requests_have_tasks_where_the_spec_names_them_and_lie_beside_it(spec, tmp_path):
+    found, _ = compile_counted(spec, tmp_path / "home")
+    assert "logged-requests" not in found.ir["root"]["dag"]["tasks"]
+    spec.write_text(SPEC + "validate: {requests: logs}\n")
+    found, _ = compile_counted(spec, tmp_path / "home")
+    assert found.parameters["requests"] == str(tmp_path / "logs")
+    assert compile_counted(spec, tmp_path / "home")[0].parameters == found.parameters
+    tasks = found.ir["root"]["dag"]["tasks"]
+    assert tasks["examine"]["inputs"]["artifacts"]["requests"]["taskOutputArtifact"]["producerTask"] == "logged-requests"
+    version = tasks["logged-requests"]["inputs"]["parameters"]["source_digest"]["taskOutputParameter"]["producerTask"]
+    assert tasks[version]["taskInfo"]["name"] == "fingerprint-requests"
+    assert not tasks[version]["cachingOptions"].get("enableCache")  # else no new log would ever be seen
+    # Where they lie is no part of what a check depends on.
+    assert "requests" not in tasks["check"]["inputs"]["parameters"]["validate"]["runtimeValue"]["constant"]

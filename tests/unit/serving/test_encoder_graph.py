@@ -25,6 +25,8 @@ INPUTS_ALL = (
     Input("empty", "category"),
     Input("moment", "date"),
     Input("größe in µm", "boolean"),
+    Input("texts", "text"),  # again the graph's own name
+    Input("note", "text"),
 )
 
 
@@ -76,6 +78,8 @@ def values(item: Input) -> st.SearchStrategy[Any]:
         return st.none() | st.floats(allow_nan=False, allow_infinity=False) | exact | st.floats(-1e4, 1e4)
     if item.type == "boolean":
         return st.sampled_from([None, True, False, 0, 1])
+    if item.type == "text":
+        return st.none() | st.sampled_from(["", " ", "a\0b"]) | st.text(st.characters(exclude_categories=["Cs"]))
     if item.type == "category":
         return st.none() | st.sampled_from(["", "nan", "Café", *item.vocabulary]) | st.text(max_size=8)
     return dates()
@@ -84,25 +88,27 @@ def values(item: Input) -> st.SearchStrategy[Any]:
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(*(values(item) for item in INPUTS_ALL)), min_size=0, max_size=5))
 def test_the_graph_encodes_as_python_does(rows: list[tuple[Any, ...]]) -> None:
-    from_graph = GRAPH.run(None, feed(rows))[0]
+    from_graph, texts = GRAPH.run(None, feed(rows))
     from_python, _ = ENCODER.matrix(rows)
+    assert texts.tolist() == ENCODER.texts(rows).tolist() == [[row[-2] or "", row[-1] or ""] for row in rows]
+    assert texts.shape == ENCODER.texts(rows).shape == (len(rows), 2)
     assert same_bits(from_graph, from_python), (rows, from_graph, from_python)
 
 
 def test_what_the_rules_say() -> None:
     rows = [
-        (1.5, 1000.25, True, "café", "2022-01-08", 0.0, "x", "1970-01-02T12:00:00Z", 0),
-        (-0.0, 16777217.0, False, "Café", "2022-01-08T06:00", 1e300, "", "1970-01-01T01:00+01:00", 1),
-        (None, None, None, "", "", None, None, None, None),
-        (5e-324, -1e-45, 1, "basic", "1900-03-01", -1e300, "y", "1969-12-31 23:59:59.999999", None),
+        (1.5, 1000.25, True, "café", "2022-01-08", 0.0, "x", "1970-01-02T12:00:00Z", 0, "", "Hi"),
+        (-0.0, 16777217.0, False, "Café", "2022-01-08T06:00", 1e300, "", "1970-01-01T01:00+01:00", 1, None, " "),
+        (None, None, None, "", "", None, None, None, None, None, None),
+        (5e-324, -1e-45, 1, "basic", "1900-03-01", -1e300, "y", "1969-12-31 23:59:59.999999", None, "x", "y"),
     ]
     nan = math.nan
     expected = np.array(
         [
-            [1.5, 0.25, 1, 1, 0, 1e9, 0, 1.5, 0],
-            [-0.0, 16776217, 0, 0, 0.25, 1e300, nan, 0, 1],
-            [nan] * 9,
-            [5e-324, -1000, 1, 4, -44508, -1e300, 0, -1 / 86_400_000_000, nan],
+            [1.5, 0.25, 1, 1, 0, 1e9, 0, 1.5, 0, nan, 1],
+            [-0.0, 16776217, 0, 0, 0.25, 1e300, nan, 0, 1, nan, 1],
+            [nan] * 11,
+            [5e-324, -1000, 1, 4, -44508, -1e300, 0, -1 / 86_400_000_000, nan, 1, 1],
         ],
         np.float64,
     )
@@ -124,7 +130,7 @@ def test_what_the_rules_say() -> None:
 def test_what_is_no_date_is_refused_by_both(text: str) -> None:
     with pytest.raises(ValueError, match=r"expected a date such as 2024-03-01 or 2024-03-01T10:20:30Z"):
         days(text)
-    row = (1.0, 1.0, True, "pro", text, 1.0, "", "", True)
+    row = (1.0, 1.0, True, "pro", text, 1.0, "", "", True, "", "")
     with pytest.raises(Exception, match="Cast node"):
         GRAPH.run(None, feed([row]))
 
@@ -166,5 +172,5 @@ def test_a_model_that_does_not_fit_is_refused() -> None:
     encoder = encoder_graph((Input("a", "number"), Input("b", "number")))
     with pytest.raises(HeadraceError, match=r"expected a matrix of 2 columns. Received: 3"):
         merge(encoder, model_graph(3))
-    with pytest.raises(HeadraceError, match=r"expected one input named 'matrix'. Received: \['x'\]"):
+    with pytest.raises(HeadraceError, match=r"expected the inputs \['matrix'\]. Received: \['x'\]"):
         merge(encoder, model_graph(2, name="x"))

@@ -69,8 +69,8 @@ def with_input(**entry: Any) -> dict[str, Any]:
         (changed(task="regression"), "regression: expected no classes, positive or threshold. "),
         (with_input(name="", type="number"), "inputs: name: expected a non-empty string. Received: ''"),
         (
-            with_input(name="a", type="text"),
-            "inputs['a'].type: expected one of number, boolean, category, date. ",
+            with_input(name="a", type="prose"),
+            "inputs['a'].type: expected one of number, boolean, category, date, text. ",
         ),
         (with_input(name="a", type="boolean", offset=1), "inputs['a']: expected only the keys name, type. "),
         (

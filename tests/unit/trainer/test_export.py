@@ -7,10 +7,20 @@ import pytest
 
 from headrace.artifacts.raw_inputs import open_graph, run_graph
 from headrace.artifacts.signature import Input, Signature
+from headrace.artifacts.transform import (
+    FEATURES,
+    GRAPH,
+    Feature,
+    Transform,
+    TransformFiles,
+    open_transform,
+    write_transform,
+)
 from headrace.trainer.construct_graph import construct_graph
 from headrace.trainer.encoder_graph import encoder_graph, merge
 from headrace.trainer.export import export
-from headrace.trainer.gbdt import fit
+from headrace.trainer.model import Job, Model, Rows
+from headrace.trainer.models.gbdt import fit
 from headrace.trainer.parameters import GbdtParameters
 from headrace.trainer.parity import ExportError, check_parity
 
@@ -53,37 +63,43 @@ def signature(classes: int) -> Signature:
     return Signature("classification", "y", INPUTS, names, "1" if classes == 2 else None, 0.5 if classes == 2 else None)
 
 
-def trained(tmp_path, classes: int, construct: dict[str, str]):
-    rows = table()
-    onnx.save(merge(encoder_graph(INPUTS), construct_graph(INPUTS, construct)), tmp_path / "transform.onnx")
-    features = run_graph(open_graph(tmp_path / "transform.onnx"), rows, INPUTS)
+def transform_of(folder, construct: dict[str, str]) -> TransformFiles:
+    """A transform of the inputs as they are, and of what is constructed of them."""
+    outputs = [Feature(item.name, (item.name,), "as it is", raw=item.name) for item in INPUTS]
+    outputs += [Feature(name, (), expression) for name, expression in construct.items()]
+    graph = construct_graph(INPUTS, construct)
+    with write_transform(folder / "transform", Transform(INPUTS, tuple(outputs), {}, construct)) as files:
+        onnx.save(graph, files / FEATURES)
+        onnx.save(merge(encoder_graph(INPUTS), graph), files / GRAPH)
+    return open_transform(folder / "transform")
+
+
+def trained(tmp_path, classes: int, construct: dict[str, str], parameters=PARAMETERS, rows=None):
+    """A fitted model and what it was fitted behind; its graphs are in the folder."""
+    rows = table() if rows is None else rows
+    transform = transform_of(tmp_path, construct)
+    features = run_graph(open_graph(transform.graph), rows, INPUTS)
     y = label(rows, classes)
-    fitted = fit(
-        (features[:600], y[:600]),
-        (features[600:], y[600:]),
-        [str(i) for i in range(features.shape[1])],
-        classes,
-        PARAMETERS,
-        0,
+    cut = rows.num_rows * 3 // 4
+    job = Job(
+        Rows(features[:cut], y[:cut]), Rows(features[cut:], y[cut:]), transform.recipe.outputs, classes, parameters, 0
     )
-    graphs = export(fitted.booster, INPUTS, construct, signature(classes).output)
+    model = fit(job)
+    graphs = export(model.graph(signature(classes).output), INPUTS, onnx.load(transform.features))
     onnx.save(graphs.model, tmp_path / "model.onnx")
     onnx.save(graphs.matrix, tmp_path / "matrix.onnx")
-    return fitted.booster, rows
+    return model, transform, rows
+
+
+def parity_of(tmp_path, model: Model, transform: TransformFiles, classes: int, rows: pa.Table):
+    return check_parity(model, transform, tmp_path / "model.onnx", tmp_path / "matrix.onnx", signature(classes), rows)
 
 
 @pytest.mark.parametrize("construct", [{}, CONSTRUCT], ids=["plain", "constructed"])
 @pytest.mark.parametrize("classes", [0, 2, 3], ids=["regression", "binary", "three classes"])
 def test_graphs_answer_as_the_trees_do(tmp_path, classes, construct):
-    booster, rows = trained(tmp_path, classes, construct)
-    parity = check_parity(
-        booster,
-        tmp_path / "transform.onnx",
-        tmp_path / "model.onnx",
-        tmp_path / "matrix.onnx",
-        signature(classes),
-        rows,
-    )
+    model, transform, rows = trained(tmp_path, classes, construct)
+    parity = parity_of(tmp_path, model, transform, classes, rows)
     assert parity.rows > rows.num_rows  # the difficult rows were among them
     answers = run_graph(open_graph(tmp_path / "model.onnx"), rows, INPUTS)
     assert answers.shape == (800, max(classes, 1))
@@ -92,28 +108,22 @@ def test_graphs_answer_as_the_trees_do(tmp_path, classes, construct):
 
 
 def test_a_graph_that_answers_otherwise_fails(tmp_path):
-    booster, rows = trained(tmp_path, 2, {})
-    model = onnx.load(tmp_path / "matrix.onnx")
-    (weights,) = [a for node in model.graph.node for a in node.attribute if a.name == "class_weights"]
+    model, transform, rows = trained(tmp_path, 2, {})
+    graph = onnx.load(tmp_path / "matrix.onnx")
+    (weights,) = [a for node in graph.graph.node for a in node.attribute if a.name == "class_weights"]
     weights.floats[0] += 0.5
-    onnx.save(model, tmp_path / "matrix.onnx")
-    with pytest.raises(ExportError, match=r"expected matrix.onnx to answer as the trained model does"):
-        check_parity(
-            booster, tmp_path / "transform.onnx", tmp_path / "model.onnx", tmp_path / "matrix.onnx", signature(2), rows
-        )
+    onnx.save(graph, tmp_path / "matrix.onnx")
+    with pytest.raises(ExportError, match=r"expected matrix.onnx to answer as the trained model does") as raised:
+        parity_of(tmp_path, model, transform, 2, rows)
+    worst = [line for line in str(raised.value).splitlines() if " off: " in line]
+    assert len(worst) == 3  # with their raw columns
+    assert all("'amount': " in line and "and the model [" in line for line in worst)
+    assert worst == sorted(worst, key=lambda line: -float(line.split()[0]))
 
 
 def test_a_label_that_cannot_be_learned_is_exported_too(tmp_path):
     """Trees without a single split: every answer is the prior."""
-    rows = table(60)
-    onnx.save(merge(encoder_graph(INPUTS), construct_graph(INPUTS, {})), tmp_path / "transform.onnx")
-    features = run_graph(open_graph(tmp_path / "transform.onnx"), rows, INPUTS)
-    y = (np.arange(60) % 2).astype(np.int32)
     lazy = GbdtParameters(0.1, 15, 1_000, 1.0, 1.0, 0.0, 40, 10)
-    booster = fit((features[:40], y[:40]), (features[40:], y[40:]), list("abcde"), 2, lazy, 0).booster
-    graphs = export(booster, INPUTS, {}, "probabilities")
-    onnx.save(graphs.model, tmp_path / "model.onnx")
-    onnx.save(graphs.matrix, tmp_path / "matrix.onnx")
-    check_parity(
-        booster, tmp_path / "transform.onnx", tmp_path / "model.onnx", tmp_path / "matrix.onnx", signature(2), rows
-    )
+    model, transform, rows = trained(tmp_path, 2, {}, lazy, table(60))
+    parity_of(tmp_path, model, transform, 2, rows)
+    assert np.ptp(run_graph(open_graph(tmp_path / "model.onnx"), rows, INPUTS)[:, 0]) == 0

@@ -1,14 +1,25 @@
 """Trees: deterministic, and hardened so that rounding and missing values mean the same everywhere."""
 
+from dataclasses import replace
+
 import lightgbm as lgb
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.trainer.gbdt import fit, floor_float32, harden, importance
+from headrace.artifacts.errors import HeadraceError
+from headrace.artifacts.transform import Feature
+from headrace.trainer.model import Job, Rows
+from headrace.trainer.models.gbdt import fit, floor_float32, harden
 from headrace.trainer.parameters import GbdtParameters
 
 PARAMETERS = GbdtParameters(0.1, 15, 20, 1.0, 1.0, 0.0, 60, 10)
+FEATURES = tuple(Feature(name, (name,), "as it is", raw=name) for name in "abcd")
+
+
+def job(seed=0, parameters=PARAMETERS, features=FEATURES, **more):
+    return Job(Rows(*rows(0)), Rows(*rows(1)), features, 2, parameters, seed, **more)
 
 
 def rows(seed=0, count=600):
@@ -63,20 +74,69 @@ def test_cutting_to_the_best_round():
 
 
 def test_the_same_seed_gives_the_same_trees():
-    train, evaluation = rows(0), rows(1)
-    texts = {fit(train, evaluation, list("abcd"), 2, PARAMETERS, seed=5).booster.model_to_string() for _ in range(2)}
+    texts = {fit(job(seed=5)).booster.model_to_string() for _ in range(2)}
     assert len(texts) == 1
 
 
 def test_early_stopping_keeps_the_best_round():
-    fitted = fit(rows(0), rows(1), list("abcd"), 2, PARAMETERS, seed=0)
-    assert fitted.best_iteration == int(np.argmin(fitted.curve["eval"])) + 1
-    assert fitted.booster.num_trees() == fitted.best_iteration
+    fitted = fit(job())
+    assert fitted.rounds == int(np.argmin(fitted.curve["eval"])) + 1
+    assert fitted.booster.num_trees() == fitted.rounds
 
 
 def test_importance_is_a_share_of_the_gain():
-    fitted = fit(rows(0), rows(1), list("abcd"), 2, PARAMETERS, seed=0)
-    share = importance(fitted.booster, list("abcd"))
-    assert np.isclose(sum(share.values()), 1)
-    assert share["d"] == 0
-    assert list(share.values()) == sorted(share.values(), reverse=True)
+    fitted = fit(job())
+    share = fitted.importance()
+    assert share.shape == (4,)
+    assert np.isclose(share.sum(), 1)
+    assert share[3] == 0  # the empty column
+
+
+def test_each_round_is_told():
+    told = []
+    fitted = fit(job(on_round=lambda number, value: told.append((number, value))))
+    assert told == list(enumerate(fitted.curve["eval"], 1))
+
+
+def answers_along(model, place):
+    """The second class's probability for rows of training with one feature set, for each value; (rows, values)."""
+    x = rows(2)[0]
+    columns = []
+    for value in np.linspace(-2, 2, 41):
+        x[:, place] = value
+        columns.append(model.predict(x)[:, 1])
+    return np.column_stack(columns)
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+def test_a_monotone_feature_only_rises_or_only_falls(direction):
+    free = fit(job())
+    assert (np.diff(answers_along(free, 1), axis=1) < 0).any()  # without the constraint it wavers
+    bound = fit(job(parameters=replace(PARAMETERS, monotone={"b": direction})))
+    steps = np.diff(answers_along(bound, 1), axis=1) * direction
+    assert (steps >= 0).all()
+    assert (steps > 0).any() == (direction == 1)  # the label rises with it: falling is not at all
+
+
+def test_the_positive_class_may_be_the_first():
+    bound = fit(job(parameters=replace(PARAMETERS, monotone={"b": -1}), positive=0))
+    steps = np.diff(1 - answers_along(bound, 1), axis=1)  # of the first class
+    assert (steps <= 0).all()
+    assert (steps < 0).any()
+
+
+def test_a_monotone_feature_that_cannot_be_one_is_refused():
+    with pytest.raises(HeadraceError, match="expected a feature. Received: `bb`; did you mean `b`"):
+        fit(job(parameters=replace(PARAMETERS, monotone={"bb": 1})))
+    code = (*FEATURES[:3], Feature("d", ("d",), "its code", "code", 3))
+    with pytest.raises(HeadraceError, match="Received: `d`, the codes of a category"):
+        fit(job(parameters=replace(PARAMETERS, monotone={"d": 1}), features=code))
+    with pytest.raises(HeadraceError, match="expected a regression or two classes. Received: 3 classes"):
+        fit(replace(job(parameters=replace(PARAMETERS, monotone={"b": 1})), classes=3))
+
+
+def test_weights_count():
+    x, y = rows(0)
+    weights = np.where(y == 1, 1.8, 0.2)
+    heavy = fit(replace(job(), train=Rows(x, y, weights)))
+    assert heavy.predict(x)[:, 1].mean() > fit(job()).predict(x)[:, 1].mean() + 0.01

@@ -23,14 +23,15 @@ from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.folder import MANIFEST, seal
 from headrace.components.examine.examine import Inputs, Outputs, examine
 from headrace.components.statistics.compute import compute_statistics
+from headrace.components.statistics.spec import StatisticsSpec
 from headrace.components.validate.spec import ValidateSpec
 from headrace.components.validate.validate import DataFindings, validate
 
 
-def statistics_of(folder: Path, dataset: str) -> Path:
-    output = folder / "statistics" / dataset
+def statistics_of(folder: Path, dataset: str, settings: dict | None = None) -> Path:
+    output = folder / "statistics" / (dataset + "-with-settings" * bool(settings))
     if not output.exists():
-        compute_statistics(folder / dataset, output)
+        compute_statistics(folder / dataset, output, StatisticsSpec(**settings) if settings else None)
     return output
 
 
@@ -66,7 +67,7 @@ def run(folder: Path, job: dict) -> dict:
     try:
         inputs = Inputs(
             folder / job["dataset"],
-            statistics_of(folder, job["statistics"]),
+            statistics_of(folder, job["statistics"], job.get("describe")),
             checks,
             champion_of(folder, job.get("champion")),
             requests,

@@ -11,10 +11,12 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from headrace.artifacts.dataset import Dataset
 from headrace.artifacts.errors import ArtifactError
 from headrace.artifacts.findings import read_findings
 from headrace.components.check.associations import associations
 from headrace.components.check.check import check_rows
+from headrace.components.examine.images_page import image_blocks
 from headrace.components.validate.spec import ValidateSpec
 from tests.unit.components.check.snapshots import snapshot
 
@@ -146,3 +148,38 @@ def test_pictures_get_tiles_and_repetitions_are_found_by_their_bytes(tmp_path: P
     assert (findings.found[0].check, findings.found[0].level) == ("duplicates", "error")
     assert findings.found[0].expected == "at most 1.00% of the rows to be the same picture as another, byte for byte"
     assert findings.found[0].examples == [f"cats/{i}.png" for i in (1, 3, 7, 9, 91)]
+    assert "alike" not in images  # without a column of groups, nothing is known of near-duplicates
+
+
+def test_near_duplicates_are_shown_by_group_those_with_different_labels_first(tmp_path: Path) -> None:
+    rows = 100
+    contents = [picture(i % 90) for i in range(rows)]  # the last ten are copies of the first
+    groups = {3: "b", 4: "b", 95: "b", 10: "a", 11: "a", 12: "a", 13: "a", 14: "a", 0: "copy", 90: "copy"}
+    snapshot(
+        tmp_path / "data",
+        {
+            "path": [f"{i:02d}.png" for i in range(rows)],
+            "label": ["cat" if i < 4 else "dog" for i in range(rows)],
+            "image": contents,
+            "sha256": [hashlib.sha256(content).hexdigest() for content in contents],
+            "group": [groups.get(i, f"alone-{i}") for i in range(rows)],
+        },
+        label="label",
+        id="path",
+    )
+    findings = check_rows(tmp_path / "data", tmp_path / "out", ValidateSpec())
+    images = findings.profile["images"]
+    assert images["alike_in_all"] == 2  # copies of one file are no near-duplicates
+    torn, others = images["alike"]
+    # 3, 4 and 95: another picture in another split
+    assert (torn["pictures"], torn["splits"], torn["labels"]) == (3, 2, ["cat", "dog"])
+    assert [(tile["path"], tile["class"]) for tile in torn["tiles"]] == [
+        ("03.png", "cat"), ("04.png", "dog"), ("95.png", "dog"),
+    ]  # fmt: skip
+    assert (others["pictures"], others["splits"], others["labels"]) == (5, 1, ["dog"])
+    assert len(others["tiles"]) == 4
+    info = Dataset.open(tmp_path / "data").info
+    page = " ".join(image_blocks(images, info))
+    assert "2 groups of pictures that look the same" in page
+    assert "3 pictures of cat, dog" in page and "different labels" in page and page.count("across splits") >= 2
+    assert page.index("3 pictures of") < page.index("5 pictures of")

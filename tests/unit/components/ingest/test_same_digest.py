@@ -7,7 +7,7 @@ import random
 import pyarrow.parquet as pq
 import pytest
 
-from headrace.components.ingest import csv_source, jsonl_source, kinds, parallel, table, write
+from headrace.components.ingest import csv_source, jsonl_rows, kinds, parallel, table, write
 from headrace.components.ingest.kinds import Evidence, convert_strictly
 from tests.unit.components.ingest.ingesting import take, whole
 
@@ -48,7 +48,7 @@ def snapshots(folder, monkeypatch, name, split):
         place.mkdir(parents=True)
         (place / name).write_text(text())
         monkeypatch.setattr(csv_source, "BLOCK_BYTES", block)
-        monkeypatch.setattr(jsonl_source, "_ROWS", block >> 6)
+        monkeypatch.setattr(jsonl_rows, "_LINES", block >> 6)
         monkeypatch.setattr(parallel, "workers", lambda threads=threads: threads)
         monkeypatch.setattr(table, "_FIRST", first)
         yield take(str(place / name), place / "snapshot", split=split)

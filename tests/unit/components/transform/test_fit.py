@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 from headrace.artifacts.dataset import DatasetInfo, describe, write_dataset
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.raw_inputs import open_graph, run_graph
-from headrace.artifacts.transform import read_transform
-from headrace.components.transform.fit import fit, fit_transform, offset, vocabulary
+from headrace.artifacts.transform import Transform, open_transform
+from headrace.components.transform.fit import TableSplit, fit
+from headrace.components.transform.fit import fit_transform as fit_split
+from headrace.components.transform.inputs import offset
 from headrace.components.transform.spec import FeaturesSpec
+from headrace.trainer.features.vocabulary import vocabulary
 
 ROWS = 400
 
@@ -54,6 +57,10 @@ def features(**sections) -> FeaturesSpec:
     return FeaturesSpec.model_validate(sections)
 
 
+def fit_transform(train: pa.Table, info: DatasetInfo, features: FeaturesSpec, **more) -> Transform:
+    return fit_split(TableSplit(train), info, features, **more)[0]
+
+
 def test_what_is_no_feature_and_why():
     transform = fit_transform(table(), info(), features(drop=["new"]))
     assert [item.name for item in transform.inputs] == ["amount", "plan", "since"]
@@ -63,7 +70,7 @@ def test_what_is_no_feature_and_why():
         "new": "dropped by the spec",
         "empty": "no value in the train split",
         "same": "the same value in every row of the train split",
-        "note": "400 different texts in 400 rows: it names the row (features.keep overrules)",
+        "note": "400 different texts in 400 rows (features.text learns from their words)",
         "tips": "the label is computed from it (features.keep overrules)",
         "unnamed_11": "an unnamed row number (features.keep overrules)",
     }
@@ -127,8 +134,8 @@ def test_only_the_train_split_is_looked_at(tmp_path):
 def test_the_graph_does_what_the_recipe_says(tmp_path):
     write_snapshot(tmp_path / "data", table(), table())
     fit(tmp_path / "data", features(drop=["new", "since"], construct={"double": "amount * 2"}), tmp_path / "transform")
-    transform, graph, _ = read_transform(tmp_path / "transform")
-    matrix = run_graph(open_graph(graph), table().slice(0, 4), transform.inputs)
+    transform = open_transform(tmp_path / "transform")
+    matrix = run_graph(open_graph(transform.graph), table().slice(0, 4), transform.recipe.inputs)
     expected = [[0, 1, 0], [1 / 7, 2, 2 / 7], [2 / 7, 2, 4 / 7], [3 / 7, np.nan, 6 / 7]]
     np.testing.assert_allclose(matrix, expected, rtol=1e-6)
 

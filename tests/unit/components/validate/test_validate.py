@@ -8,7 +8,7 @@ import pytest
 
 from headrace.artifacts.errors import ArtifactError
 from headrace.artifacts.findings import DATASET, Finding, Findings, write_findings
-from headrace.components.validate.validate import DataFindings, notes, validate
+from headrace.components.validate.validate import DataFindings, as_markdown, notes, validate
 
 
 def finding(level: str, name: str, check: str = "drift") -> Finding:
@@ -32,6 +32,14 @@ def test_warnings_pass_and_are_told(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert len(told) == 6
     assert told[0] == "c0: expected this. Received: that, such as r1. Do so"
     assert told[-1] == "2 more warnings in the data report"
+    text = as_markdown(found)
+    assert text.count("\n") == 7 and "- c6: expected this." in text
+    assert as_markdown(validate(written(tmp_path / "none"))) == "The data is as it has to be.\n"
+
+
+def test_a_value_in_a_warning_is_no_markdown(tmp_path: Path) -> None:
+    odd = Finding("drift", "warn", "a_b", "this", "<b>*x*", "Do so")
+    assert "a\\_b" in as_markdown(Findings("sha256:x", [odd])) and "\\<b\\>\\*x\\*" in as_markdown(Findings("", [odd]))
 
 
 def test_an_error_stops_the_run_and_all_errors_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,7 +48,7 @@ def test_only_what_leads_from_the_snapshot_to_the_model_runs(ir):
     found = derived(ir)
     assert json.dumps(ir) == before, "the recorded pipeline stays as it is"
     assert {"statistics", "transform", "train", "validate"} <= set(found.tasks)
-    outside = {"fingerprint", "ingest", "champion", "evaluate", "gate", "infra-validate", "condition-1"}
+    outside = {"fingerprint", "ingest", "champion", "evaluate", "track", "gate", "infra-validate", "condition-1"}
     assert not outside & set(found.tasks)
     text = json.dumps(found.ir)
     for component in ("comp-register", "comp-push", "exec-ingest", "exec-register", "exec-champion"):

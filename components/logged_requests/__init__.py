@@ -1,0 +1,1 @@
+"""Logged requests: what a served model was asked, brought to where training data is held against it."""

@@ -1,0 +1,1 @@
+"""The Keras network for tables: its inputs' scales, layers, training and graph. Imported only where used."""

@@ -1,0 +1,1 @@
+"""A model of ours in TensorFlow: its ONNX graph replayed operation by operation, so that there is one definition."""
