@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -171,7 +172,8 @@ def _trees(returned: Any, job: Job) -> Any:
 
 def _from_keras(model: Any, job: Job, file: str) -> _Made:
     """A network of one input, the features, and one output: a value, probabilities, or the positive class's alone."""
-    from headrace.trainer.network.keras_graph import keras_graph
+    # By its name in a text: a warm worker does not import TensorFlow for a module that has nothing to do with it.
+    keras_graph = import_module("headrace.trainer.network.keras_graph").keras_graph
 
     if len(model.inputs) != 1 or len(model.outputs) != 1 or model.inputs[0].shape[1:] != (len(job.features),):
         raise HeadraceError(

@@ -102,7 +102,10 @@ class FeaturesSpec(Section):
     @field_validator("text", mode="before")
     @classmethod
     def _names_alone(cls, value: Any) -> Any:
-        return dict.fromkeys(value) if isinstance(value, list) and all(isinstance(n, str) for n in value) else value
+        if isinstance(value, list) and all(isinstance(n, str) for n in value):
+            value = dict.fromkeys(value)
+        # No options at all, and not null, which a compiled pipeline has not.
+        return {n: {} if one is None else one for n, one in value.items()} if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _one_way_each(self) -> FeaturesSpec:

@@ -10,6 +10,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from headrace.artifacts.tuning import read_tuning
 from tests.e2e.projects import HEADRACE, Project, churn, environment, wait_for
 
@@ -43,6 +45,7 @@ def test_searches_beside_each_other_give_training_the_best_of_all(tmp_path):
     assert {name: trained[name] for name in expected} == expected and trained["n_estimators"] == 60
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_the_trials_that_it_had(tmp_path):
     project = churn(tmp_path / "churn", rows=3_000)
     project.edit(PLAIN, "train: {gbdt: {n_estimators: 60}, tune: {trials: 12, folds: 0, prune: false}} ")

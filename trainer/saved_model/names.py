@@ -33,6 +33,10 @@ def renumber(saved: Any) -> None:
         for node in _nodes(graph):
             if node.attr["shared_name"].s in numbers:
                 node.attr["shared_name"].s = numbers[node.attr["shared_name"].s]
+        for function in graph.graph_def.library.function:
+            for argument in function.arg_attr.values():  # a number of a tensor's, for debuggers
+                if argument.attr["_user_specified_name"].s.isdigit() or not argument.attr["_user_specified_name"].s:
+                    del argument.attr["_user_specified_name"]
         library = sorted(graph.graph_def.library.function, key=lambda function: str(function.signature.name))
         copies = [type(function).FromString(function.SerializeToString()) for function in library]
         del graph.graph_def.library.function[:]

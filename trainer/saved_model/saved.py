@@ -66,13 +66,13 @@ def _rename_inputs(folder: Path, names: dict[str, str]) -> None:
 
     file = folder / "saved_model.pb"
     saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    renumber(saved)
     inputs = saved.meta_graphs[0].signature_def[SIGNATURE].inputs
     tensors = {name: inputs[place] for place, name in names.items()}
     copies = {name: type(tensor).FromString(tensor.SerializeToString()) for name, tensor in tensors.items()}
     inputs.clear()
     for name, tensor in copies.items():
         inputs[name].CopyFrom(tensor)
-    renumber(saved)
     file.write_bytes(saved.SerializeToString(deterministic=True))
 
 

@@ -30,8 +30,8 @@ Curve: TypeAlias = tuple[tuple[int, float], ...]  # (step, best value so far), s
 PACE = {"gbdt": "learning_rate"}
 FEWEST = 4  # complete trials before any other is given up
 WORST = 75  # percentile of the others above which one is given up
-# The share of what others needed that each trial gets. Trees that are small or slow begin behind and end ahead: of 32
-# trials on the churn example, giving up by the median at a third of the way lost the 10 best, for a third of the time.
+# The share of what others needed that each trial gets. Trees that are small or slow begin behind and end ahead:
+# replayed on 32 trials of the churn example, giving up by the median after two steps lost the 25 best, this rule none.
 FAIR = 0.8
 FAIR_FOLDS = 2  # folds tell the same from the first to the last
 DIGITS = 10  # LightGBM adds up a metric in as many parts as it has threads: the last digits are not the model's

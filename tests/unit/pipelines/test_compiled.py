@@ -115,3 +115,11 @@ def test_logged_requests_have_tasks_where_the_spec_names_them_and_lie_beside_it(
     assert not tasks[version]["cachingOptions"].get("enableCache")  # else no new log would ever be seen
     # Where they lie is no part of what a check depends on.
     assert "requests" not in tasks["check"]["inputs"]["parameters"]["validate"]["runtimeValue"]["constant"]
+
+
+@pytest.mark.parametrize("text", ["[note]", "{note: }", "{note: {ngrams: [1, 2]}}"])
+def test_columns_of_texts_compile_with_and_without_options(text, spec, tmp_path):
+    spec.write_text(SPEC + f"features: {{text: {text}}}\n")
+    found, _ = compile_counted(spec, tmp_path / "home")
+    features = found.ir["root"]["dag"]["tasks"]["transform"]["inputs"]["parameters"]["features"]
+    assert list(features["runtimeValue"]["constant"]["text"]) == ["note"]

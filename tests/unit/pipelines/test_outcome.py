@@ -60,13 +60,19 @@ def test_reports_are_laid_beside_an_index(tmp_path):
     (tmp_path / "store").mkdir()
     report = tmp_path / "store" / "report"
     report.write_text("<!doctype html>the report of train")
+    card = tmp_path / "store" / "card"
+    card.write_text("<!doctype html>the card")
     record = ArtifactRecord("report", "system.HTML", str(report), "sha256:0")
-    result = run(tmp_path, task("train", artifacts={"report": (record,)}), task("ingest <b>", FAILED))
+    second = ArtifactRecord("card", "system.HTML", str(card), "sha256:1")
+    artifacts = {"card": (second,), "report": (record,)}
+    result = run(tmp_path, task("train", artifacts=artifacts), task("ingest <b>", FAILED))
     for _ in range(2):  # a second time replaces the first
         page = publish_reports(result, outcome(result))
     assert page == tmp_path / "reports" / result.id / INDEX
     assert (page.parent / "train.html").read_text() == report.read_text()
+    assert (page.parent / "train-card.html").read_text() == card.read_text()
     text = page.read_text()
     assert 'href="train.html"' in text
+    assert text.index('href="train.html"') < text.index('href="train-card.html"')  # the report first
     assert "ingest &lt;b&gt;" in text
     assert "ingest <b>" not in text
