@@ -29,7 +29,8 @@ def publish_reports(run: RunResult, found: Outcome) -> Path:
     links: dict[str, dict[str, str]] = {}
     for name, source in found.reports.items():
         path, _, output = name.rpartition("/")
-        own = "" if output == "report" else f"-{output}"
+        alone = sum(other.startswith(f"{path}/") for other in found.reports) == 1
+        own = "" if alone or output == "report" else f"-{output}"
         target = folder / f"{safe_name(run.tasks[path].label)}{own}.html"  # a label in a loop has slashes
         target.unlink(missing_ok=True)
         try:
@@ -80,5 +81,5 @@ def _against(baseline: float | None) -> str:
 def _task_row(task: TaskResult, links: dict[str, dict[str, str]]) -> tuple[r.Cell, r.Cell, r.Cell]:
     state = r.badge(task_text(task), "good" if task.state == SUCCEEDED else "neutral")
     pages = sorted(links.get(task.path, {}).items(), key=lambda item: item[0] != "report")
-    named = [r.link("open" if output == "report" else output, file) for output, file in pages]
+    named = [r.link("open" if len(pages) == 1 or output == "report" else output, file) for output, file in pages]
     return task.label, state, r.Html(" · ".join(named))
