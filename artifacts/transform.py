@@ -130,9 +130,8 @@ def open_transform(path: Path | str) -> TransformFiles:
 
 def _recipe(path: Path, value: Any, manifest: Manifest) -> Transform:
     if manifest.format_version < VERSION:
-        raise ArtifactError(
-            f"{path}: expected {FORMAT} of version {VERSION}: run the pipeline again. Received: {manifest.format_version}"
-        )
+        expected = f"{FORMAT} of version {VERSION}: run the pipeline again"
+        raise ArtifactError(f"{path}: expected {expected}. Received: {manifest.format_version}")
     try:
         return Transform(
             inputs=tuple(Input.from_dict(item) for item in value["inputs"]),

@@ -10,9 +10,9 @@ from headrace.artifacts.card import ModelCard
 from headrace.artifacts.dataset import DatasetInfo
 from headrace.artifacts.folder import write_text
 from headrace.artifacts.report import number
-from headrace.artifacts.signature import Input
 from headrace.artifacts.transform import Transform
 from headrace.trainer.baseline import Baseline
+from headrace.trainer.known import known_values
 from headrace.trainer.lineage import plain
 from headrace.trainer.model import Model
 from headrace.trainer.parameters import Training
@@ -67,7 +67,7 @@ def write_card(
             f"{number(constant.values['eval'])} on the eval split",
         },
         features=(
-            *((item.name, item.type, _known(item)) for item in recipe.inputs),
+            *((item.name, item.type, known_values(item)) for item in recipe.inputs),
             *((feature, "constructed", expression) for feature, expression in recipe.construct.items()),
         ),
         metrics={model.metric: model.curve["eval"][model.rounds - 1]},
@@ -129,15 +129,6 @@ def _calibration(model: Model) -> dict[str, str]:
 def _split(query: dict[str, Any], id: str | None) -> str:
     split = query["split"]
     return f"by {split['by']} of {id or 'all columns'}: {split['eval']:.0%} eval, {split['test']:.0%} test"
-
-
-def _known(item: Input) -> str:
-    if item.type == "category":
-        shown = ", ".join(reversed(item.vocabulary[-8:]))
-        return f"{len(item.vocabulary):,} values: {shown}{', ...' if len(item.vocabulary) > 8 else ''}"
-    if item.type == "boolean" or item.min is None or item.max is None:
-        return "true, false" if item.type == "boolean" else ""
-    return f"{number(item.min)} to {number(item.max)}" + (" (days since 1970-01-01)" if item.type == "date" else "")
 
 
 def _limits(recipe: Transform, training: Training, model: Model) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from headrace.artifacts import report as r
 from headrace.artifacts.metrics import METRICS
 from headrace.trainer.card import details, variants_in_words
 from headrace.trainer.effects import Effect, effects
+from headrace.trainer.known import day
 from headrace.trainer.lineage import plain
 from headrace.trainer.parameters import Training
 from headrace.trainer.tabular import Trained, named_importance
@@ -112,7 +113,15 @@ def _effect(effect: Effect, outputs: Mapping[int, str], trained: Trained) -> r.H
         for place, name in outputs.items()
     ]
     caption = next(iter(outputs.values())) if len(outputs) == 1 else "probability of each class"
-    return r.line_chart(lines, title, effect.feature, caption=caption)
+    return r.line_chart(lines, title, _axis(effect, trained), caption=caption)
+
+
+def _axis(effect: Effect, trained: Trained) -> str:
+    dates = {item.name for item in trained.recipe.inputs if item.type == "date"}
+    raw = next(feature.raw for feature in trained.recipe.outputs if feature.name == effect.feature)
+    if raw not in dates:
+        return effect.feature
+    return f"{effect.feature}: days since 1970, from {day(effect.points[0])[:10]} to {day(effect.points[-1])[:10]}"
 
 
 def _tuned(tuned: Mapping[str, Any]) -> r.Html | None:

@@ -118,7 +118,7 @@ class TrainSpec(Section):
     """The same seed, data and settings give the same model."""
     class_weight: Literal["balanced"] | ClassWeights | None = None
     """How much a row counts in training by its class: `balanced`, all classes the same in sum, or a weight for each,
-    `{stays: 1, leaves: 5}`; a class that is not named has 1. Probabilities are shifted by it, unless they are calibrated."""
+    `{stays: 1, leaves: 5}`; a class that is not named has 1. Uncalibrated probabilities are shifted by it."""
     sample_weight: str | None = Field(default=None, min_length=1)
     """A column of numbers, 0 or more: how much a row counts in training. It is no feature."""
     calibrate: Calibration = "none"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from headrace.artifacts import report
 from headrace.artifacts.transform import Feature, Transform
+from headrace.trainer.known import known_values
 
 _MOST_VALUES = 12  # of what was learned, that are shown of one column
 _MOST_FEATURES = 500  # rows that are listed
@@ -24,11 +25,11 @@ def render(transform: Transform) -> str:
     sections = [report.section("Summary", report.tiles(_tiles(transform)))]
     if transform.notes:
         sections.append(report.section("What was chosen, and why", report.bullets(transform.notes)))
-    rows = _feature_rows(transform.outputs)
+    rows = _feature_rows(transform.outputs, transform.construct)
     more = f"The first {_MOST_FEATURES:,} of {len(rows):,}." if len(rows) > _MOST_FEATURES else ""
     table = report.table(["Feature", "Made", "From", "Kind"], rows[:_MOST_FEATURES], "lwwl")
     sections.append(report.section("Features", table, intro=more))
-    inputs = [(item.name, item.type, _known(item)) for item in transform.inputs]
+    inputs = [(item.name, item.type, known_values(item)) for item in transform.inputs]
     sections.append(report.section("Inputs", report.table(["Column", "Type", "Known"], inputs, "llw")))
     if transform.excluded:
         left = list(transform.excluded.items())
@@ -57,14 +58,17 @@ def _tiles(transform: Transform) -> list[tuple[str, Any, str]]:
     ]
 
 
-def _feature_rows(features: Sequence[Feature]) -> list[tuple[str, str, str, str]]:
+def _feature_rows(features: Sequence[Feature], construct: Mapping[str, str]) -> list[tuple[str, str, str, str]]:
     """A row for each feature; those that stand for the values of one column, or for its words, share one."""
     rows = []
     for (name, value), same in groupby(features, lambda each: each.name.partition("=")[:2]):
         members = list(same)
         sources = ", ".join(members[0].sources)
         if not value:
-            rows += [(each.name, each.made, ", ".join(each.sources), _kind(each)) for each in members]
+            rows += [
+                (each.name, construct.get(each.made, each.made), ", ".join(each.sources), _kind(each))
+                for each in members
+            ]
             continue
         values = [each.name.removeprefix(f"{name}=") for each in members]
         listed = ", ".join(values[:_MOST_VALUES]) + (", ..." if len(values) > _MOST_VALUES else "")
@@ -75,15 +79,6 @@ def _feature_rows(features: Sequence[Feature]) -> list[tuple[str, str, str, str]
 def _kind(feature: Feature) -> str:
     kind = f"a code of {feature.size:,} values" if feature.kind == "code" else "a number"
     return f"{kind}, out of fold" if feature.out_of_fold else kind
-
-
-def _known(item: Any) -> str:
-    if item.type == "category":
-        shown = ", ".join(reversed(item.vocabulary[-_MOST_VALUES:]))
-        return f"{len(item.vocabulary):,} values: {shown}{', ...' if len(item.vocabulary) > _MOST_VALUES else ''}"
-    if item.min is None or item.max is None:
-        return ""
-    return f"{report.number(item.min)} to {report.number(item.max)}"
 
 
 def _encoding(encoding: dict[str, Any]) -> report.Html:
