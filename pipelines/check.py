@@ -21,8 +21,8 @@ from headrace.pipelines.compile import schema_text, with_functions
 from headrace.pipelines.compiled import resolve_source
 from headrace.pipelines.spec import Spec, SpecError, load_spec
 from headrace.pipelines.yaml_lines import Place, read_yaml
-from headrace.trainer.expression import NUMBER, TEXT, ExpressionError, parse
-from headrace.trainer.expression_arrow import column_type
+from headrace.trainer.expressions.arrow import column_type
+from headrace.trainer.expressions.expression import NUMBER, TEXT, ExpressionError, parse
 
 FIRST_ROWS = 10_000  # of each source that are looked at
 

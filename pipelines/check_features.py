@@ -11,8 +11,8 @@ from headrace.components.ingest.columns import name_problem
 from headrace.components.transform.misfits import TYPE_OF, misfits
 from headrace.pipelines.spec import Spec
 from headrace.pipelines.yaml_lines import Place
-from headrace.trainer.expression import ExpressionError, inlined, parse
-from headrace.trainer.expression_arrow import column_type
+from headrace.trainer.expressions.arrow import column_type
+from headrace.trainer.expressions.expression import ExpressionError, inlined, parse
 
 
 def feature_mistakes(spec: Spec, head: pa.Schema) -> list[tuple[Place, str]]:

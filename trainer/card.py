@@ -12,11 +12,11 @@ from headrace.artifacts.folder import write_text
 from headrace.artifacts.report import number
 from headrace.artifacts.transform import Transform
 from headrace.trainer.baseline import Baseline
+from headrace.trainer.export.parity import Parity
 from headrace.trainer.known import known_values
 from headrace.trainer.lineage import plain
 from headrace.trainer.model import Model
 from headrace.trainer.parameters import Training
-from headrace.trainer.parity import Parity
 
 _LEARNERS = {
     "gbdt": "gradient-boosted trees (LightGBM)",

@@ -26,16 +26,16 @@ from headrace.trainer.baseline import Baseline, baseline
 from headrace.trainer.calibration import calibrated
 from headrace.trainer.card import write_card
 from headrace.trainer.checkpoints import checkpoint_folder
-from headrace.trainer.export import export
+from headrace.trainer.export.graphs import export
+from headrace.trainer.export.parity import Parity, check_parity
+from headrace.trainer.export.samples import samples
 from headrace.trainer.lineage import curve_record, lineage_of, plain, training_record
 from headrace.trainer.model import Job, Model
 from headrace.trainer.models import fit
 from headrace.trainer.parameters import Training
-from headrace.trainer.parity import Parity, check_parity
 from headrace.trainer.rows import Ready, ready
-from headrace.trainer.samples import samples
 
-_VARIANTS = "headrace.trainer.variants"
+_VARIANTS = "headrace.trainer.export.variants"
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Trained:
         rows: what was learned from.
         seconds: what each part of the work took.
         peak_mib: the most memory that this process has had, in MiB.
-        variants: figures of the SavedModel and the TensorFlow Lite files (`trainer/variants.py`); empty without.
+        variants: figures of the SavedModel and the TensorFlow Lite files (`trainer/export/variants.py`); empty without.
     """
 
     digest: str

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from onnx import TensorProto
 
-from headrace.trainer.expression_arrow_texts import WORD
+from headrace.trainer.expressions.arrow_texts import WORD
 from headrace.trainer.graph import MICROSOFT, Graph
 
 _CHUNK = 64  # characters; a power of 2

@@ -5,10 +5,10 @@
 A question asks how an action is done to an object in a setting. A pair is a duplicate where all three are the same:
 then it is said twice, by other templates, other words for the same thing, another order, and with slips of the
 keyboard. The others share words all the same, as in real sets: the same object with another action, the opposite
-action, the two objects of a conversion swapped, another device. Only a tenth of them has nothing in common.
-
-Which words mean the same has to be learned, and the order tells some pairs apart: counting words alone is not enough
-for all of it, and goes far. `--noise` of the labels are wrong, as people's are.
+action, the two objects of a conversion swapped, another device. A third of them has nothing in common. As in real
+sets, what many ask is more often asked twice, so that the words alone tell something; how many of them both questions
+share tells more; which words mean the same, and their order, tell the rest. `--noise` of the labels are wrong, as
+people's are.
 """
 
 from __future__ import annotations
@@ -73,6 +73,12 @@ CONVERT = (
     "what is the easiest way to get {y} from {x} {s}", "{s} is there a way to change {x} to {y}",
     "best tool to convert from {x} to {y} {s}", "need a {y} made out of a {x} {s}",
 )  # fmt: skip
+# How much more often a question about it is asked twice: 0.5 to 1.6, about 1 on average.
+_KEYS = [*OBJECTS, *FORMATS, *ACTIONS, "convert"]
+POPULAR = {
+    key: 0.5 + 1.1 * place / (len(_KEYS) - 1) for place, key in enumerate(random.Random(1).sample(_KEYS, len(_KEYS)))
+}
+SAME_WORD = 0.5  # how often people take the first, most usual word for a thing
 ENDS = ("?", "?", "", " please?", " without losing anything?", " for free?", "??")
 STARTS = ("", "", "", "", "hi, ", "quick question: ", "ok so ")
 
@@ -106,18 +112,18 @@ def other(one: Meaning, chance: random.Random) -> Meaning:
 
 def _other(one: Meaning, chance: random.Random) -> Meaning:
     kind = chance.random()
-    if kind < 0.1:
+    if kind < 0.35:
         return meaning(chance)
-    if kind < 0.25:
+    if kind < 0.45:
         return replace(one, setting=chance.choice([key for key in SETTINGS if key != "no"]))
     if one.action == "convert":
         if kind < 0.7:
             return replace(one, object=one.target, target=one.object)
         return replace(one, target=chance.choice([key for key in FORMATS if key != one.object]))
     opposite = ACTIONS[one.action][1]
-    if kind < 0.5 and opposite:
+    if kind < 0.65 and opposite:
         return replace(one, action=opposite)
-    if kind < 0.75:
+    if kind < 0.85:
         return replace(one, action=chance.choice(list(ACTIONS)))
     return replace(one, object=chance.choice(list(OBJECTS)))
 
@@ -126,15 +132,20 @@ def say(what: Meaning, chance: random.Random) -> str:
     """One way to ask it."""
     setting = chance.choice(SETTINGS[what.setting])
     if what.action == "convert":
-        x, y = chance.choice(FORMATS[what.object]), chance.choice(FORMATS[what.target])
+        x, y = word(FORMATS[what.object], chance), word(FORMATS[what.target], chance)
         text = chance.choice(CONVERT).format(x=x, y=y, s=setting)
     else:
-        action, thing = chance.choice(ACTIONS[what.action][0]), chance.choice(OBJECTS[what.object])
+        action, thing = word(ACTIONS[what.action][0], chance), word(OBJECTS[what.object], chance)
         text = chance.choice(DO).format(a=action, o=thing, s=setting)
     text = " ".join((chance.choice(STARTS) + text).split()) + chance.choice(ENDS)
     if chance.random() < 0.12:
         text = slip(text, chance)
     return text[0].upper() + text[1:] if chance.random() < 0.7 else text
+
+
+def word(ways: Sequence[str], chance: random.Random) -> str:
+    """One of the words for a thing."""
+    return ways[0] if chance.random() < SAME_WORD else chance.choice(ways)
 
 
 def slip(text: str, chance: random.Random) -> str:
@@ -151,7 +162,7 @@ def pairs(rows: int, seed: int = 0, noise: float = 0.02) -> list[tuple[str, str,
     found: dict[tuple[str, str], int] = {}
     while len(found) < rows:
         one = meaning(chance)
-        same = chance.random() < DUPLICATES
+        same = chance.random() < DUPLICATES * POPULAR[one.object] * POPULAR[one.action]
         first, second = say(one, chance), say(one if same else other(one, chance), chance)
         if first != second and (first, second) not in found and (second, first) not in found:
             found[first, second] = int(same) if chance.random() >= noise else 1 - int(same)

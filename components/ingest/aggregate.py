@@ -32,8 +32,8 @@ from headrace.components.ingest.opened import ROWS, Opened
 from headrace.components.ingest.rows import Tally, typed_rows
 from headrace.components.ingest.spec import DataSpec
 from headrace.components.ingest.table import Table, open_table
-from headrace.trainer.expression import parse
-from headrace.trainer.expression_arrow import evaluate
+from headrace.trainer.expressions.arrow import evaluate
+from headrace.trainer.expressions.expression import parse
 
 Aggregates = Mapping[str, Aggregate]
 Batches = Callable[[], Iterator[pa.RecordBatch]]

@@ -21,8 +21,8 @@ from headrace.components.ingest.aggregation import (
 )
 from headrace.components.ingest.columns import name_problem
 from headrace.components.ingest.spec import Label
-from headrace.trainer.expression import BOOLEAN, NUMBER, TEXT, Column, ExpressionError, parse
-from headrace.trainer.expression_arrow import column_type
+from headrace.trainer.expressions.arrow import column_type
+from headrace.trainer.expressions.expression import BOOLEAN, NUMBER, TEXT, Column, ExpressionError, parse
 
 Place = tuple[str | int, ...]  # within the table's section
 _TYPES = {NUMBER: pa.float64(), BOOLEAN: pa.bool_(), TEXT: pa.string()}

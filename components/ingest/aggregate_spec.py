@@ -11,7 +11,7 @@ from headrace.artifacts.errors import HeadraceError
 from headrace.components.ingest.aggregation import Aggregation, parse_aggregation, parse_span, parse_window
 from headrace.components.ingest.spec import Format
 from headrace.components.section import Section
-from headrace.trainer.expression import parse
+from headrace.trainer.expressions.expression import parse
 
 
 class Computed(Section):

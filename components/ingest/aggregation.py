@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.trainer.expression import BOOLEAN, NUMBER, ExpressionError, parse
+from headrace.trainer.expressions.expression import BOOLEAN, NUMBER, ExpressionError, parse
 
 ALL = "all"
 MICROSECONDS = {"min": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000, "w": 604_800_000_000}

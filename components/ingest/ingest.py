@@ -36,7 +36,7 @@ from headrace.components.ingest.split import Splitter, splitter
 from headrace.components.ingest.table import Table, Wrong, open_table
 from headrace.components.ingest.text_notes import text_note
 from headrace.components.ingest.write import SplitWriter, split_writer
-from headrace.trainer.expression import parse
+from headrace.trainer.expressions.expression import parse
 
 FEWEST_ROWS = 50  # fewer leave no split that could be learned from or judged on
 

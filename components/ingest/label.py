@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.components.ingest.spec import DataSpec
-from headrace.trainer.expression import ExpressionError, parse
-from headrace.trainer.expression_arrow import evaluate
+from headrace.trainer.expressions.arrow import evaluate
+from headrace.trainer.expressions.expression import ExpressionError, parse
 
 MOST_CLASSES = 100
 _COUNTED = 100_000  # different values that are counted; a classification with more has gone wrong anyway

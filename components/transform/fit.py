@@ -25,7 +25,7 @@ from headrace.components.transform.inputs import (
 from headrace.components.transform.misfits import misfits
 from headrace.components.transform.spec import FeaturesSpec
 from headrace.trainer.encoder_graph import encoder_graph, merge
-from headrace.trainer.expression import inlined
+from headrace.trainer.expressions.expression import inlined
 from headrace.trainer.features.fit import Features, fit_features
 from headrace.trainer.features.plan import Wanted
 from headrace.trainer.features.training_rows import TrainRows

@@ -15,8 +15,8 @@ from headrace.artifacts.signature import Input
 from headrace.artifacts.transform import DROPPED, ID, LABEL, WEIGHT
 from headrace.components.transform.misfits import TYPE_OF
 from headrace.components.transform.spec import FeaturesSpec
-from headrace.trainer.expression import ExpressionError, inlined
-from headrace.trainer.expression_arrow import column_type
+from headrace.trainer.expressions.arrow import column_type
+from headrace.trainer.expressions.expression import ExpressionError, inlined
 from headrace.trainer.features.vocabulary import vocabulary
 
 _WORDS = 3  # that a text has on average, where `auto` takes it for one

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from headrace.components.transform.spec import FeaturesSpec
-from headrace.trainer.expression_nodes import BOOLEAN, DATE, NUMBER, TEXT
+from headrace.trainer.expressions.nodes import BOOLEAN, DATE, NUMBER, TEXT
 from headrace.trainer.features.steps import misfit
 
 Place = tuple[str, ...]

@@ -1,4 +1,4 @@
-"""A model of one's own in the pipeline: `headrace run own_model.yaml`. docs/models.md says what `fit` gets and returns."""
+"""A model of one's own in the pipeline: `headrace run own_model.yaml`. docs/models.md says what `fit` gets."""
 
 from __future__ import annotations
 

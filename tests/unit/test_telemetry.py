@@ -11,7 +11,7 @@ import pytest
     "code",
     [
         "import headrace.serving.scorer, onnxruntime",
-        "import headrace.trainer.parity, onnxruntime",
+        "import headrace.trainer.export.parity, onnxruntime",
         "import headrace.components.evaluate.evaluate, onnxruntime",
     ],
 )

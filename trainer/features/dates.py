@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headrace.trainer.expression_graph_dates import DATES
-from headrace.trainer.expression_graph_values import Builder
+from headrace.trainer.expressions.graph_dates import DATES
+from headrace.trainer.expressions.graph_values import Builder
 from headrace.trainer.features.encoding import Column
 from headrace.trainer.features.graph import FeatureGraph
 from headrace.trainer.features.numbers import Values

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from onnx import TensorProto
 
-from headrace.trainer.expression_graph import Columns
+from headrace.trainer.expressions.graph import Columns
 from headrace.trainer.features.categories import Vocabulary
 from headrace.trainer.features.graph import FeatureGraph
 from headrace.trainer.features.plan import Facts, Source

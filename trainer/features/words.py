@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from headrace.trainer.expression_arrow_texts import WORD
+from headrace.trainer.expressions.arrow_texts import WORD
 from headrace.trainer.features.encoding import Column
 from headrace.trainer.features.graph import FeatureGraph
 from headrace.trainer.text_graph import lower, words_of

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from headrace.artifacts.errors import HeadraceError, nearest_column
-from headrace.trainer.export import tree_graph
+from headrace.trainer.export.graphs import tree_graph
 from headrace.trainer.model import Features, Job
 from headrace.trainer.parameters import GbdtParameters
 

@@ -109,7 +109,9 @@ def test_logged_requests_have_tasks_where_the_spec_names_them_and_lie_beside_it(
     assert found.parameters["requests"] == str(tmp_path / "logs")
     assert compile_counted(spec, tmp_path / "home")[0].parameters == found.parameters
     tasks = found.ir["root"]["dag"]["tasks"]
-    assert tasks["examine"]["inputs"]["artifacts"]["requests"]["taskOutputArtifact"]["producerTask"] == "logged-requests"
+    assert (
+        tasks["examine"]["inputs"]["artifacts"]["requests"]["taskOutputArtifact"]["producerTask"] == "logged-requests"
+    )
     version = tasks["logged-requests"]["inputs"]["parameters"]["source_digest"]["taskOutputParameter"]["producerTask"]
     assert tasks[version]["taskInfo"]["name"] == "fingerprint-requests"
     assert not tasks[version]["cachingOptions"].get("enableCache")  # else no new log would ever be seen

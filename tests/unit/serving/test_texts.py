@@ -25,8 +25,8 @@ from headrace.serving.raw import OnnxModel
 from headrace.serving.request import BadRequest
 from headrace.serving.scorer import Scorer
 from headrace.serving.verify import verify_samples
-from headrace.trainer.construct_graph import construct_graph
 from headrace.trainer.encoder_graph import encoder_graph, merge
+from tests.unit.trainer.construct_graph import construct_graph
 
 INPUTS = (Input("note", "text"), Input("n", "number", offset=2.0), Input("title", "text"), Input("new", "boolean"))
 CONSTRUCT = {"words": "words(note)", "same": "overlap(lower(note), lower(title))"}
@@ -61,7 +61,7 @@ def summed() -> onnx.ModelProto:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    from headrace.trainer.export import export
+    from headrace.trainer.export.graphs import export
 
     path = tmp_path_factory.mktemp("texts") / "bundle"
     signature = signature_of("regression", INPUTS)

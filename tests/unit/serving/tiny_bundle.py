@@ -18,9 +18,9 @@ from headrace.artifacts.bundle import MATRIX, MODEL, SAMPLES, SIGNATURE, write_b
 from headrace.artifacts.folder import write_json
 from headrace.artifacts.signature import Input, Signature
 from headrace.serving.encode import Encoder
-from headrace.trainer.construct_graph import construct_graph
 from headrace.trainer.encoder_graph import encoder_graph, merge
-from headrace.trainer.export import behind
+from headrace.trainer.export.graphs import behind
+from tests.unit.trainer.construct_graph import construct_graph
 
 INPUTS = (
     Input("tenure", "number", min=0.0, max=71.0),

@@ -11,12 +11,12 @@ from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.signature import Input
 from headrace.artifacts.transform import FEATURES, GRAPH, Feature, Transform, open_transform, write_transform
 from headrace.trainer.baseline import baseline
-from headrace.trainer.construct_graph import construct_graph
 from headrace.trainer.encoder_graph import encoder_graph, merge
 from headrace.trainer.loss import loss
 from headrace.trainer.model import Rows
 from headrace.trainer.parameters import Training
 from headrace.trainer.rows import class_weights, ready, sample_weights
+from tests.unit.trainer.construct_graph import construct_graph
 
 CLASSES = DatasetInfo("classification", [], "y", {}, ["a", "b", "c"])
 

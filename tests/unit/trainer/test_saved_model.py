@@ -13,9 +13,9 @@ from onnx import TensorProto, helper
 from headrace.artifacts.raw_inputs import open_graph, run_graph
 from headrace.artifacts.signature import Input, Signature
 from headrace.trainer.encoder_graph import encoder_graph, merge
+from headrace.trainer.export.parity import ExportError
 from headrace.trainer.graph import MATRIX, Graph
 from headrace.trainer.model import Rows
-from headrace.trainer.parity import ExportError
 
 INPUTS = (Input("od280/od315 (diluted)", "number"), Input("plan", "category", vocabulary=("a", "b")))
 SIGNATURE = Signature("classification", "y", INPUTS, ("no", "yes"), "yes", 0.25)
@@ -44,8 +44,8 @@ def linear(slope: float, raw: bool = True) -> onnx.ModelProto:
 def test_it_answers_under_the_columns_names(tmp_path: Path) -> None:
     import tensorflow as tf
 
+    from headrace.trainer.export.variants import check_saved_model
     from headrace.trainer.saved_model.saved import Served, write_saved_model
-    from headrace.trainer.variants import check_saved_model
 
     onnx.save(linear(1.0), tmp_path / "model.onnx")
     write_saved_model(linear(1.0), SIGNATURE, tmp_path / "saved")
@@ -66,8 +66,8 @@ def test_it_answers_under_the_columns_names(tmp_path: Path) -> None:
 
 
 def test_one_that_answers_otherwise_is_refused(tmp_path: Path) -> None:
+    from headrace.trainer.export.variants import check_saved_model
     from headrace.trainer.saved_model.saved import write_saved_model
-    from headrace.trainer.variants import check_saved_model
 
     onnx.save(linear(1.0), tmp_path / "model.onnx")
     write_saved_model(linear(1.001), SIGNATURE, tmp_path / "saved")
@@ -76,7 +76,7 @@ def test_one_that_answers_otherwise_is_refused(tmp_path: Path) -> None:
 
 
 def test_lite_files_and_what_they_lose() -> None:
-    from headrace.trainer.lite import lite_files
+    from headrace.trainer.export.lite import lite_files
 
     x = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
     x[::9] = np.nan

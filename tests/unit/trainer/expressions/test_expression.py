@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from headrace.artifacts.raw_inputs import raw_inputs
 from headrace.artifacts.signature import Input
-from headrace.trainer.construct_graph import construct_graph
 from headrace.trainer.encoder_graph import encoder_graph, merge
-from headrace.trainer.expression import ExpressionError, parse
-from headrace.trainer.expression_arrow import evaluate
+from headrace.trainer.expressions.arrow import evaluate
+from headrace.trainer.expressions.expression import ExpressionError, parse
+from tests.unit.trainer.construct_graph import construct_graph
 
 TABLE = pa.table(
     {

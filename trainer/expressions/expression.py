@@ -14,17 +14,17 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from headrace.trainer.expression_nodes import BOOLEAN as BOOLEAN
-from headrace.trainer.expression_nodes import DATE as DATE
-from headrace.trainer.expression_nodes import NUMBER as NUMBER
-from headrace.trainer.expression_nodes import TEXT as TEXT
-from headrace.trainer.expression_nodes import Call as Call
-from headrace.trainer.expression_nodes import Column as Column
-from headrace.trainer.expression_nodes import Constant as Constant
-from headrace.trainer.expression_nodes import ExpressionError as ExpressionError
-from headrace.trainer.expression_nodes import Node as Node
-from headrace.trainer.expression_nodes import walk as walk
-from headrace.trainer.operations import FOLDED, FUNCTIONS, typed
+from headrace.trainer.expressions.nodes import BOOLEAN as BOOLEAN
+from headrace.trainer.expressions.nodes import DATE as DATE
+from headrace.trainer.expressions.nodes import NUMBER as NUMBER
+from headrace.trainer.expressions.nodes import TEXT as TEXT
+from headrace.trainer.expressions.nodes import Call as Call
+from headrace.trainer.expressions.nodes import Column as Column
+from headrace.trainer.expressions.nodes import Constant as Constant
+from headrace.trainer.expressions.nodes import ExpressionError as ExpressionError
+from headrace.trainer.expressions.nodes import Node as Node
+from headrace.trainer.expressions.nodes import walk as walk
+from headrace.trainer.expressions.operations import FOLDED, FUNCTIONS, typed
 
 _BINARY = {ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide", ast.Pow: "power",
            ast.Mod: "modulo", ast.FloorDiv: "floor_divide"}  # fmt: skip

@@ -20,11 +20,11 @@ from typing import Literal, cast
 import numpy as np
 
 from headrace.artifacts.signature import Input, text_inputs
-from headrace.trainer.expression import Expression, inlined
-from headrace.trainer.expression_graph_dates import DATES
-from headrace.trainer.expression_graph_texts import TEXT_NODES
-from headrace.trainer.expression_graph_values import Builder, number_or_missing, truth
-from headrace.trainer.expression_nodes import (
+from headrace.trainer.expressions.expression import Expression, inlined
+from headrace.trainer.expressions.graph_dates import DATES
+from headrace.trainer.expressions.graph_texts import TEXT_NODES
+from headrace.trainer.expressions.graph_values import Builder, number_or_missing, truth
+from headrace.trainer.expressions.nodes import (
     BOOLEAN,
     DATE,
     NUMBER,
@@ -35,8 +35,8 @@ from headrace.trainer.expression_nodes import (
     ExpressionError,
     Node,
 )
+from headrace.trainer.expressions.operations import typed
 from headrace.trainer.graph import MATRIX, TEXTS, Graph
-from headrace.trainer.operations import typed
 
 TYPES = {"number": NUMBER, "date": DATE, "boolean": BOOLEAN, "category": TEXT, "text": TEXT}  # of inputs
 

@@ -12,9 +12,9 @@ from onnx import TensorProto, helper
 from headrace.artifacts.raw_inputs import open_graph, raw_inputs
 from headrace.artifacts.signature import Input
 from headrace.trainer.encoder_graph import encoder_graph, merge
-from headrace.trainer.expression import parse
-from headrace.trainer.expression_arrow import evaluate
-from headrace.trainer.expression_graph import Columns
+from headrace.trainer.expressions.arrow import evaluate
+from headrace.trainer.expressions.expression import parse
+from headrace.trainer.expressions.graph import Columns
 from headrace.trainer.graph import Graph, encoded_inputs
 
 INPUTS = (

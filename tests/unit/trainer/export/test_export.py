@@ -16,13 +16,13 @@ from headrace.artifacts.transform import (
     open_transform,
     write_transform,
 )
-from headrace.trainer.construct_graph import construct_graph
 from headrace.trainer.encoder_graph import encoder_graph, merge
-from headrace.trainer.export import export
+from headrace.trainer.export.graphs import export
+from headrace.trainer.export.parity import ExportError, check_parity
 from headrace.trainer.model import Job, Model, Rows
 from headrace.trainer.models.gbdt import fit
 from headrace.trainer.parameters import GbdtParameters
-from headrace.trainer.parity import ExportError, check_parity
+from tests.unit.trainer.construct_graph import construct_graph
 
 PARAMETERS = GbdtParameters(0.1, 15, 5, 1.0, 1.0, 0.0, 40, 10)
 INPUTS = (

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from headrace.trainer.expression_arrow_dates import DAY_MS, FIRST_DAY, HOUR_MS, LAST_DAY, MINUTE_MS
-from headrace.trainer.expression_graph_values import Builder
+from headrace.trainer.expressions.arrow_dates import DAY_MS, FIRST_DAY, HOUR_MS, LAST_DAY, MINUTE_MS
+from headrace.trainer.expressions.graph_values import Builder
 
 
 class _Civil(NamedTuple):

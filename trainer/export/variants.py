@@ -13,11 +13,11 @@ import pyarrow as pa
 from headrace.artifacts import bundle as files
 from headrace.artifacts.raw_inputs import batches, open_graph, raw_inputs
 from headrace.artifacts.signature import Signature
-from headrace.trainer.lite import ORIGINAL, Lite, lite_files
+from headrace.trainer.export.lite import ORIGINAL, Lite, lite_files
+from headrace.trainer.export.parity import ExportError, difficult_rows
 from headrace.trainer.loss import loss, metric_name
 from headrace.trainer.model import Model, Rows
 from headrace.trainer.parameters import Export
-from headrace.trainer.parity import ExportError, difficult_rows
 from headrace.trainer.saved_model.saved import Served, write_saved_model
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from onnx import TensorProto
 
-from headrace.trainer.expression_arrow_texts import NUMBER_PATTERN
-from headrace.trainer.expression_graph_values import Builder
-from headrace.trainer.expression_nodes import Constant
+from headrace.trainer.expressions.arrow_texts import NUMBER_PATTERN
+from headrace.trainer.expressions.graph_values import Builder
+from headrace.trainer.expressions.nodes import Constant
 from headrace.trainer.text_graph import count, length, lower, shared, upper, words_of
 
 Argument = str | Constant  # a tensor's name, or a constant

@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.trainer.expression import BOOLEAN, DATE, NUMBER, TEXT, Column, Constant, Expression, Node
-from headrace.trainer.expression_arrow_dates import DATES
-from headrace.trainer.expression_arrow_texts import TEXTS
+from headrace.trainer.expressions.arrow_dates import DATES
+from headrace.trainer.expressions.arrow_texts import TEXTS
+from headrace.trainer.expressions.expression import BOOLEAN, DATE, NUMBER, TEXT, Column, Constant, Expression, Node
 
 
 def column_type(type: pa.DataType) -> str:

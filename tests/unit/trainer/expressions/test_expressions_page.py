@@ -11,12 +11,12 @@ import pyarrow as pa
 import pytest
 
 from headrace.artifacts.signature import Input
-from headrace.trainer.expression import Call, parse
-from headrace.trainer.expression_nodes import walk
-from headrace.trainer.operations import MEANINGS
-from tests.unit.trainer.expression_values import in_arrow, in_graph
+from headrace.trainer.expressions.expression import Call, parse
+from headrace.trainer.expressions.nodes import walk
+from headrace.trainer.expressions.operations import MEANINGS
+from tests.unit.trainer.expressions.expression_values import in_arrow, in_graph
 
-PAGE = (Path(__file__).parents[3] / "docs" / "expressions.md").read_text()
+PAGE = (Path(__file__).parents[4] / "docs" / "expressions.md").read_text()
 _LINE = re.compile(r"^\| `(?P<name>.+?)` \| (?P<second>.+?) \| (?P<third>.*?) ?\|$", re.MULTILINE)
 _TYPES = {"number": pa.float64(), "boolean": pa.bool_(), "text": pa.string(), "date": pa.timestamp("us")}
 LINES = [match.groups() for match in _LINE.finditer(PAGE)]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from headrace.artifacts.errors import nearest_column
-from headrace.trainer.expression_nodes import (
+from headrace.trainer.expressions.nodes import (
     BOOLEAN,
     DATE,
     NUMBER,

@@ -8,8 +8,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from headrace.artifacts.signature import Input, text_inputs
-from headrace.trainer.expression import ExpressionError
-from headrace.trainer.expression_graph import Columns
+from headrace.trainer.expressions.expression import ExpressionError
+from headrace.trainer.expressions.graph import Columns
 from headrace.trainer.graph import FEATURES, MATRIX, Graph, encoded_inputs
 
 

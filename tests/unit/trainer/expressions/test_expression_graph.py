@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.artifacts.signature import Input
-from headrace.trainer.expression import ExpressionError, inlined, parse
-from headrace.trainer.expression_arrow import _COMPUTE, evaluate
-from headrace.trainer.expression_graph import NODES, TEXT_NODES, Columns
+from headrace.trainer.expressions.arrow import _COMPUTE, evaluate
+from headrace.trainer.expressions.expression import ExpressionError, inlined, parse
+from headrace.trainer.expressions.graph import NODES, TEXT_NODES, Columns
+from headrace.trainer.expressions.operations import FUNCTIONS, MEANINGS
 from headrace.trainer.graph import Graph
-from headrace.trainer.operations import FUNCTIONS, MEANINGS
-from tests.unit.trainer.expression_values import INPUTS, graph_of, in_arrow, in_graph
+from tests.unit.trainer.expressions.expression_values import INPUTS, graph_of, in_arrow, in_graph
 
 TYPES = {"a": pa.float64(), "b": pa.float64(), "new": pa.bool_(), "since": pa.timestamp("us"), "until": pa.date32()}
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 from headrace.artifacts.raw_inputs import raw_inputs
 from headrace.artifacts.signature import Input
 from headrace.artifacts.transform import Feature, Transform
+from headrace.trainer.export.parity import _EXTREMES, difficult_rows, raw_thresholds
 from headrace.trainer.models.gbdt import Trees
-from headrace.trainer.parity import _EXTREMES, difficult_rows, raw_thresholds
 
 OFFSET = 1_700_000_000.0
 
