@@ -17,6 +17,7 @@ from headrace.components.ingest.spec import DataSpec
 from headrace.components.ingest.table import head_rows
 from headrace.pipelines.check_aggregates import with_aggregates
 from headrace.pipelines.check_features import feature_mistakes
+from headrace.pipelines.check_train import train_mistakes
 from headrace.pipelines.compile import schema_text, with_functions
 from headrace.pipelines.compiled import resolve_source
 from headrace.pipelines.spec import Spec, SpecError, load_spec
@@ -132,7 +133,8 @@ def mistakes(spec: Spec, head: pa.Table, left_out: Sequence[str] = ()) -> list[t
     types = {field.name: column_type(field.type) for field in head.schema}
     if label.expression is not None and (message := _expression(label.expression, types)):
         found.append((("data", "label", "expression"), message))
-    return found + feature_mistakes(spec, head.schema)
+    whole = head.num_rows < FIRST_ROWS
+    return found + feature_mistakes(spec, head.schema) + train_mistakes(spec, head, whole)
 
 
 def _absent(name: str, names: list[str]) -> str:

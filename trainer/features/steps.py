@@ -8,12 +8,14 @@ the step before. `[age, log, month]` therefore is two features, and so is `[[log
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-NUMBER, CODE, DATE, TEXT, WIDE = "a number", "a category", "a date", "a text", "several columns"
-OF_TYPE = {"number": NUMBER, "boolean": NUMBER, "category": CODE, "date": DATE, "text": TEXT}
+NUMBER, CATEGORY, CODE = "a number", "a category", "a code"
+DATE, TEXT, WIDE = "a date", "a text", "several columns"
+OF_TYPE = {"number": NUMBER, "boolean": NUMBER, "category": CATEGORY, "date": DATE, "text": TEXT}
 WEIGHTS = ("tfidf", "count", "binary")
 ANALYZERS = ("word", "char")
 
@@ -101,10 +103,11 @@ def _words(value: Any) -> str | None:
     return None
 
 
-_NUMBERS = (NUMBER, DATE, CODE)  # a code is a number too: a rank, where nothing else is said of it
-_CODES = (CODE, TEXT)
+# A code is a number where somebody says so: `[code, standardize]`, and not `standardize` of a category by oversight.
+_NUMBERS = (NUMBER, DATE, CODE)
+_CODES = (CATEGORY, CODE, TEXT)
 STEPS: dict[str, Kind] = {
-    "keep": Kind((NUMBER, DATE, CODE), None, begins=True),
+    "keep": Kind((NUMBER, DATE, CATEGORY), None, begins=True),
     "log": Kind(_NUMBERS, NUMBER),
     "sqrt": Kind(_NUMBERS, NUMBER),
     "clip": Kind(_NUMBERS, NUMBER, check=_shares),
@@ -120,7 +123,7 @@ STEPS: dict[str, Kind] = {
     "share": Kind(_CODES, NUMBER, begins=True),
     "hash": Kind((TEXT,), CODE, begins=True, check=_whole(2, 2**20)),
     "words": Kind((TEXT,), WIDE, begins=True, check=_words),
-    "missing": Kind((NUMBER, DATE, CODE, TEXT), NUMBER, begins=True),
+    "missing": Kind((NUMBER, DATE, CATEGORY, TEXT), NUMBER, begins=True),
     "days": Kind((DATE,), NUMBER, begins=True),
     "age": Kind((DATE,), NUMBER, begins=True),
     "year": Kind((DATE,), NUMBER, begins=True),
@@ -173,7 +176,9 @@ def _step(value: Any) -> Step:
             raise ValueError(f"expected one step with its argument, such as {{bucket: 10}}. Received: {dict(value)}")
         ((name, argument),) = value.items()
     if not isinstance(name, str) or name not in STEPS:
-        raise ValueError(f"expected one of the steps {', '.join(STEPS)}. Received: `{name}`")
+        near = difflib.get_close_matches(str(name), STEPS, n=1)
+        hint = f"; did you mean `{near[0]}`?" if near else ""
+        raise ValueError(f"expected one of the steps {', '.join(STEPS)}. Received: `{name}`{hint}")
     if argument is not None and (problem := STEPS[name].check(argument)):
         raise ValueError(f"{name}: {problem}. Received: {argument!r}")
     if isinstance(argument, list):
@@ -192,7 +197,8 @@ def misfit(chain: Chain, type: str) -> str | None:
             of = "the column" if place == 0 else f"`{chain[place - 1].name}`"
             fitting = [name for name, other in STEPS.items() if state in other.takes]
             can = f"; what fits {state}: {', '.join(fitting)}" if fitting else "; nothing follows it"
-            return f"expected {' or '.join(kind.takes)} for the step `{step.name}`. Received: {state}, from {of}{can}"
+            takes = [each for each in kind.takes if place or each != CODE]  # no column is a code
+            return f"expected {' or '.join(takes)} for the step `{step.name}`. Received: {state}, from {of}{can}"
         state = kind.gives or state
     return None
 
