@@ -113,16 +113,19 @@ def sklearn_trees(rows: Rows) -> Fitted:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OrdinalEncoder
 
+    # Its binning fails on a column that is empty in training, or has one value, as some of the taxi table's do.
+    varied = {name for name in rows.x["train"] if rows.x["train"][name].nunique() > 1}
+    categories = [name for name in rows.categories if name in varied]
     codes = OrdinalEncoder(
         handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=np.nan, max_categories=250
     )
     steps: list[Any] = [
-        ("categories", codes, rows.categories),
-        ("numbers", "passthrough", rows.numbers),
+        ("categories", codes, categories),
+        ("numbers", "passthrough", [name for name in rows.numbers if name in varied]),
         *((name, TfidfVectorizer(min_df=2, max_features=500), name) for name in rows.text),
     ]
     kind = HistGradientBoostingClassifier if rows.classification else HistGradientBoostingRegressor
-    learner = kind(random_state=rows.settings["seed"], categorical_features=list(range(len(rows.categories))) or None)
+    learner = kind(random_state=rows.settings["seed"], categorical_features=list(range(len(categories))) or None)
     model = make_pipeline(ColumnTransformer([step for step in steps if len(step[2])], sparse_threshold=0), learner)
     model.fit(*rows.both)
     return (model.predict_proba if rows.classification else model.predict), f"{learner.n_iter_} rounds"
