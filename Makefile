@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all check format docs lock hooks bench-taxi bench-runner clean
+.PHONY: help setup setup-dev demo test test-all check format docs lock hooks bench-taxi bench-runner bench-data bench-quality bench-training clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,15 @@ bench-taxi: setup  ## Chicago taxi, CSV to pushed model, beside TFX's LocalDagRu
 
 bench-runner: setup  ## The local runner beside kfp.local: overhead, six heavy tasks, 1,000 tasks, 10,000 iterations
 	@$(BIN)/python benchmarks/runner/run.py
+
+bench-data: setup  ## CSV to validated snapshot at 1 and 20 million rows
+	@$(BIN)/python benchmarks/data/run.py
+
+bench-quality: setup-dev  ## The models beside LightGBM, scikit-learn, FLAML and AutoGluon: hours
+	@$(BIN)/python benchmarks/quality/run.py
+
+bench-training: setup  ## The training step on a million rows beside the bare learner
+	@$(BIN)/python benchmarks/training/run.py
 
 clean:  ## remove the environments, all caches and the demo's data; runs and models in .headrace stay
 	@rm -rf .venv .venv-tfx .venv-uv .venv.lock build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
