@@ -82,10 +82,14 @@ def spec(**tune) -> TrainSpec:
 
 
 def loss_in_training(data: tuple[Path, Path], train: TrainSpec, found: Tuning) -> float:
-    """The eval split's metric when training takes what was found; in a process of its own, for OpenMP's sake."""
+    """The eval split's metric when training takes what was found; in a process of its own, for OpenMP's sake.
+
+    On one thread: where another test of this process has used OpenMP, a child waits for threads that it has not.
+    """
     training = train.training(found.chosen)
     reader, writer = os.pipe()
     if (child := os.fork()) == 0:
+        os.environ["OMP_NUM_THREADS"] = "1"
         try:
             opened = open_transform(data[1])
             rows = ready(Dataset.open(data[0]), opened, training)
