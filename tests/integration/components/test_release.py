@@ -23,7 +23,7 @@ from tests.unit.serving.tiny_bundle import write_tiny_bundle
 
 COMPONENTS = {
     "champion": (champion, {"platform", "model_name"}, set(), {"model"}, set()),
-    "fingerprint": (fingerprint, {"source", "data", "folder"}, set(), set(), {"digest"}),
+    "fingerprint": (fingerprint, {"source", "data", "folder", "aggregate"}, set(), set(), {"digest"}),
     "infra-validate": (infra_validate, set(), {"model"}, {"infra"}, set()),
     "register": (
         register,

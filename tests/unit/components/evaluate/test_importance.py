@@ -97,7 +97,7 @@ def bundle(path, lineage) -> Bundle:
 def test_the_gain_of_a_constructed_feature_is_its_columns(tmp_path):
     lineage = {
         "training": {"importance": {"a": 0.25, "b": 0.0, "ratio": 0.75}},
-        "transform": {"construct": {"ratio": "a / b"}},
+        "transform": {"features": {"a": ["a"], "b": ["b"], "ratio": ["a", "b"]}},
     }
     assert training_gain(bundle(tmp_path / "m", lineage)) == {"a": 1.0, "b": 0.75}
 
