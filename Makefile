@@ -60,5 +60,5 @@ bench-training: setup  ## The training step on a million rows beside the bare le
 
 clean:  ## remove the environments, all caches and the demo's data; runs and models in .headrace stay
 	@rm -rf .venv .venv-tfx .venv-uv .venv.lock build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	@rm -rf examples/churn/data benchmarks/.peers
+	@rm -rf examples/*/data benchmarks/.peers
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,8 +1,9 @@
 """The model bundle: a sealed folder with everything that serving, review and audit need of one model.
 
-    model.onnx       raw features -> outputs; one tensor [N, 1] per feature, named as the column
+    model.onnx       raw features -> outputs; one tensor [N, 1] per feature, named as the column; of images one tensor
+                     uint8 [N, h, w, 3] of any size, which the graph itself resizes
     matrix.onnx      the same model behind the encoding: `matrix` float64 [N, F], and `texts` string [N, T] where T > 0
-                     inputs are texts -> the same outputs
+                     inputs are texts -> the same outputs; not of images
     signature.json   inputs with types, encodings and ranges; outputs (see signature.py)
     samples.json     {"instances": [raw, ...], "predictions": [as the server answers, ...]}
     schema.pbtxt, lineage.json, card.html, card.md
@@ -16,7 +17,7 @@ Nothing in it is code or pickle. The manifest's details carry the model's `name`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,8 +43,6 @@ TFLITE = "tflite"
 CARD_HTML = "card.html"
 CARD_MD = "card.md"
 
-_NEEDED = (MODEL, MATRIX, SIGNATURE, SAMPLES)  # without these a bundle cannot be served and checked
-
 
 @dataclass(frozen=True)
 class Bundle:
@@ -62,8 +61,7 @@ class Bundle:
         """
         path = Path(path)
         manifest = read_manifest(path, FORMAT, FORMAT_VERSION, verify=verify)
-        _require(path, manifest.files)
-        return cls(path=path, manifest=manifest, signature=Signature.read(path / SIGNATURE))
+        return cls(path=path, manifest=manifest, signature=_required(path, manifest.files))
 
     @property
     def name(self) -> str:
@@ -88,7 +86,7 @@ class Bundle:
 
     @property
     def matrix(self) -> Path:
-        """The graph from the encoded matrix to outputs."""
+        """The graph from the encoded matrix to outputs; of images there is none."""
         return self.path / MATRIX
 
     @property
@@ -152,13 +150,25 @@ def write_bundle(path: Path | str, details: dict[str, Any]) -> Iterator[Path]:
     """
     with write_folder(Path(path), FORMAT, FORMAT_VERSION, details) as folder:
         yield folder
-        _require(folder, {file.name for file in folder.iterdir()})
-        Signature.read(folder / SIGNATURE)
+        _required(folder, {file.name for file in folder.iterdir()})
 
 
-def _require(path: Path, names: Any) -> None:
-    missing = [name for name in _NEEDED if name not in names]
+def needed(signature: Signature) -> tuple[str, ...]:
+    """The files without which a bundle of this signature cannot be served and checked: all that decides an answer."""
+    return (MODEL, SIGNATURE, SAMPLES) if signature.image else (MODEL, MATRIX, SIGNATURE, SAMPLES)
+
+
+def _required(path: Path, names: Collection[str]) -> Signature:
+    """The signature of a bundle that has all the files that such a one needs."""
+    _require(path, names, (SIGNATURE,))
+    signature = Signature.read(path / SIGNATURE)
+    _require(path, names, needed(signature))
+    return signature
+
+
+def _require(path: Path, names: Collection[str], wanted: tuple[str, ...]) -> None:
+    missing = [name for name in wanted if name not in names]
     if missing:
         raise ArtifactError(
-            f"{path}: expected {', '.join(_NEEDED)} in a bundle. Received: none named {', '.join(missing)}"
+            f"{path}: expected {', '.join(wanted)} in a bundle. Received: none named {', '.join(missing)}"
         )

@@ -2,6 +2,7 @@
 
     <evaluation>/
         evaluation.json    the fields of `Evaluation`
+        images.json, review.csv    of images: see image_evaluation.py
         manifest.json      details: present, split, model_digest, dataset_digest
 
 What could not be measured is absent from `metrics`, with a reason in `undefined`; NaN is never written.
@@ -15,6 +16,7 @@ from typing import Any
 
 from headrace.artifacts.errors import ArtifactError
 from headrace.artifacts.folder import read_json, read_manifest, write_folder, write_json
+from headrace.artifacts.image_evaluation import ImageEvaluation, write_images
 from headrace.artifacts.metrics import kind_of
 
 FORMAT = "headrace/evaluation"
@@ -135,8 +137,8 @@ class Evaluation:
         return next((c for c in self.curves if c.kind == kind and of in (None, c.of)), None)
 
 
-def write_evaluation(path: Path | str, evaluation: Evaluation) -> None:
-    """Writes an evaluation as a sealed folder.
+def write_evaluation(path: Path | str, evaluation: Evaluation, images: ImageEvaluation | None = None) -> None:
+    """Writes an evaluation, and what it says of images if it is of such, as a sealed folder.
 
     Raises:
         ArtifactError: a number is not finite, or `path` is taken.
@@ -145,6 +147,8 @@ def write_evaluation(path: Path | str, evaluation: Evaluation) -> None:
     with write_folder(Path(path), FORMAT, VERSION, details) as folder:
         try:
             write_json(folder / FILE, asdict(evaluation))
+            if images:
+                write_images(folder, images)
         except ValueError as error:
             raise ArtifactError(f"{path}: expected finite numbers in an evaluation. Received: {error}") from None
 

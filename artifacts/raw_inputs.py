@@ -1,4 +1,4 @@
-"""From a table of raw columns to the tensors that a model's raw-feature graph takes.
+"""From a table of raw columns, or from image files, to the tensors that a model's raw-feature graph takes.
 
 The rules are the signature's: a missing value is NaN in a number's or boolean's tensor, and an empty string in
 a category's, date's or text's. Numbers travel as float64, so that nothing is rounded before the graph has subtracted
@@ -7,7 +7,7 @@ the offset.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.artifacts.errors import HeadraceError
+from headrace.artifacts.pictures import by_size, decode, in_threads
 from headrace.artifacts.signature import Input, text_inputs
 from headrace.artifacts.text_batches import MOST_ROWS, text_slices
 
 if TYPE_CHECKING:
     import onnxruntime
 
+BATCH_PIXELS = 32 * 224 * 224  # of pictures that go through a graph together: more are no faster, and need more memory
 BATCH_ROWS = 16_384  # keeps the strings of a batch, which ONNX Runtime copies, within a few MiB
 
 
@@ -97,6 +99,54 @@ def run_graph(session: onnxruntime.InferenceSession, table: pa.Table, inputs: Se
 
     Returns:
         the first output, float32 of shape (rows, width).
+
+    Raises:
+        HeadraceError: the table's columns do not fit, or a picture cannot be decoded.
     """
+    if inputs[0].type == "image":
+        return run_pictures(session, contents(table, inputs[0]))
     parts = [session.run(None, raw_inputs(batch, inputs))[0] for batch in batches(table, inputs)]
     return np.concatenate(parts) if parts else np.empty((0, session.get_outputs()[0].shape[1]), np.float32)
+
+
+def contents(table: pa.Table | pa.RecordBatch, item: Input) -> Iterator[bytes]:
+    """The image files of a column, one after the other.
+
+    Raises:
+        HeadraceError: there is no such column, it is not of bytes, or one is missing.
+    """
+    if item.name not in table.schema.names:
+        raise HeadraceError(f"expected a column `{item.name}`. Received: columns {', '.join(table.schema.names)}")
+    column = table.column(item.name)
+    if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
+        raise HeadraceError(f"column `{item.name}`: expected image files' bytes. Received: {column.type}")
+    for place, value in enumerate(column):
+        if not value.is_valid:
+            raise HeadraceError(f"column `{item.name}`, row {place}: expected an image file's bytes. Received: null")
+        yield value.as_py()
+
+
+def run_pictures(session: onnxruntime.InferenceSession, files: Iterable[bytes]) -> np.ndarray:
+    """Runs a graph over image files: they are decoded in threads, and go through it together where of one size.
+
+    Returns:
+        the first output, float32 of shape (files, width), in their order.
+
+    Raises:
+        PictureError: a file cannot be decoded.
+    """
+    return run_pixels(session, in_threads(decode, files))
+
+
+def run_pixels(session: onnxruntime.InferenceSession, pictures: Iterable[np.ndarray]) -> np.ndarray:
+    """The same over decoded pictures, each uint8 [h, w, 3] of any size."""
+    name, output = session.get_inputs()[0].name, session.get_outputs()[0]
+    places: list[int] = []
+    parts: list[np.ndarray] = []
+    for rows, pixels in by_size(pictures, BATCH_PIXELS):
+        places += rows
+        parts.append(session.run([output.name], {name: pixels})[0])
+    if not parts:
+        return np.empty((0, output.shape[1]), np.float32)
+    answers = np.concatenate(parts)
+    return answers[np.argsort(places)]

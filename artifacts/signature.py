@@ -10,6 +10,8 @@ The encoder graph, the server, batch scoring and the model card take their rules
   integer, so every implementation agrees to the last bit
 - text: 1.0; the string itself travels beside the matrix, in `texts` [N, T]: T inputs of this type, in their order,
   a missing one as an empty string
+- image: has no cell, and its model no matrix. It is a model's only input: pixels, uint8 RGB of any size, which the
+  graph itself resizes to `height` x `width` (see pictures.py for how a file becomes pixels)
 
 The matrix is float64. The model casts it to float32 where it needs that, after its constructed features were
 computed: the difference of two times in epoch seconds must not be taken of rounded numbers.
@@ -29,7 +31,7 @@ from headrace.artifacts.errors import ArtifactError
 from headrace.artifacts.folder import read_json, write_json
 
 Task = Literal["classification", "regression"]
-InputType = Literal["number", "boolean", "category", "date", "text"]
+InputType = Literal["number", "boolean", "category", "date", "text", "image"]
 
 # A date as a string; the groups are year, month, day, hour, minute, seconds, zone's sign, hour and minute.
 # Without a zone it is UTC. Written in the syntax that Python's `re` and RE2 (in ONNX Runtime) share.
@@ -45,6 +47,7 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "category": ("vocabulary",),
     "date": ("offset", "min", "max"),
     "text": (),
+    "image": ("height", "width"),
 }
 
 
@@ -58,6 +61,8 @@ class Input:
     min: float | None = None  # None: the column had no value in training
     max: float | None = None
     vocabulary: tuple[str, ...] = ()  # category: known values, rarest first
+    height: int = 0  # image: in pixels, as the network sees it
+    width: int = 0
 
     def __post_init__(self) -> None:
         _check(isinstance(self.name, str) and bool(self.name), "inputs: name", "a non-empty string", self.name)
@@ -67,6 +72,10 @@ class Input:
         for bound in ("min", "max"):
             value = getattr(self, bound)
             _check(value is None or _is_number(value), f"{where}.{bound}", "a finite number or null", value)
+        for side in ("height", "width"):
+            value, least = getattr(self, side), 1 if self.type == "image" else 0
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            _check(whole and value >= least, f"{where}.{side}", "a number of pixels", value)
         strings = all(isinstance(value, str) and value for value in self.vocabulary)
         _check(strings, f"{where}.vocabulary", "non-empty strings (an empty one means missing)", self.vocabulary)
         distinct = len(set(self.vocabulary)) == len(self.vocabulary)
@@ -121,6 +130,8 @@ class Signature:
         twice = sorted({name for name in names if names.count(name) > 1})
         _check(not twice, "inputs", "distinct names", ", ".join(twice))
         _check(self.label not in names, "inputs", "features only", f"the label {self.label!r} among them")
+        alone = len(self.inputs) == 1 or all(item.type != "image" for item in self.inputs)
+        _check(alone, "inputs", "an image to be the only input", ", ".join(names))
         if self.task == "classification":
             self._check_classes()
         else:
@@ -148,6 +159,11 @@ class Signature:
     def output(self) -> str:
         """The name of the graphs' output tensor: `probabilities` [N, C] or `value` [N, 1], float32."""
         return "probabilities" if self.task == "classification" else "value"
+
+    @property
+    def image(self) -> Input | None:
+        """The input of a model of images; None for a table's."""
+        return self.inputs[0] if self.inputs[0].type == "image" else None
 
     @classmethod
     def from_dict(cls, value: Any) -> Signature:

@@ -26,6 +26,7 @@ from headrace.trainer.expressions.arrow import column_type
 from headrace.trainer.expressions.expression import NUMBER, TEXT, ExpressionError, parse
 
 FIRST_ROWS = 10_000  # of each source that are looked at
+FIRST_IMAGES = 256  # each of which is decoded
 
 
 def check_spec(file: Path) -> tuple[Spec, pa.Table]:
@@ -80,10 +81,11 @@ class Head:
 
 def read_first_rows(sources: Sequence[str], data: DataSpec) -> Head:
     """The first rows of each source, with the columns that are joined to them, and the types that they suggest."""
-    table = read_table(sources, data, FIRST_ROWS)
+    most = FIRST_IMAGES if data.format == "images" else FIRST_ROWS
+    table = read_table(sources, data, most)
     found = left_out(table)
     check_left_out(found, data, table.name)
-    rows = head_rows(table, FIRST_ROWS)
+    rows = head_rows(table, most)
     for join in data.join:
         other = open_join(join, data, FIRST_ROWS)
         check_join(rows.schema, other.schema, join)
@@ -122,6 +124,7 @@ def mistakes(spec: Spec, head: pa.Table, left_out: Sequence[str] = ()) -> list[t
         (("validate", "freshness", "column"), spec.validation.freshness.column if spec.validation.freshness else None),
         *((("validate", "leakage", "except", i), name) for i, name in enumerate(spec.validation.leakage.besides)),
         *((("evaluate", "slices", i), name) for i, name in enumerate(spec.evaluate.slices)),
+        (("evaluate", "truth"), spec.evaluate.truth),
         *((("evaluate", "gates", i, "by"), gate.by) for i, gate in enumerate(spec.evaluate.gates or [])),
         *((("evaluate", "gates", i, "slice"), gate.slice) for i, gate in enumerate(spec.evaluate.gates or [])),
     ]
@@ -133,7 +136,7 @@ def mistakes(spec: Spec, head: pa.Table, left_out: Sequence[str] = ()) -> list[t
     types = {field.name: column_type(field.type) for field in head.schema}
     if label.expression is not None and (message := _expression(label.expression, types)):
         found.append((("data", "label", "expression"), message))
-    whole = head.num_rows < FIRST_ROWS
+    whole = head.num_rows < FIRST_ROWS and not spec.of_images  # of a folder, the first images are of one class
     return found + feature_mistakes(spec, head.schema) + train_mistakes(spec, head, whole)
 
 

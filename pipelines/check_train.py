@@ -21,7 +21,8 @@ def train_mistakes(spec: Spec, head: pa.Table, whole: bool) -> list[tuple[Place,
         whole: these are all rows, so that a class that is not among them is none.
     """
     types = {field.name: column_type(field.type) for field in head.schema}
-    found = [(("train", "gbdt", "monotone", name), text) for name, text in _monotone(spec, types).items()]
+    found: list[tuple[Place, str]] = []
+    found += [(("train", "gbdt", "monotone", name), text) for name, text in _monotone(spec, types).items()]
     weight = spec.train.sample_weight
     if weight is not None and types.get(weight) == TEXT:
         found.append((("train", "sample_weight"), f"expected a column of numbers. Received: `{weight}`, texts"))

@@ -9,6 +9,7 @@ from pathlib import Path
 from headrace.artifacts.folder import write_text
 from headrace.components.check.function_check import embed_functions
 from headrace.components.train.own_module import embed_module
+from headrace.components.train.weights_file import with_weights
 from headrace.pipelines.spec import Spec, load_spec
 
 
@@ -36,12 +37,14 @@ def training_ir(spec: Spec, schema: str) -> str:
 
 
 def with_functions(spec: Spec, file: Path) -> Spec:
-    """The spec with the text of the files that it names: functions of its checks, and a model of the user's own.
+    """The spec with the text of the files that it names: functions of its checks, a model of the user's own; and with
+    the place and the digest of the weights that a network begins with.
 
     Raises:
         HeadraceError: such a file is missing, no Python, or has no such function.
     """
-    validation, train = embed_functions(spec.validation, file.parent), embed_module(spec.train, file.parent)
+    validation = embed_functions(spec.validation, file.parent)
+    train = with_weights(embed_module(spec.train, file.parent), file.parent)
     if validation is spec.validation and train is spec.train:
         return spec
     return spec.model_copy(update={"validation": validation, "train": train})

@@ -91,13 +91,13 @@ def _compile(file: Path, cache: Path, before_compiling: Callable[[], object]) ->
 def _compile_now(spec: Spec, file: Path, cache: Path) -> Compiled:
     from headrace.components.check.function_check import function_files
     from headrace.components.train.own_module import module_files
+    from headrace.components.train.weights_file import weights_files
     from headrace.pipelines.compile import schema_text, training_ir, with_functions
     from headrace.pipelines.local.store.attempts import disk_full_is_clear
 
     schema = file.parent / spec.validation.schema_file
-    beside = _digests(
-        file.parent, [spec.validation.schema_file, *function_files(spec.validation), *module_files(spec.train)]
-    )
+    of_training = [*module_files(spec.train), *weights_files(spec.train)]
+    beside = _digests(file.parent, [spec.validation.schema_file, *function_files(spec.validation), *of_training])
     text = training_ir(with_functions(spec, file), schema_text(spec, file))
     entry = {
         "name": spec.name,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from headrace.artifacts.dataset import DatasetInfo
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.folder import write_text
 from headrace.artifacts.report import number, percent
-from headrace.components.gate.spec import Gate, default_gates
+from headrace.components.gate.spec import default_gates
 from headrace.components.ingest.columns import finite_or_missing
 from headrace.components.ingest.csv_source import detect_separator
 from headrace.components.ingest.infer import decimal_comma, text_notes_of
@@ -26,10 +25,12 @@ from headrace.components.ingest.spec import DataSpec
 from headrace.components.ingest.table import head_rows
 from headrace.components.transform.inputs import exclusion
 from headrace.components.transform.spec import FeaturesSpec
+from headrace.pipelines.image_task import IMAGES
+from headrace.pipelines.init_images import holds_images, image_spec_text, inspect_images
+from headrace.pipelines.spec_words import gate_words, model_name, quoted, source_path
 
 MOST_ROWS = 200_000  # that are looked at
 FEW_CLASSES = 20  # a whole-number label with more values is taken for a quantity
-_PLAIN = re.compile(r"^[A-Za-z_][A-Za-z0-9_ ]*$")
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class Look:
     decimal: str = "."
 
 
-def init(folder: Path, source: Path, label: str, task: str | None, id: str | None, *, force: bool) -> Path:
-    """Writes `spec.yaml` into a folder for a source.
+def init(folder: Path, source: Path, label: str | None, task: str | None, id: str | None, *, force: bool) -> Path:
+    """Writes `spec.yaml` into a folder for a source: a table, a folder of pictures, or a CSV of their paths.
 
     Returns:
         the file.
@@ -59,10 +60,28 @@ def init(folder: Path, source: Path, label: str, task: str | None, id: str | Non
         raise HeadraceError(
             f"{file}: expected no spec there yet. Received: one; give another folder, or --force to replace it"
         )
-    look = inspect(source, label, task, id)
+    text = (
+        _image_spec(folder, source, label, id) if _of_images(source, task) else _spec(folder, source, label, task, id)
+    )
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(file, spec_text(folder, source, label, look))
+    write_text(file, text)
     return file
+
+
+def _of_images(source: Path, task: str | None) -> bool:
+    return task == IMAGES or (task is None and holds_images(source))
+
+
+def _image_spec(folder: Path, source: Path, label: str | None, id: str | None) -> str:
+    if id is not None:
+        raise HeadraceError(f"--id: expected none for pictures, which are named by their paths. Received: {id}")
+    return image_spec_text(folder, source, inspect_images(source, label))
+
+
+def _spec(folder: Path, source: Path, label: str | None, task: str | None, id: str | None) -> str:
+    if label is None:
+        raise HeadraceError(f"--label: expected the column of {source} to predict. Received: none")
+    return spec_text(folder, source, label, inspect(source, label, task, id))
 
 
 def inspect(source: Path, label: str, task: str | None, id: str | None) -> Look:
@@ -131,27 +150,25 @@ def infer_id(table: pa.Table, label: str) -> str | None:
 def spec_text(folder: Path, source: Path, label: str, look: Look) -> str:
     """The spec as YAML, with what was inferred, and why, in comments."""
     table = look.table
-    inside = os.path.relpath(source.resolve(), folder.resolve())
-    path = inside if inside.count("..") <= 3 else str(source.resolve())
     lines = [
         f"# Written by `headrace init` from {source.name}: "
         f"{'its first ' if table.num_rows == MOST_ROWS else ''}{table.num_rows:,} rows, {table.num_columns} columns.",
         "# Check it with `headrace validate`, run it with `headrace run`.",
-        f"name: {_model_name(folder, source)}",
+        f"name: {model_name(folder, source)}",
         f"task: {look.task}  # {_label_words(table[label], look.task)}",
         "data:",
-        f"  source: {_quoted(path)}",
+        f"  source: {quoted(source_path(folder, source))}",
         *([f"  separator: {json.dumps(look.separator)}"] if look.separator else []),
         *(['  decimal: ","  # numbers are written like 1,5'] if look.decimal == "," else []),
-        f"  label: {_quoted(label)}",
+        f"  label: {quoted(label)}",
         *(
-            [f"  id: {_quoted(look.id)}  # a different value in every row"]
+            [f"  id: {quoted(look.id)}  # a different value in every row"]
             if look.id
             else ["  # id: no column names the rows; the split goes by all of them"]
         ),
         "  split: {by: hash, eval: 0.15, test: 0.15}",
         "features:",
-        f"  drop: [{', '.join(_quoted(name) for name in look.excluded)}]",
+        f"  drop: [{', '.join(quoted(name) for name in look.excluded)}]",
         *[f"  #   {name}: {reason}" for name, reason in look.excluded.items()],
         "  # What the model will see:",
         *[
@@ -163,17 +180,9 @@ def spec_text(folder: Path, source: Path, label: str, look: Look) -> str:
         "train: {model: gbdt}",
         "evaluate:",
         "  gates:  # all must hold, or the model is not pushed",
-        *[f"    - {_gate(gate)}" for gate in default_gates(look.task)],
+        *[f"    - {gate_words(gate)}" for gate in default_gates(look.task)],
     ]
     return "\n".join(lines) + "\n"
-
-
-def _model_name(folder: Path, source: Path) -> str:
-    for candidate in (folder.resolve().name, source.stem):
-        name = re.sub(r"[^a-z0-9]+", "-", candidate.lower()).strip("-")[:63].strip("-")
-        if name and name[0].isalpha():
-            return name
-    return "model"
 
 
 def _label_words(column: pa.ChunkedArray, task: str) -> str:
@@ -195,15 +204,3 @@ def _column_words(column: pa.ChunkedArray) -> str:
     if pa.types.is_temporal(column.type):
         return f"date, {low} to {high}{missing}"
     return f"number, {number(low)} to {number(high)}{missing}"
-
-
-def _gate(gate: Gate) -> str:
-    fields = gate.model_dump(exclude_none=True)
-    return "{" + ", ".join(f"{name}: {value}" for name, value in fields.items()) + "}"
-
-
-def _quoted(text: str) -> str:
-    """A YAML scalar that is read back as this text."""
-    if _PLAIN.match(text) and text.lower() not in ("null", "true", "false", "yes", "no", "on", "off", "y", "n"):
-        return text
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

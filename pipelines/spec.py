@@ -20,6 +20,7 @@ from headrace.components.track.spec import TrackSpec
 from headrace.components.train.spec import TrainSpec
 from headrace.components.transform.spec import FeaturesSpec
 from headrace.components.validate.spec import ValidateSpec
+from headrace.pipelines.image_task import IMAGES, image_misfits, with_image_defaults
 from headrace.pipelines.yaml_lines import YamlFile, read_yaml
 
 _NAME = re.compile(r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")
@@ -34,8 +35,8 @@ class Spec(Section):
 
     name: str
     """Names the model and its runs: lower-case letters, digits and hyphens, as clouds want it."""
-    task: Literal["classification", "regression"]
-    """What is predicted: a class, of two or many, or a number."""
+    task: Literal["classification", "regression", "image_classification"]
+    """What is predicted: a class, of two or many, or a number, each of a row of a table; or a picture's class."""
     data: DataSpec
     """Where the rows come from, what is predicted, and how the rows are split."""
     statistics: StatisticsSpec = StatisticsSpec()
@@ -62,11 +63,19 @@ class Spec(Section):
             )
         return value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _what_goes_without_saying(cls, value: Any) -> Any:
+        return with_image_defaults(value) if isinstance(value, dict) and value.get("task") == IMAGES else value
+
     @model_validator(mode="after")
     def _all_fits_the_task(self) -> Spec:
+        asked = self.predicted
         found: list[tuple[tuple[str | int, ...], str]] = [
-            *((("evaluate", "gates", index), message) for index, message in self.evaluate.misfits(self.task).items()),
-            *((("train", name), message) for name, message in self.train.misfits(self.task).items()),
+            *((("evaluate", "gates", index), message) for index, message in self.evaluate.misfits(asked).items()),
+            *((("evaluate", name), text) for name, text in self.evaluate.without_images(self.of_images).items()),
+            *((("train", name), message) for name, message in self.train.misfits(asked).items()),
+            *image_misfits(self.task, self.data, self.features, self.train),
         ]
         errors = [
             InitErrorDetails(
@@ -79,6 +88,16 @@ class Spec(Section):
         if errors:
             raise ValidationError.from_exception_data("Spec", errors)
         return self
+
+    @property
+    def predicted(self) -> str:
+        """What is predicted, `classification` or `regression`, whatever it is predicted from."""
+        return "classification" if self.task == IMAGES else self.task
+
+    @property
+    def of_images(self) -> bool:
+        """Whether pictures are classified, and not the rows of a table."""
+        return self.task == IMAGES
 
     @property
     def endpoint(self) -> str:

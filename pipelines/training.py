@@ -32,7 +32,7 @@ def training_pipeline(spec: Spec, schema_text: str) -> Any:
     2. Describe it (`statistics`), look at its rows (`check`), and `examine` both beside the curated schema and the
        `champion`'s data, which gives the data report. Where something is found at level error, `validate` ends the run.
     3. `transform`: fit the features' encodings on the train split; `tune`, where the spec asks, for the parameters that
-       do best on eval; `train`; `evaluate` on the test split.
+       do best on eval (pictures need neither); `train`; `evaluate` on the test split.
     4. Put the run on record (`track`), judge the champion on the same rows, and load the model in the real server
        (`infra_validate`).
     5. `gate`: all evidence together. Only if it passed: `register` and `push`.
@@ -47,11 +47,10 @@ def training_pipeline(spec: Spec, schema_text: str) -> Any:
     spec's.
     """
     described_as = _plain(spec.statistics)
-    data, features, settings = _plain(spec.data), _plain(spec.features), _plain(spec.train)
+    data, features, settings = _plain(spec.data), _plain(spec.features), _settings(spec)
     judged, validation, deploy = _plain(spec.evaluate), _plain(spec.validation), _plain(spec.deploy)
     aggregate = features.get("aggregate", {})
     requests_text = str(validation.pop("requests", ""))
-    settings.pop("tune", None)  # training follows what was found, and not how
 
     source_text = spec.data.source if isinstance(spec.data.source, str) else json.dumps(spec.data.source)
 
@@ -70,7 +69,7 @@ def training_pipeline(spec: Spec, schema_text: str) -> Any:
         snapshot = ingest(
             source=source,
             source_digest=version.outputs["digest"],
-            task=spec.task,
+            task=spec.predicted,
             data=data,
             folder=beside,
             previous=previous if spec.data.watermark else "",
@@ -94,17 +93,13 @@ def training_pipeline(spec: Spec, schema_text: str) -> Any:
         if spec.validation.ages:
             _always(examined)  # data grows old without changing
         validated = validate(findings=examined.outputs["findings"], schema=examined.outputs["schema"])
-        fitted = transform(
-            dataset=dataset, features=features, model=spec.train.model, sample_weight=spec.train.sample_weight or ""
-        ).after(validated)
         trained = train(
             dataset=dataset,
             statistics=described.outputs["statistics"],
-            transform=fitted.outputs["transform"],
             schema=validated.outputs["validated"],
             model_name=spec.name,
             train=settings,
-            **_tuned(spec, dataset, fitted.outputs["transform"]),
+            **({} if spec.of_images else _features(spec, dataset, validated)),
         )
         model = trained.outputs["model"]
         judgement = evaluate(model=model, dataset=dataset, evaluate=judged)
@@ -118,7 +113,7 @@ def training_pipeline(spec: Spec, schema_text: str) -> Any:
             evaluation=judgement.outputs["evaluation"],
             champion_evaluation=rival.outputs["evaluation"],
             infra=served.outputs["infra"],
-            task=spec.task,
+            task=spec.predicted,
             evaluate=judged,
         )
         with dsl.If(verdict.outputs["passed"] == True, name="passed"):  # noqa: E712 (KFP builds a condition of it)
@@ -155,11 +150,26 @@ def _logged(requests: Any) -> Any:
     return logged_requests(source=requests, source_digest=version.outputs["digest"]).outputs["requests"]
 
 
+def _features(spec: Spec, dataset: Any, validated: dsl.PipelineTask) -> dict[str, Any]:
+    """The fitted features, and the parameters that do best with them, as arguments of training.
+
+    Pictures have neither: how they are varied is a part of their training.
+    """
+    fitted = transform(
+        dataset=dataset,
+        features=_plain(spec.features),
+        model=spec.train.model,
+        sample_weight=spec.train.sample_weight or "",
+    ).after(validated)
+    features = fitted.outputs["transform"]
+    return {"transform": features, **_tuned(spec, dataset, features)}
+
+
 def _tuned(spec: Spec, dataset: Any, transform: Any) -> dict[str, Any]:
     """The parameters that tuning finds, as an argument of training; none where the spec does not ask for it."""
     if spec.train.tune is None:
         return {}
-    asked = {"dataset": dataset, "transform": transform, "train": _plain(spec.train)}
+    asked = {"dataset": dataset, "transform": transform, "train": _whole(spec)["train"]}
     if spec.train.tune.shards == 1:
         return {"tuned": tune(**asked).outputs["parameters"]}
     with dsl.ParallelFor(list(range(spec.train.tune.shards)), name="shards") as shard:
@@ -177,7 +187,7 @@ def _track(spec: Spec, trained: dsl.PipelineTask, judgement: dsl.PipelineTask, m
         evaluation_report=judgement.outputs["report"],
         experiment=spec.track.experiment or spec.name,
         trackers=spec.track.trackers,
-        spec=_plain(spec),
+        spec=_whole(spec),
         run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         started=dsl.PIPELINE_JOB_CREATE_TIME_UTC_PLACEHOLDER,
         tags=spec.track.tags,
@@ -190,6 +200,19 @@ def _track(spec: Spec, trained: dsl.PipelineTask, judgement: dsl.PipelineTask, m
 def _always(task: dsl.PipelineTask) -> dsl.PipelineTask:
     """Excludes a task from the cache: it asks about, or changes, something outside of the pipeline."""
     return task.set_caching_options(False)
+
+
+def _settings(spec: Spec) -> dict[str, Any]:
+    """The section `train` as training gets it: it follows what tuning found, and not how."""
+    return {name: value for name, value in _whole(spec)["train"].items() if name != "tune"}
+
+
+def _whole(spec: Spec) -> dict[str, Any]:
+    """The spec, without the settings of networks for pictures where there are none."""
+    whole = _plain(spec)
+    if not spec.of_images:
+        whole["train"].pop("cnn", None)
+    return whole
 
 
 def _plain(section: Any) -> dict[str, Any]:

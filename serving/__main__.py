@@ -13,7 +13,7 @@ from typing import Any
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.serving.server import serve, stop_with
-from headrace.serving.settings import MAX_BODY, Settings, vertex_defaults
+from headrace.serving.settings import MAX_BODY, MAX_PIXELS, Settings, vertex_defaults
 from headrace.serving.storage import local_folder
 
 
@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, help="port, 0 for any free one (default 8080)")
     parser.add_argument("--workers", type=int, help="processes, best one per core (default 1)")
     parser.add_argument("--max-body", type=int, metavar="BYTES", help=f"largest request body (default {MAX_BODY})")
+    parser.add_argument("--max-pixels", type=int, metavar="N", help=f"of a picture, at most (default {MAX_PIXELS})")
     parser.add_argument("--access-log", action="store_true", help="log every request to standard error")
     parser.add_argument("--exit-with", type=int, metavar="PID", help="end when this parent process has ended")
     return parser

@@ -23,7 +23,7 @@ from headrace.serving import metrics
 from headrace.serving.body import Receive, rest_of_body
 from headrace.serving.http_error import HttpError
 from headrace.serving.request import BadRequest
-from headrace.serving.scorer import Scorer
+from headrace.serving.scorer import Scorer, Scores
 from headrace.serving.settings import Settings
 
 Scope = dict[str, Any]
@@ -33,10 +33,23 @@ Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 JSON = b"application/json"
 
 
+def open_app(bundle: Bundle, settings: Settings) -> App:
+    """Loads a bundle's model, of a table or of images, as an ASGI application.
+
+    Raises:
+        ArtifactError: ONNX Runtime refuses the graph, or it is not of the signature's shape.
+    """
+    if bundle.signature.image is None:
+        return App(bundle, Scorer(bundle, settings.deployed_model_id), settings)
+    from headrace.serving.image_app import ImageApp
+
+    return ImageApp(bundle, settings)
+
+
 class App:
     """The ASGI application of one model: a table of routes, and what they share."""
 
-    def __init__(self, bundle: Bundle, scorer: Scorer, settings: Settings) -> None:
+    def __init__(self, bundle: Bundle, scorer: Scores, settings: Settings) -> None:
         self._scorer = scorer
         self._settings = settings
         self._metrics = metrics.Metrics(bundle.name, bundle.version, bundle.digest)
@@ -74,17 +87,17 @@ class App:
             scored = self._scorer.score(body)
         except BadRequest as error:
             raise HttpError(400, str(error)) from None
-        await _answer(send, JSON, scored.body)
+        await answer(send, JSON, scored.body)
         self._metrics.scored(perf_counter() - start, scored.rows, scored.unseen)
 
     async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await _answer(send, JSON, b'{"status":"ok"}')
+        await answer(send, JSON, b'{"status":"ok"}')
 
     async def _describe(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await _answer(send, JSON, self._description)
+        await answer(send, JSON, self._description)
 
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await _answer(send, metrics.CONTENT_TYPE, self._metrics.text())
+        await answer(send, metrics.CONTENT_TYPE, self._metrics.text())
 
     def _no_route(self, path: str) -> tuple[str, Handler]:
         known = ", ".join(f"{method} {route}" for route, (method, _) in self.routes.items())
@@ -124,7 +137,8 @@ def read_as(bundle: Bundle) -> dict[str, Any]:
     return {"null_values": query.get("null_values") or [""], "separator": query.get("separator")}
 
 
-async def _answer(send: Send, content_type: bytes, body: bytes) -> None:
+async def answer(send: Send, content_type: bytes, body: bytes) -> None:
+    """Sends a whole answer."""
     headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})

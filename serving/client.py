@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import http.client
 import json
@@ -18,6 +19,8 @@ from headrace.artifacts.errors import HeadraceError
 
 TIMEOUT_SECONDS = 60.0
 BATCH_ROWS = 1000  # rows of a file per request: far below the server's limit on a body
+
+BATCH_IMAGES, BATCH_BYTES = 64, 4 * 1024 * 1024  # of image files, likewise: Base64 makes a third more of them
 
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -46,11 +49,53 @@ def predict_csv(url: str, file: Path | str, timeout: float = TIMEOUT_SECONDS) ->
     answers: list[dict[str, Any]] = []
     with Client(url, timeout) as client:
         about = client.describe()
+        if any(item["type"] == "image" for item in about["inputs"]):
+            raise HeadraceError("endpoint: expected a model of tables. Received: one of images; give it --image FILE")
         told = about.get("csv") or {}
         rows = read_csv(file, about["inputs"], told.get("null_values") or (), told.get("separator"))
         while batch := list(islice(rows, BATCH_ROWS)):
             answers += client.predict(batch)
     return answers
+
+
+def predict_images(
+    url: str, images: Sequence[Path | str], timeout: float = TIMEOUT_SECONDS
+) -> Iterator[tuple[Path | str, dict[str, Any]]]:
+    """Asks for a prediction for each image file, several in one request; yields the files with their answers.
+
+    Raises:
+        HeadraceError: a file cannot be read, the model is none of images, or see `predict`.
+    """
+    with Client(url, timeout) as client:
+        name = _image_input(client.describe()["inputs"])
+        for batch in _batches(images):
+            instances = [{name: {"b64": base64.b64encode(content).decode()}} for _, content in batch]
+            yield from zip([image for image, _ in batch], client.predict(instances), strict=True)
+
+
+def _image_input(inputs: Sequence[dict[str, Any]]) -> str:
+    if [item["type"] for item in inputs] != ["image"]:
+        received = ", ".join(item["name"] for item in inputs)
+        raise HeadraceError(f"endpoint: expected a model of images. Received: one of the columns {received}")
+    return str(inputs[0]["name"])
+
+
+def _batches(images: Iterable[Path | str]) -> Iterator[list[tuple[Path | str, bytes]]]:
+    """Files and their contents, as many as a request holds."""
+    batch: list[tuple[Path | str, bytes]] = []
+    size = 0
+    for image in images:
+        try:
+            content = Path(image).read_bytes()
+        except OSError as error:
+            raise HeadraceError(f"{image}: expected an image file. Received: {error.strerror}") from None
+        if batch and (size + len(content) > BATCH_BYTES or len(batch) == BATCH_IMAGES):
+            yield batch
+            batch, size = [], 0
+        batch.append((image, content))
+        size += len(content)
+    if batch:
+        yield batch
 
 
 class Client:

@@ -1,6 +1,7 @@
 """A bundle's raw-feature graph in this process, for evaluation and batch scoring.
 
-No server, no encoding in Python: a table of raw columns goes into `model.onnx` as it is.
+No server, no encoding in Python: a table of raw columns goes into `model.onnx` as it is; image files, in a column of
+bytes, as their pixels.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import pyarrow.compute as pc
 
 from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.errors import HeadraceError
-from headrace.artifacts.raw_inputs import batches, raw_inputs
+from headrace.artifacts.raw_inputs import batches, contents, raw_inputs, run_pictures
 from headrace.artifacts.signature import DATE_PATTERN, Input
 from headrace.serving.scorer import open_session
 
 BATCH_ROWS = 10_000
+BATCH_PICTURES = 256
 
 Columns: TypeAlias = "pa.Table | Mapping[str, Any]"
 Column = Any  # pyarrow.ChunkedArray, whose type parameter depends on the data
@@ -51,6 +53,11 @@ class OnnxModel:
     def batches(self, columns: Columns, rows: int = BATCH_ROWS) -> Iterator[npt.NDArray[np.float32]]:
         """The same, at most `rows` rows at a time: the strings of one batch at most are in memory twice."""
         table = columns if isinstance(columns, pa.Table) else _table(columns)
+        if item := self.signature.image:
+            for start in range(0, table.num_rows, min(rows, BATCH_PICTURES)):
+                part = table.slice(start, min(rows, BATCH_PICTURES))
+                yield run_pictures(self._session, contents(part, item))
+            return
         for part in batches(table, self.signature.inputs, rows):
             batch = normalized(part, self.signature.inputs)
             yield self._session.run(self._output, raw_inputs(batch, self.signature.inputs))[0]

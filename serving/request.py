@@ -69,14 +69,14 @@ def _decoder(signature: Signature) -> Callable[[bytes], list[Any]]:
         (f"f{place}", TYPES[item.type], msgspec.field(name=item.name)) for place, item in enumerate(signature.inputs)
     ]
     instance = msgspec.defstruct("Instance", fields, forbid_unknown_fields=True, gc=False)
-    decode = msgspec.json.Decoder(_body(instance)).decode
+    decode = msgspec.json.Decoder(body_of(instance)).decode
     return lambda data: decode(data).instances  # type: ignore[attr-defined]
 
 
 def _any_name_decoder(signature: Signature) -> Callable[[bytes], list[Any]]:
     """The same for names that msgspec refuses in a struct: in two steps, at some ten times the cost."""
     instance = msgspec.defstruct("Instance", [(f"f{place}", Any) for place in range(len(signature.inputs))], gc=False)
-    decode = msgspec.json.Decoder(_body(dict[str, msgspec.Raw])).decode
+    decode = msgspec.json.Decoder(body_of(dict[str, msgspec.Raw])).decode
     leaves = [(item.name, msgspec.json.Decoder(TYPES[item.type]).decode) for item in signature.inputs]
 
     def instances(data: bytes) -> list[Any]:
@@ -93,7 +93,8 @@ def _any_name_decoder(signature: Signature) -> Callable[[bytes], list[Any]]:
     return instances
 
 
-def _body(instance: Any) -> type[msgspec.Struct]:
+def body_of(instance: Any) -> type[msgspec.Struct]:
+    """A body with instances of this type."""
     fields: list[Any] = [("instances", list[instance]), ("parameters", msgspec.Raw, msgspec.Raw(b""))]
     return msgspec.defstruct("Body", fields, forbid_unknown_fields=True)
 
@@ -110,12 +111,12 @@ def explain(data: bytes, signature: Signature, error: Exception) -> str:
     was sent. `error` is what the fast path raised; it is passed on if the slow path finds nothing wrong.
     """
     try:
-        body = _object(msgspec.Raw(data), "body", ("instances", "parameters"))
+        body = json_object(msgspec.Raw(data), "body", ("instances", "parameters"))
         if "instances" not in body:
             return 'body: expected the field "instances". Received: none of that name'
-        for place, raw in enumerate(_list(body["instances"], "instances")):
+        for place, raw in enumerate(json_list(body["instances"], "instances")):
             where = f"instances[{place}]"
-            values = _object(raw, where, [item.name for item in signature.inputs])
+            values = json_object(raw, where, [item.name for item in signature.inputs])
             missing = [item.name for item in signature.inputs if item.name not in values]
             if missing:
                 return f"{where}: expected the fields {', '.join(missing)} (null where missing). Received: none"
@@ -125,16 +126,17 @@ def explain(data: bytes, signature: Signature, error: Exception) -> str:
         return str(found)
     except RecursionError:
         return "body: expected at most a few levels of nesting. Received: too many"
-    except ValueError as malformed:  # not JSON at all
-        return _malformed(data, malformed)
+    except ValueError as not_json:
+        return malformed(data, not_json)
     return f"body: {error}"
 
 
-def _object(raw: msgspec.Raw, where: str, known: Any) -> dict[str, msgspec.Raw]:
+def json_object(raw: msgspec.Raw, where: str, known: Any) -> dict[str, msgspec.Raw]:
+    """An object's values by name; one that is none, or has unknown names, is a BadRequest."""
     try:
         values = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     except msgspec.ValidationError:
-        raise BadRequest(f"{where}: expected an object. Received: {_shown(raw)}") from None
+        raise BadRequest(f"{where}: expected an object. Received: {shown(raw)}") from None
     for name in values:
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)
@@ -144,11 +146,12 @@ def _object(raw: msgspec.Raw, where: str, known: Any) -> dict[str, msgspec.Raw]:
     return values
 
 
-def _list(raw: msgspec.Raw, where: str) -> list[msgspec.Raw]:
+def json_list(raw: msgspec.Raw, where: str) -> list[msgspec.Raw]:
+    """A list's values; what is none is a BadRequest."""
     try:
         return msgspec.json.decode(raw, type=list[msgspec.Raw])
     except msgspec.ValidationError:
-        raise BadRequest(f"{where}: expected a list of objects. Received: {_shown(raw)}") from None
+        raise BadRequest(f"{where}: expected a list of objects. Received: {shown(raw)}") from None
 
 
 def _leaf(raw: msgspec.Raw, where: str, item: Input) -> None:
@@ -158,12 +161,12 @@ def _leaf(raw: msgspec.Raw, where: str, item: Input) -> None:
     except UnicodeDecodeError:
         raise BadRequest(f"{where}: expected text in UTF-8. Received: other bytes") from None
     except msgspec.DecodeError:
-        raise BadRequest(f"{where}: expected {_expected(raw, item)}. Received: {_shown(raw)}") from None
+        raise BadRequest(f"{where}: expected {_expected(raw, item)}. Received: {shown(raw)}") from None
     if item.type == "date" and value:
         try:
             days(value)
         except ValueError as error:
-            raise BadRequest(f"{where}: {error}. Received: {_shown(raw)}") from None
+            raise BadRequest(f"{where}: {error}. Received: {shown(raw)}") from None
 
 
 def _expected(raw: msgspec.Raw, item: Input) -> str:
@@ -175,7 +178,8 @@ def _expected(raw: msgspec.Raw, item: Input) -> str:
     return _EXPECTED[item.type]
 
 
-def _malformed(data: bytes, error: ValueError) -> str:
+def malformed(data: bytes, error: ValueError) -> str:
+    """Says where a text ceases to be JSON."""
     if not data.strip():
         return 'body: expected JSON {"instances": [...]}. Received: an empty body'
     if isinstance(error, UnicodeDecodeError):
@@ -193,6 +197,7 @@ def _malformed(data: bytes, error: ValueError) -> str:
     return f"body: expected JSON. Received: {what} at byte {position}, near {near!r}{hint}"
 
 
-def _shown(raw: msgspec.Raw) -> str:
+def shown(raw: msgspec.Raw) -> str:
+    """A value as it was sent, shortened."""
     text = bytes(raw).strip().decode(errors="replace")
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text):,} characters)"

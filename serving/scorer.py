@@ -6,7 +6,7 @@ Runtime on one thread, one encode. Neither pandas, scikit-learn nor `onnx` is im
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -30,6 +30,13 @@ class Scored(NamedTuple):
     unseen: int  # categories that training did not know
 
 
+class Scores(Protocol):
+    """What answers a request's body: a `Scorer` of tables, or one of images."""
+
+    def score(self, body: bytes) -> Scored:
+        """Scores one request."""
+
+
 class Scorer:
     """One model, loaded. Safe to call from several threads."""
 
@@ -49,13 +56,7 @@ class Scorer:
         self._encoder = Encoder(bundle.signature)
         self._has_texts = bool(text_inputs(bundle.signature.inputs))
         self._encode = msgspec.json.Encoder().encode
-        about = {
-            "deployedModelId": deployed_model_id,
-            "modelDisplayName": bundle.name,
-            "modelVersionId": bundle.version,
-        }
-        given = self._encode({key: value for key, value in about.items() if value is not None})
-        self._tail = b"," + given[1:]  # closes the object that {"predictions":[...] opened
+        self._tail = about(bundle, deployed_model_id)
 
     def score(self, body: bytes) -> Scored:
         """Scores one request.
@@ -90,6 +91,17 @@ class Scorer:
             for rows in text_slices(lengths)
         ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def about(bundle: Bundle, deployed_model_id: str | None) -> bytes:
+    """What every answer says of the model, as JSON that closes the object which {"predictions":[...] opened."""
+    values = {
+        "deployedModelId": deployed_model_id,
+        "modelDisplayName": bundle.name,
+        "modelVersionId": bundle.version,
+    }
+    given = msgspec.json.encode({key: value for key, value in values.items() if value is not None})
+    return b"," + given[1:]
 
 
 def open_session(file: Any) -> onnxruntime.InferenceSession:

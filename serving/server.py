@@ -47,16 +47,15 @@ def run(bundle: Bundle, settings: Settings, listener: socket.socket, ready: Call
     """Loads the model and answers on `listener`; calls `ready` when the first request can be answered."""
     import uvicorn
 
-    from headrace.serving.app import App
+    from headrace.serving.app import open_app
     from headrace.serving.protocol import OneWrite
-    from headrace.serving.scorer import Scorer
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             ready()
 
-    app = App(bundle, Scorer(bundle, settings.deployed_model_id), settings)
+    app = open_app(bundle, settings)
     if settings.access_log:
         logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     config = uvicorn.Config(

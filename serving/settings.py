@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from headrace.artifacts.errors import HeadraceError
 
 MAX_BODY = 8 * 1024 * 1024  # bytes
+MAX_PIXELS = 50_000_000  # what cameras take; a file of some kilobytes may claim to be far more
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Settings:
     port: int = 8080  # 0: the system picks a free one
     workers: int = 1
     max_body: int = MAX_BODY  # bytes; a larger one gets a 413
+    max_pixels: int = MAX_PIXELS  # of a picture; a larger one gets a 400
     body_seconds: float = 30.0  # for which a client may take to send a body
     predict_routes: tuple[str, ...] = ("/predict",)
     health_routes: tuple[str, ...] = ("/health", "/healthz")
@@ -29,6 +31,7 @@ class Settings:
         _check(self.workers >= 1, "workers", "1 or more", self.workers)
         _check(self.body_seconds > 0, "body seconds", "more than 0", self.body_seconds)
         _check(self.max_body >= 1, "max body", "1 byte or more", self.max_body)
+        _check(self.max_pixels >= 1, "max pixels", "1 or more", self.max_pixels)
 
 
 def vertex_defaults(environment: Mapping[str, str]) -> dict[str, object]:

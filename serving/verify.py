@@ -10,7 +10,7 @@ from typing import Any
 
 from headrace.artifacts.bundle import Bundle
 from headrace.serving.client import Client
-from headrace.serving.scorer import Scorer
+from headrace.serving.scorer import Scores
 
 TOLERANCE = 1e-5  # absolute up to 1, relative above: float32 sums of some hundred leaves
 REQUESTS = 200
@@ -36,7 +36,7 @@ class Verification:
 
 
 def verify_samples(
-    target: str | Scorer, bundle: Bundle, tolerance: float = TOLERANCE, requests: int = REQUESTS
+    target: str | Scores, bundle: Bundle, tolerance: float = TOLERANCE, requests: int = REQUESTS
 ) -> Verification:
     """Asks for every sample, all in one request and one by one, and compares the answers with the bundle's.
 
@@ -49,13 +49,13 @@ def verify_samples(
     Raises:
         HeadraceError: the server cannot be reached, or refuses a sample.
     """
-    if isinstance(target, Scorer):
+    if not isinstance(target, str):
         return _verify(_in_process(target), bundle, tolerance, requests)
     with Client(target) as client:
         return _verify(client.predict, bundle, tolerance, requests)
 
 
-def _in_process(scorer: Scorer) -> Ask:
+def _in_process(scorer: Scores) -> Ask:
     def ask(instances: list[dict[str, Any]]) -> list[dict[str, Any]]:
         answer = json.loads(scorer.score(json.dumps({"instances": instances}).encode()).body)
         predictions: list[dict[str, Any]] = answer["predictions"]

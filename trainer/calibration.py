@@ -125,7 +125,7 @@ def calibrated(model: Model, method: Calibration, rows: Rows, classes: int) -> M
     maps: tuple[Map, ...] = ()
     temperature = None
     if method == "temperature":
-        temperature = _temperature(answers, rows)
+        temperature = fitted_temperature(answers, rows)
     else:
         one = _sigmoid if method == "sigmoid" else _isotonic
         chosen = (1,) if classes == 2 else range(classes)
@@ -214,7 +214,8 @@ def _apart(knots: np.ndarray, values: np.ndarray, weights: np.ndarray) -> tuple[
     return np.array([each[0] for each in kept]), np.maximum.accumulate(np.array([each[1] for each in kept]))
 
 
-def _temperature(answers: np.ndarray, rows: Rows) -> float:
+def fitted_temperature(answers: np.ndarray, rows: Rows) -> float:
+    """The number by which log probabilities are divided so that the log loss is least; features are not looked at."""
     from scipy.optimize import minimize_scalar
 
     logs = np.log(np.clip(answers, SURE, 1))

@@ -15,16 +15,17 @@ from headrace.trainer.baseline import Baseline
 from headrace.trainer.export.parity import Parity
 from headrace.trainer.known import known_values
 from headrace.trainer.lineage import plain
-from headrace.trainer.model import Model
+from headrace.trainer.model import Learned, Model
 from headrace.trainer.parameters import Training
 
 _LEARNERS = {
     "gbdt": "gradient-boosted trees (LightGBM)",
     "linear": "linear model (scikit-learn)",
     "mlp": "neural network (Keras)",
+    "cnn": "convolutional neural network (Keras)",
     "module": "a module of the owner's own",
 }
-_ROUNDS = {"gbdt": "rounds", "linear": "penalties tried", "mlp": "epochs", "module": "rounds"}
+_ROUNDS = {"gbdt": "rounds", "linear": "penalties tried", "mlp": "epochs", "cnn": "epochs", "module": "rounds"}
 _BEYOND = {
     "gbdt": "Trees do not extrapolate: outside the known values above, answers are those of the nearest known ones.",
     "linear": "A linear model goes on in a straight line outside the known values above, however far.",
@@ -60,7 +61,7 @@ def write_card(
         data={
             "Source": info.source.get("name", ""),
             "Rows": ", ".join(f"{rows:,} {split}" for split, rows in info.rows.items()),
-            "Split": _split(info.query, info.id),
+            "Split": split_in_words(info.query, info.id),
             "Left out": {column: reason for column, reason in recipe.excluded.items() if column != info.label},
             "Importance": {name: f"{share:.1%}" for name, share in list(importance.items())[:_SHOWN] if share > 0},
             "Baseline": f"{constant.words(info.classes or ())}: {constant.metric} "
@@ -78,7 +79,7 @@ def write_card(
     write_text(folder / files.CARD_HTML, card.to_html())
 
 
-def details(info: DatasetInfo, training: Training, model: Model) -> dict[str, Any]:
+def details(info: DatasetInfo, training: Training, model: Learned) -> dict[str, Any]:
     """How the model was trained, for people."""
     parameters = {name: value for name, value in plain(model.parameters).items() if name != "calibration"}
     weights = training.class_weight
@@ -95,13 +96,15 @@ def details(info: DatasetInfo, training: Training, model: Model) -> dict[str, An
     }
 
 
-def variants_in_words(variants: dict[str, Any]) -> dict[str, str]:
+def variants_in_words(
+    variants: dict[str, Any], saved_from: str = "raw columns", lite_from: str = "features"
+) -> dict[str, str]:
     """What the bundle holds for TensorFlow, for people: sizes, and what each precision costs on the eval split."""
     words = {}
     if saved := variants.get("saved_model"):
         words["SavedModel"] = (
-            f"for TensorFlow Serving, from raw columns; {_size(saved['bytes'])}; {saved['rows']:,} rows agree with the "
-            f"ONNX graph (largest difference {saved['largest_difference']:.1e})"
+            f"for TensorFlow Serving, from {saved_from}; {_size(saved['bytes'])}; {saved['rows']:,} rows agree with "
+            f"the ONNX graph (largest difference {saved['largest_difference']:.1e})"
         )
     if lite := variants.get("tflite"):
         told = []
@@ -109,7 +112,7 @@ def variants_in_words(variants: dict[str, Any]) -> dict[str, str]:
             rest = {key: value for key, value in figures.items() if key not in ("bytes", "largest_difference")}
             told.append(f"{name} {_size(figures['bytes'])}, " + ", ".join(
                 f"{key.replace('_', ' ')} {number(value)}" for key, value in rest.items()))  # fmt: skip
-        words["TensorFlow Lite"] = "; ".join(told) + "; on the eval split, from features"
+        words["TensorFlow Lite"] = "; ".join(told) + f"; on the eval split, from {lite_from}"
     return words
 
 
@@ -117,7 +120,7 @@ def _size(bytes: int) -> str:
     return f"{bytes / 1024:,.1f} KiB"
 
 
-def _calibration(model: Model) -> dict[str, str]:
+def _calibration(model: Learned) -> dict[str, str]:
     found = model.parameters.get("calibration")
     if found is None:
         return {}
@@ -126,7 +129,8 @@ def _calibration(model: Model) -> dict[str, str]:
     return {"Calibration": f"{found['method']}, fitted on the eval split, {change}"}
 
 
-def _split(query: dict[str, Any], id: str | None) -> str:
+def split_in_words(query: dict[str, Any], id: str | None) -> str:
+    """How the rows were split, for people."""
     split = query["split"]
     return f"by {split['by']} of {id or 'all columns'}: {split['eval']:.0%} eval, {split['test']:.0%} test"
 

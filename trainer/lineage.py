@@ -8,7 +8,7 @@ from typing import Any
 from headrace.artifacts.dataset import Dataset, DatasetInfo
 from headrace.artifacts.transform import TransformFiles
 from headrace.trainer.baseline import Baseline
-from headrace.trainer.model import Model
+from headrace.trainer.model import Learned
 from headrace.trainer.parameters import ModuleParameters, Training
 
 # LightGBM adds up a metric in as many parts as it has threads: the last digits are not the model's.
@@ -32,7 +32,7 @@ def lineage_of(
     }
 
 
-def training_record(model: Model, training: Training, constant: Baseline, info: DatasetInfo) -> dict[str, Any]:
+def training_record(model: Learned, training: Training, constant: Baseline, info: DatasetInfo) -> dict[str, Any]:
     """How the model was trained, and what came of it: settings, the metric after each round, the baseline."""
     last = model.rounds - 1
     record: dict[str, Any] = {
@@ -54,7 +54,7 @@ def training_record(model: Model, training: Training, constant: Baseline, info: 
     return record
 
 
-def curve_record(model: Model) -> dict[str, list[float]]:
+def curve_record(model: Learned) -> dict[str, list[float]]:
     """split -> the metric after each round or epoch."""
     return {split: [_rounded(value) for value in values] for split, values in model.curve.items()}
 

@@ -65,8 +65,8 @@ class Job:
     positive: int = 1
 
 
-class Model(Protocol):
-    """A trained model of any kind; a frozen dataclass has these properties as its fields."""
+class Learned(Protocol):
+    """What every trained model tells of its training; a frozen dataclass has these properties as its fields."""
 
     @property
     def kind(self) -> str:
@@ -87,6 +87,10 @@ class Model(Protocol):
     @property
     def parameters(self) -> dict[str, Any]:
         """Every setting, with what was left to default decided."""
+
+
+class Model(Learned, Protocol):
+    """A trained model for tables, of any kind."""
 
     @property
     def tolerance(self) -> float:

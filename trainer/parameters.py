@@ -7,8 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from headrace.trainer.images.names import Backbone
+
 Calibration = Literal["none", "sigmoid", "isotonic", "temperature"]
 Precision = Literal["float32", "float16", "int8"]
+Flip = Literal["none", "horizontal", "vertical", "both"]
+MixedPrecision = Literal["auto", "none", "bfloat16", "float16"]
+Schedule = Literal["cosine", "constant"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,49 @@ class MlpParameters:
 
 
 @dataclass(frozen=True)
+class Augment:
+    """How far a picture is varied each time that training shows it; what is drawn is uniform within."""
+
+    flip: Flip = "horizontal"
+    rotate: float = 10.0  # degrees to either side
+    zoom: float = 0.1  # to 1 / (1 + zoom) and 1 + zoom of its size
+    shift: float = 0.05  # of its height and width
+    brightness: float = 0.1  # of the range of values
+    contrast: float = 0.1  # factor of 1 - contrast to 1 + contrast about the picture's mean
+
+
+@dataclass(frozen=True)
+class ImageParameters:
+    """What a network for pictures is told."""
+
+    backbone: Backbone = "small"
+    weights: str = "none"  # none, imagenet, or a file of the backbone's weights
+    weights_digest: str | None = None  # of that file; None where it is not to be checked
+    size: tuple[int, int] = (224, 224)  # height, width that the network sees
+    head_epochs: int = 3  # of the head alone, where the backbone has weights
+    epochs: int = 30
+    learning_rate: float = 1.5e-3
+    fine_tune_rate: float = 1e-4  # of all layers, where the backbone has weights
+    weight_decay: float = 1e-2
+    label_smoothing: float = 0.05
+    dropout: float = 0.1
+    batch_size: int | None = None  # None: by the backbone
+    early_stopping_epochs: int = 8
+    schedule: Schedule = "cosine"
+    mixed_precision: MixedPrecision = "auto"
+    augment: Augment = field(default_factory=Augment)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.augment, Mapping):  # as a section of the spec has it
+            object.__setattr__(self, "augment", Augment(**self.augment))
+        object.__setattr__(self, "size", tuple(self.size))
+
+    def decided(self) -> ImageParameters:
+        """The same parameters, with what goes by the backbone decided."""
+        return replace(self, batch_size=self.batch_size or (16 if self.backbone == "small" else 32))
+
+
+@dataclass(frozen=True)
 class ModuleParameters:
     """A user's own module: its text, and what the spec says to it."""
 
@@ -76,6 +124,7 @@ PARAMETERS: dict[str, type[Any]] = {
     "gbdt": GbdtParameters,
     "linear": LinearParameters,
     "mlp": MlpParameters,
+    "cnn": ImageParameters,
     "module": ModuleParameters,
 }
 

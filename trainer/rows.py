@@ -55,7 +55,7 @@ def ready(snapshot: Dataset, transform: TransformFiles, training: Training) -> R
         if split == "train":
             each = class_weights(training.class_weight, y, own, info)
         features = feature_matrix(transform, table, split)
-        made[split] = Rows(features, y, _combined(own, each, y)), Rows(features, y, own)
+        made[split] = Rows(features, y, combined(own, each, y)), Rows(features, y, own)
     return Ready(
         made["train"][0], made["eval"][0], made["eval"][1], table.select(recipe.columns), len(info.classes or ())
     )
@@ -143,7 +143,8 @@ def _check_weight_column(weight: str | None, info: DatasetInfo, inputs: list[str
         )
 
 
-def _combined(own: np.ndarray | None, each: np.ndarray | None, y: np.ndarray) -> np.ndarray | None:
+def combined(own: np.ndarray | None, each: np.ndarray | None, y: np.ndarray) -> np.ndarray | None:
+    """The rows' own weights times those of their classes, of mean 1; None where all count the same."""
     if each is None:
         return own
     weights = each[y] if own is None else each[y] * own

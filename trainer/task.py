@@ -37,9 +37,11 @@ from headrace.artifacts.schema import FILE, read_schema
 from headrace.artifacts.transform import open_transform
 from headrace.trainer.checkpoints import mounted
 from headrace.trainer.parameters import PARAMETERS, Export, Training
-from headrace.trainer.tabular import Trained, train
+from headrace.trainer.tabular import train
 from headrace.trainer.vertex_rows import URIS, write_snapshot
 
+_IMAGES = "cnn"
+_IMAGE_TRAINER = "headrace.trainer.images.train"
 _SUMMARIES = "headrace.trainer.network.summaries"
 
 
@@ -51,6 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("expected --output or AIP_MODEL_DIR. Received: neither")
     if given.dataset is None and not (os.environ.get(URIS["train"]) and given.label):
         parser.error(f"expected --dataset, or {URIS['train']} with --label. Received: neither")
+    if given.model == _IMAGES and given.dataset is None:
+        parser.error(f"expected --dataset with --model {_IMAGES}. Received: none")
+    if given.model != _IMAGES and given.transform is None:
+        parser.error(f"expected --transform with --model {given.model}. Received: none")
     training = _training(given, parser)
     signal.signal(signal.SIGTERM, _ended)
     try:
@@ -64,9 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     env = os.environ.get
-    parser = argparse.ArgumentParser(prog="headrace.trainer.task", description="Train one model for a table.")
+    parser = argparse.ArgumentParser(
+        prog="headrace.trainer.task", description="Train one model for a table or for pictures."
+    )
     parser.add_argument("--dataset", type=_place, help="a dataset snapshot")
-    parser.add_argument("--transform", type=_place, required=True, help="a fitted transform")
+    parser.add_argument("--transform", type=_place, help="a fitted transform; pictures have none")
     parser.add_argument("--schema", type=_place, required=True, help="the schema the data was validated against")
     parser.add_argument("--name", required=True, help="the model's name")
     parser.add_argument("--output", type=_place, default=env("AIP_MODEL_DIR") or None, help="the bundle's folder")
@@ -106,7 +114,8 @@ def _training(given: argparse.Namespace, parser: argparse.ArgumentParser) -> Tra
     return Training(given.model, parameters, given.seed, *weights, given.calibrate, export)
 
 
-def _run(given: argparse.Namespace, training: Training) -> Trained:
+def _run(given: argparse.Namespace, training: Training) -> Any:
+    """Trains; returns a `Trained`, or of pictures a `TrainedImages`."""
     read_schema(given.schema)
     if given.output.is_dir() and (given.output / MANIFEST).exists():
         raise HeadraceError(f"{given.output}: expected a place that is still free. Received: a bundle")
@@ -123,7 +132,11 @@ def _run(given: argparse.Namespace, training: Training) -> Trained:
             write_snapshot(os.environ, opened.recipe, given.label, given.task, given.positive, dataset)
         # A bucket that is mounted cannot rename folders: the bundle is made here, and copied.
         bundle = Path(work) / "bundle"
-        trained = train(dataset, given.transform, given.schema / FILE, given.name, training, _origin(), bundle)
+        rest = given.schema / FILE, given.name, training, _origin(), bundle
+        if training.kind == _IMAGES:
+            trained = import_module(_IMAGE_TRAINER).train(dataset, *rest)
+        else:
+            trained = train(dataset, given.transform, *rest)
         _deliver(bundle, given.output)
         if given.logs is not None:
             _log(given.logs, trained)
@@ -144,7 +157,7 @@ def _deliver(bundle: Path, output: Path) -> None:
     shutil.copyfile(bundle / MANIFEST, output / MANIFEST)
 
 
-def _log(folder: Path, trained: Trained) -> None:
+def _log(folder: Path, trained: Any) -> None:
     import_module(_SUMMARIES).write(folder, trained.model.metric, trained.model.curve)
 
 

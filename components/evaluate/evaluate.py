@@ -17,9 +17,8 @@ from headrace.artifacts.evaluation import Evaluation, write_evaluation
 from headrace.artifacts.raw_inputs import open_graph, raw_inputs, run_graph
 from headrace.artifacts.report import write as write_report
 from headrace.artifacts.signature import Signature
-from headrace.components.evaluate.bootstrap import intervals
-from headrace.components.evaluate.curves import curves
-from headrace.components.evaluate.fairness import fairness
+from headrace.components.evaluate.images.assess import assess_images
+from headrace.components.evaluate.images.network import Network
 from headrace.components.evaluate.importance import (
     Measured,
     Shuffled,
@@ -28,12 +27,12 @@ from headrace.components.evaluate.importance import (
     importance,
     training_gain,
 )
-from headrace.components.evaluate.measure import confusion, measure
+from headrace.components.evaluate.measure import measure
 from headrace.components.evaluate.misfit import misfit
 from headrace.components.evaluate.page import evaluation_page
-from headrace.components.evaluate.scores import Array, Scores, constant, score
-from headrace.components.evaluate.slices import slices
+from headrace.components.evaluate.scores import Array, Scores, score
 from headrace.components.evaluate.spec import EvaluateSpec
+from headrace.components.evaluate.summary import Measurement, summary
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def evaluate(
     Raises:
         HeadraceError: a slice's column is not there.
     """
-    data = Dataset.open(dataset)
+    data, seen = Dataset.open(dataset), None
     if is_absent(model):
         found = _nothing(data, split)
     else:
@@ -94,10 +93,12 @@ def evaluate(
         if unfit:
             print(f"the model cannot be judged on this data: {unfit}")
             found = replace(_nothing(data, split), present=True, model_digest=bundle.digest, unfit=unfit)
+        elif bundle.signature.image:
+            found, seen = assess_images(Network.of(bundle), data, settings, split)
         else:
             found = assess(Subject.of(bundle), data, settings, split)
-    write_evaluation(output, found)
-    write_report(report, evaluation_page(found))
+    write_evaluation(output, found, seen.found if seen else None)
+    write_report(report, evaluation_page(found, seen))
     return found
 
 
@@ -118,45 +119,12 @@ def assess(subject: Subject, data: Dataset, settings: EvaluateSpec, split: str =
         return score(info, subject.signature, rows[info.label], outputs)
 
     scores = scored(table, subject.predict(table))
-    metrics, undefined = measure(scores)
-    parts, unjudged = slices(scores, table, settings.slice_columns)
-    positive = None if scores.positive is None else scores.classes[scores.positive]
-    shuffled = _importance(subject, scored, table, settings.seed) if metrics else Measured((), 0, 0)
-    return Evaluation(
-        present=True,
-        task=info.task,
-        label=info.label,
-        split=split,
-        rows=len(scores),
-        dataset_digest=data.digest,
-        model_digest=subject.digest,
-        classes=scores.classes,
-        positive=positive,
-        threshold=None if positive is None else scores.threshold,
-        metrics=metrics,
-        undefined=undefined,
-        intervals=intervals(scores, settings.seed),
-        baseline=_baseline(data, subject.signature, scores),
-        confusion=confusion(scores),
-        curves=curves(scores, settings.seed),
-        slices=parts,
-        unjudged=unjudged,
-        fairness=fairness(scores, table, settings.fairness_columns),
-        importance=shuffled.found,
-        importance_rows=shuffled.rows,
-        importance_skipped=shuffled.skipped,
-    )
+    measured = measure(scores)
+    shuffled = _importance(subject, scored, table, settings.seed) if measured[0] else None
+    return summary(Measurement(scores, *measured, table), data, subject, settings, split, shuffled)
 
 
 def _importance(subject: Subject, scored: Callable[[pa.Table, Array], Scores], table: pa.Table, seed: int) -> Measured:
     features = [item.name for item in subject.signature.inputs]
     prepare = subject.prepare or functools.partial(by_columns, subject.predict)
     return importance(prepare, scored, table, features, seed, subject.gain)
-
-
-def _baseline(data: Dataset, signature: Signature, scores: Scores) -> dict[str, float]:
-    """The metrics of a constant learned from the train split, on the rows of `scores`."""
-    labels = data.table("train", [data.info.label])[data.info.label]
-    width = len(signature.classes) or 1
-    train = score(data.info, signature, labels, np.zeros((len(labels), width)))
-    return measure(constant(train, scores))[0] if len(train) else {}

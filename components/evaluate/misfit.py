@@ -14,6 +14,7 @@ _TYPES = {
     "category": ("string",),
     "date": ("date32", "timestamp"),
     "text": ("string",),
+    "image": ("binary",),
 }
 _MOST_NAMED = 10
 
@@ -40,7 +41,8 @@ def _columns(signature: Signature, types: dict[str, str]) -> Iterator[str]:
         if item.name not in types:
             yield f"column `{item.name}`, which the model needs, is not in the data"
         elif not _fits(item, types[item.name]):
-            yield f"column `{item.name}` was a {item.type} for the model, and is {types[item.name]} in the data"
+            kind = "an image" if item.type == "image" else f"a {item.type}"
+            yield f"column `{item.name}` was {kind} for the model, and is {types[item.name]} in the data"
 
 
 def _fits(item: Input, type: str) -> bool:

@@ -7,14 +7,16 @@ import math
 from headrace.artifacts import report as r
 from headrace.artifacts.evaluation import Curve, Evaluation, Fairness, Slice, Unjudged
 from headrace.artifacts.metrics import FAIRNESS, METRICS
+from headrace.components.evaluate.images import page as images_page
+from headrace.components.evaluate.images.tiles import Seen
 
 _MOST_SLICES = 40
 _MOST_FEATURES = 20
 _UNIT = (0.0, 1.0)
 
 
-def evaluation_page(found: Evaluation) -> str:
-    """The report on an evaluation as one HTML document."""
+def evaluation_page(found: Evaluation, seen: Seen | None = None) -> str:
+    """The report on an evaluation as one HTML document; `seen` is what only a model of images has."""
     facts = [("Model", found.model_digest or "none"), ("Dataset", found.dataset_digest)]
     title, about = "Evaluation", f"{found.label} · {r.count(found.rows)} rows of the {found.split} split"
     if not found.present:
@@ -25,11 +27,13 @@ def evaluation_page(found: Evaluation) -> str:
         words = f"Nothing was measured: {found.unfit}. Gates against the champion decide by their `unfit_champion`."
         unfit = r.section("Unfit model", r.callout(words, "bad", "The model does not fit this data."))
         return r.page(title, about, [unfit], facts=facts)
-    sections = [_quality(found), _curves(found), _slices(found), _fairness(found), _importance(found)]
+    before, after = (images_page.first(found, seen), images_page.second(seen)) if seen else ([], [])
+    sections = [_quality(found, seen), *before, _curves(found, seen), *after]
+    sections += [_slices(found), _fairness(found), _importance(found)]
     return r.page(title, about, [part for part in sections if part is not None], facts=facts)
 
 
-def _quality(found: Evaluation) -> r.Html:
+def _quality(found: Evaluation, seen: Seen | None) -> r.Html:
     tiles = []
     for name, value in found.metrics.items():
         notes = []
@@ -49,6 +53,8 @@ def _quality(found: Evaluation) -> r.Html:
     if words:
         blocks.append(r.details("What the metrics mean", r.key_values(words)))
     intro = "With each value: its 95 % bootstrap interval, and what a constant learned from train gets."
+    if seen and seen.found.truth:
+        intro += f" Measured against the column {seen.found.truth}, and not the label."
     return r.section("Quality", *blocks, intro=intro if tiles else "")
 
 
@@ -57,9 +63,9 @@ def _better(name: str) -> str:
     return "" if higher is None else f"; {'higher' if higher else 'lower'} is better"
 
 
-def _curves(found: Evaluation) -> r.Html | None:
+def _curves(found: Evaluation, seen: Seen | None) -> r.Html | None:
     charts = [chart for chart in (_roc(found), *(_chart(found, curve) for curve in found.curves)) if chart]
-    if found.confusion:
+    if found.confusion and not (seen and images_page.in_matrix(found)):
         at = "" if found.threshold is None else f" at threshold {found.threshold:g}"
         charts.append(r.heat_table(found.classes, found.classes, found.confusion, f"Confusion matrix{at}"))
     return r.section("Curves", r.grid(*charts)) if charts else None

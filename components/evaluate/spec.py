@@ -9,6 +9,26 @@ from headrace.components.gate.spec import Gate, default_gates
 from headrace.components.section import Section
 
 
+class RecallSpec(Section):
+    """A share of one class that must be found, whatever else that costs."""
+
+    name: str = Field(alias="class")
+    """The class, such as `crack`."""
+    at_least: float = Field(gt=0, le=1, allow_inf_nan=False)
+    """The share of its images that must be called so; the threshold for it is chosen on eval."""
+
+
+class LookSpec(Section):
+    """How many images are looked at more closely than the metrics do."""
+
+    review: int = Field(default=50, ge=0, le=10_000)
+    """Images of the label review list, for each of its two reasons."""
+    attention: int = Field(default=8, ge=0, le=100)
+    """Images of which is shown what the model looked at: some 150 answers each."""
+    robustness: int = Field(default=200, ge=0, le=100_000)
+    """Images that are tried brighter, darker, blurred and turned: ten answers each."""
+
+
 class EvaluateSpec(Section):
     """How a model is measured on the test split, and what it must reach to be registered and served."""
 
@@ -17,7 +37,14 @@ class EvaluateSpec(Section):
     gates: list[Gate] | None = None
     """What must hold. By default: better than a constant, no worse than the champion. `[]` never passes."""
     seed: int = Field(default=0, ge=0)
-    """Of the resampling that gives the intervals."""
+    """Of the resampling that gives the intervals, and of the images that are sampled."""
+    truth: str | None = None
+    """Images: a column with what is true where the label may be wrong, as of a test set that was looked at twice.
+    Everything is then measured against it; images without a truth are left out."""
+    recall: RecallSpec | None = None
+    """Images: the operating point for one class, `{class: crack, at_least: 0.95}`."""
+    look: LookSpec | None = None
+    """Images: how many are looked at more closely."""
 
     def gates_for(self, task: str) -> list[Gate]:
         """The gates of the spec, or the default ones of the task."""
@@ -43,3 +70,8 @@ class EvaluateSpec(Section):
             if gate.fairness and task != "classification":
                 found[index] = f"expected fairness gates only in a classification. Received: {task}"
         return found
+
+    def without_images(self, of_images: bool) -> dict[str, str]:
+        """The fields that are given although the rows are no pictures, with what to say of each."""
+        given = [] if of_images else [name for name in ("truth", "recall", "look") if getattr(self, name) is not None]
+        return dict.fromkeys(given, "expected this only of images. Received: it with a table")

@@ -35,14 +35,18 @@ def _tiles(tiles: list[dict[str, str]]) -> list[Html]:
     return blocks
 
 
-def _alike(images: dict[str, Any]) -> list[Html]:
-    """Groups of near-duplicates, each with some of its pictures side by side."""
+def _alike(images: dict[str, Any], info: DatasetInfo) -> list[Html]:
+    """Groups of near-duplicates, and of what the split's column holds together, each with some of its pictures."""
     groups: list[dict[str, Any]] = images.get("alike") or []
     if not groups:
         return []
     total = images.get("alike_in_all", len(groups))
     more = f", of which {len(groups)} are shown" if total > len(groups) else ""
-    blocks = [Html(f"<p><strong>Near-duplicates</strong>: {total:,} groups of pictures that look the same{more}.</p>")]
+    split = info.query.get("split") or {}
+    held = split.get("column") if split.get("by") == "group" else None
+    besides = f" or have the same <code>{report.markup(held)}</code>" if held not in (None, "group") else ""
+    text = f"<strong>Near-duplicates</strong>: {total:,} groups of pictures that look the same{besides}{more}."
+    blocks = [Html(f"<p>{text}</p>")]
     for group in groups:
         marks = []
         if len(group["labels"]) > 1:
@@ -67,7 +71,7 @@ def _faults(images: dict[str, Any], info: DatasetInfo) -> list[Html]:
             for paths, number, splits in repeated
         ]
         blocks.append(report.table(["The same picture", "Times", "In"], rows, "lrl", "Duplicate files"))
-    blocks += _alike(images)
+    blocks += _alike(images, info)
     if info.rejected.get("rows"):
         lines = [f"{r.get('place', '')}: {r.get('why', '')}" for r in info.rejected.get("first", [])]
         blocks.append(report.details(f"{info.rejected['rows']:,} files that could not be read", report.bullets(lines)))

@@ -6,7 +6,7 @@
 | files by URL | names, and what Google's storage or S3 keeps as checksum; else contents | a request; else a reading |
 | SQLite, PostgreSQL | the columns and all rows of the query's result | one run of the query |
 | BigQuery | the schema and time of change of each table that the query reads, and the query | requests without charge |
-| images | paths, labels and contents | as for files |
+| images | paths, labels, further columns and contents | as for files |
 | logged requests | paths and contents, as far as they are written | as for files |
 """
 
@@ -105,7 +105,8 @@ def _images(source: str, settings: dict[str, Any]) -> list[Any]:
     label = settings.get("label") or {}
     label = label if isinstance(label, str) else label.get("name", "label")
     listing = list_images(source, (settings.get("images") or {}).get("path", "path"), label)
-    return ["images", [[one.path, one.label, one.version or _image_digest(one)] for one in listing.images]]
+    rows = [[one.path, one.label, one.version or _image_digest(one), *one.cells] for one in listing.images]
+    return ["images", rows, *([listing.further] if listing.further else [])]
 
 
 def _logs(source: str) -> list[Any]:

@@ -6,12 +6,12 @@ import csv
 import io
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from headrace.artifacts.csv_text import column_names, separator_of
+from headrace.artifacts.csv_text import column_names, repeated, separator_of
 from headrace.artifacts.errors import HeadraceError, nearest_column
 from headrace.components.fingerprint.files import source_files
 from headrace.components.fingerprint.url import kind_of, local_path, public
@@ -29,6 +29,7 @@ class ImageFile:
     place: str  # for messages
     open: Callable[[], BinaryIO]
     version: str | None = None  # names the content where a store keeps something that does
+    cells: tuple[str, ...] = ()  # of the listing's further columns
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Listing:
 
     images: list[ImageFile]
     others: list[str]  # files in the folder that are no images by their names
-    unread: list[str]  # columns of the CSV beside path and label
+    further: list[str] = field(default_factory=list)  # columns of the CSV beside path and label
 
 
 def list_images(source: str, path_column: str = "path", label_column: str = "label") -> Listing:
@@ -68,7 +69,7 @@ def list_images(source: str, path_column: str = "path", label_column: str = "lab
     if not found:
         shown = f"{len(others):,} other files" if others else "no files"
         raise HeadraceError(f"{public(source)}: expected images ({', '.join(SUFFIXES)}). Received: {shown}")
-    return Listing(sorted(found, key=lambda image: image.path), sorted(others), [])
+    return Listing(sorted(found, key=lambda image: image.path), sorted(others))
 
 
 def _files_below(source: str) -> Iterator[tuple[str, Callable[[], BinaryIO], str | None]]:
@@ -105,7 +106,11 @@ def _listed(source: str, path_column: str, label_column: str) -> Listing:
                         f"{place}: expected the column `{name}`, which {key} names. "
                         f"Received: {nearest_column(name, names)}"
                     )
+            if twice := repeated(names):
+                raise HeadraceError(f"{place}: expected each column name once. Received: {', '.join(twice)} twice")
             path_at, label_at = names.index(path_column), names.index(label_column)
+            further = [name for name in names if name not in (path_column, label_column)]
+            places = [names.index(name) for name in further]
             images = []
             for row in rows:
                 if not row:
@@ -115,11 +120,12 @@ def _listed(source: str, path_column: str, label_column: str) -> Listing:
                     what = f"{len(row)} fields" if len(row) != len(names) else f"no `{path_column}`"
                     raise HeadraceError(f"{where}: expected {len(names)} fields with a path. Received: {what}")
                 path = row[path_at].strip()
-                images.append(ImageFile(path, row[label_at].strip() or None, where, partial(opener, path)))
+                cells = tuple(row[place].strip() for place in places)
+                images.append(ImageFile(path, row[label_at].strip() or None, where, partial(opener, path), cells=cells))
         except (csv.Error, UnicodeDecodeError) as error:
             raise HeadraceError(f"{place}: expected UTF-8 CSV text. Received: {error}") from None
     _refuse_twice(images, place)
-    return Listing(images, [], [name for name in names if name not in (path_column, label_column)])
+    return Listing(images, [], further)
 
 
 def _refuse_twice(images: list[ImageFile], place: str) -> None:
@@ -142,7 +148,11 @@ def _list_file(source: str) -> tuple[str, BinaryIO, Callable[[str], BinaryIO]]:
         file = remote_files(source)[0]
         return file.url, file.open(), file.beside
     path = source_files(local_path(source))[0]
-    return str(path), path.open("rb"), lambda name: _open(path.parent / name)
+    return str(path), path.open("rb"), partial(_open_beside, path.parent)
+
+
+def _open_beside(folder: Path, name: str) -> BinaryIO:  # and no lambda: Beam sends it to its workers
+    return _open(folder / name)
 
 
 def _open(file: Path) -> BinaryIO:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import time
@@ -57,7 +58,7 @@ def examine(bundle: Bundle) -> Infra:
             found: list[Verification] = []
             checks.append(_check("answers", lambda: _answers(url, bundle, found)))
             latency = {"p50": found[0].p50_ms, "p99": found[0].p99_ms} if found else {}
-            checks.append(_check("refuses", lambda: _refuses(url)))
+            checks.append(_check("refuses", lambda: _refuses(url, bundle)))
             checks.append(_check("healthy", lambda: _is_healthy(url)))
     except HeadraceError as error:
         print(error)  # all of it, for the task's log; a report wants one line
@@ -107,15 +108,29 @@ def _answers(url: str, bundle: Bundle, found: list[Verification]) -> str:
     return f"{result.samples} samples, together and alone; largest difference {result.largest_difference:.1e}"
 
 
-def _refuses(url: str) -> str:
+def _refuses(url: str, bundle: Bundle) -> str:
     wrong = {}
-    for name, body in BAD_REQUESTS.items():
+    bad = {**BAD_REQUESTS, **bad_pictures(bundle)}
+    for name, body in bad.items():
         status, text = _post(url, body.encode())
         if status != 400 or "Received" not in text:
             wrong[name] = f"HTTP {status} for {name}"
     if wrong:
         raise _Failed(f"expected HTTP 400 with a reason. Received: {', '.join(wrong.values())}")
-    return f"HTTP 400 with a reason for {', '.join(BAD_REQUESTS)}"
+    return f"HTTP 400 with a reason for {', '.join(bad)}"
+
+
+def bad_pictures(bundle: Bundle) -> dict[str, str]:
+    """Requests that a model of images has to refuse besides; none of a table's."""
+    if bundle.signature.image is None:
+        return {}
+    name = bundle.signature.image.name
+    whole = base64.b64decode(bundle.samples()[0][0][name]["b64"])
+    files = {"bytes of no image": b"not an image", "half an image": whole[: len(whole) // 2]}
+    return {
+        what: json.dumps({"instances": [{name: {"b64": base64.b64encode(content).decode()}}]})
+        for what, content in files.items()
+    }
 
 
 def _is_healthy(url: str) -> str:

@@ -212,7 +212,7 @@ def _pass(table: Table, task: str, data: DataSpec, files: dict[str, Path], scrat
     typer = table.typer()
     ids = Ids(data.id, typer.schema, table.name, scratch) if data.id is not None else None
     labeller = Labeller(typer.schema, task, data, table.name)
-    way = splitter(data.split, data.id, data.label.name, labeller.schema, scratch)
+    way = splitter(data.splitting, data.id, data.label.name, labeller.schema, scratch)
     preparation = Preparation(Typing(table, typer), labeller, data.label.name, way.columns)
     written = Written(copy.deepcopy(tally), labeller.schema)
     with split_writer(files, labeller.schema) as writer:
@@ -336,7 +336,8 @@ def _info(
 ) -> DatasetInfo:
     assert written.schema is not None
     assert written.labelled is not None
-    query: dict[str, Any] = data.model_dump(mode="json", exclude={"source"})
+    # How images were decoded changes no row, so it is no part of the version.
+    query: dict[str, Any] = data.model_dump(mode="json", exclude={"source": True, "images": {"beam"}})
     for join in query["join"]:
         join["source"] = PurePosixPath(public(join["source"])).name
     if aggregates:  # what was computed, so that rows to be scored can be given the same columns

@@ -9,9 +9,8 @@ import pyarrow.parquet as pq
 
 from headrace.artifacts.errors import HeadraceError, nearest_column
 from headrace.components.fingerprint.url import public
-from headrace.components.ingest.merge import database, literal, opened_rows, quoted, write_rows
+from headrace.components.ingest.merge import batch_rows, database, literal, opened_rows, quoted, write_rows
 from headrace.components.ingest.open import open_sources
-from headrace.components.ingest.opened import ROWS
 from headrace.components.ingest.rows import Tally, typed_rows
 from headrace.components.ingest.spec import DataSpec, Join
 from headrace.components.ingest.table import Table, open_table
@@ -109,7 +108,7 @@ def _join(left: Path, right: Path, joined: Path, join: Join, scratch: Path, sour
             f"ORDER BY l.{quoted(_ROW)}"
         )
         found = _Found(full)
-        write_rows(joined, full, (found.count(batch) for batch in result.to_arrow_reader(ROWS)))
+        write_rows(joined, full, (found.count(batch) for batch in result.to_arrow_reader(batch_rows(full))))
     total = pq.read_metadata(left).num_rows
     if found.rows == total:
         return []

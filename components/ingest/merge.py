@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headrace.components.ingest.normalise import PICTURE
 from headrace.components.ingest.opened import ROWS, Opened
 
 if TYPE_CHECKING:
     import duckdb
 
 MEMORY = "1GB"
+_PICTURES = 256  # rows of a batch with pictures in it
 
 
 @contextlib.contextmanager
@@ -36,6 +38,11 @@ def write_rows(file: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch])
             writer.write_batch(batch)
 
 
+def batch_rows(schema: pa.Schema) -> int:
+    """How many rows of a batch: fewer where they hold pictures, so that memory stays bounded."""
+    return _PICTURES if any(pa.types.is_binary(field.type) for field in schema) else ROWS
+
+
 def opened_rows(name: str, files: list[Path], select: Callable[[pa.RecordBatch, int], pa.RecordBatch]) -> Opened:
     """Files of rows as one source.
 
@@ -45,15 +52,20 @@ def opened_rows(name: str, files: list[Path], select: Callable[[pa.RecordBatch, 
         select: what of a batch that begins with that row is taken.
     """
 
+    # What was a picture still is: of other bytes there are none in typed rows.
+    schema = pa.schema(
+        [one.with_metadata(PICTURE) if pa.types.is_binary(one.type) else one for one in pq.read_schema(files[0])]
+    )
+
     def batches() -> Iterator[pa.RecordBatch]:
         first_row = 0
         for file in files:
             with pq.ParquetFile(file) as parquet:
-                for batch in parquet.iter_batches(batch_size=ROWS):
+                for batch in parquet.iter_batches(batch_size=batch_rows(schema)):
                     yield select(batch, first_row)
                     first_row += batch.num_rows
 
-    return Opened(name, pq.read_schema(files[0]), batches, text=False)
+    return Opened(name, schema, batches, text=False)
 
 
 def quoted(name: str) -> str:

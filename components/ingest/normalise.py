@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 from headrace.artifacts.errors import HeadraceError
 from headrace.components.ingest.columns import check_names
 
+PICTURE = {"headrace": "image"}  # a field's metadata, where bytes are a picture
+
 
 @dataclass(frozen=True)
 class Targets:

@@ -35,6 +35,7 @@ class Rejection:
     place: str  # `row 7` or `line 7` of its source
     why: str  # in the grammar of errors: "expected ... Received: ..."
     text: str = ""  # the beginning of the row as it stands in the source
+    kept: str = ""  # what a snapshot keeps of `why`, where it has no value in it; else what was expected
 
 
 @dataclass

@@ -48,7 +48,7 @@ class Tally:
         self.rejected += count
         if len(self.examples) < SHOWN_REJECTIONS:
             # The path is where a source lay on one machine; and no value, which may be a secret.
-            why = rejection.why.split(". Received: ")[0]
+            why = rejection.kept or rejection.why.split(". Received: ")[0]
             self.examples.append({"source": PurePosixPath(source).name, "place": rejection.place, "why": why})
         if self.rejected > self.at_most:
             raise HeadraceError(

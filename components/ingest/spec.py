@@ -148,7 +148,8 @@ class DataSpec(Section):
     bigquery: BigQuery = BigQuery()
     """How BigQuery is asked."""
     images: Images = Images()
-    """How a folder of images is read."""
+    """How a folder of images is read. Their `label` is called `label` by default, `path` is their id, and they are
+    split by group, so that copies and near-duplicates stay together."""
     join: list[Join] = Field(default=[])
     """Columns from other sources."""
     watermark: Watermark | None = None
@@ -171,6 +172,47 @@ class DataSpec(Section):
     """The one character between the fields of a text file; by default a comma, and in `.tsv` files a tab (`"\\t"`)."""
     decimal: Literal[".", ","] = "."
     """What stands before a number's fraction in text files; with `,` a dot may group thousands, as in `1.234,56`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_images(cls, value: Any) -> Any:
+        """Pictures are named by their files, and copies and near-duplicates of one stay in one split."""
+        if not isinstance(value, dict) or value.get("format") != "images":
+            return value
+        split = value.get("split") or {}
+        if isinstance(split, dict) and split.get("by", "hash") == "hash" and split.get("column") is None:
+            split = {**split, "by": "group", "column": "group"}
+        own_id = value["id"] if value.get("id") is not None else "path"
+        return {"label": "label", **value, "id": own_id, "split": split}
+
+    @model_validator(mode="after")
+    def _images_fit(self) -> DataSpec:
+        if self.format != "images":
+            return self
+        if isinstance(self.source, list):
+            raise ValueError(
+                "source: expected one folder or CSV of images, so that all of them are held against each other. "
+                "Received: a list"
+            )
+        if self.watermark is not None:
+            raise ValueError(
+                "watermark: expected none of images: those that are new are held against all others. Received: one"
+            )
+        if self.label.expression is not None:
+            raise ValueError("label: expected the name of the classes' column. Received: an expression")
+        if self.split.by == "stratified":
+            raise ValueError(
+                "split.by: expected `group`, `time` or `column` of images. Received: stratified, which would put "
+                "copies of one picture into several splits"
+            )
+        return self
+
+    @property
+    def splitting(self) -> Split:
+        """How the rows of a snapshot are split: of images, `group` holds together what the split's column does, too."""
+        if self.format != "images" or self.split.by != "group":
+            return self.split
+        return self.split.model_copy(update={"column": "group"})
 
     @property
     def sources(self) -> list[str]:

@@ -6,7 +6,6 @@ result is the same to the last bit, on one worker or a thousand.
 
 from __future__ import annotations
 
-import difflib
 import json
 import uuid
 from collections.abc import Iterable, Iterator
@@ -16,11 +15,11 @@ from typing import Any, TypeAlias
 import apache_beam as beam
 import pyarrow.parquet as pq
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, SetupOptions, WorkerOptions
+from apache_beam.options.pipeline_options import PipelineOptions
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from headrace.artifacts.dataset import SPLITS
-from headrace.artifacts.errors import HeadraceError
+from headrace.components.beam import pipeline_options, runner, temporary
 from headrace.components.statistics import slices
 from headrace.components.statistics.describe import (
     FAN,
@@ -36,6 +35,7 @@ from headrace.components.statistics.describe import (
 from headrace.components.statistics.spec import BeamSpec
 from headrace.components.statistics.top_values import ValueCounts
 
+_SECTION = "statistics.beam"  # of the spec, for messages
 Work = tuple[str, int, str, list[int]]  # split, position in it, file, row groups
 Described = tuple[tuple[str, int], Partials]  # of (split, position in it)
 DatasetList: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
@@ -56,9 +56,9 @@ def generate_by_beam(
     Raises:
         HeadraceError: an unknown option or one that is missing, or a weight that is none.
     """
-    options = pipeline_options(settings)
+    options = pipeline_options(settings, _SECTION)
     work = list(plan(dataset))
-    place = f"{_temporary(options, settings.runner)}/headrace-statistics-{uuid.uuid4().hex}"
+    place = f"{temporary(options, settings.runner, _SECTION)}/headrace-statistics-{uuid.uuid4().hex}"
     FileSystems.mkdirs(place)
     try:
         _run(settings, options, work, task, slice_by, slice_values, place)
@@ -182,62 +182,3 @@ def _read(place: str) -> DatasetList:
             lists.append(DatasetList.FromString(file.read()))
     datasets = [dataset for described in lists for dataset in described.datasets]
     return DatasetList(datasets=sorted(datasets, key=lambda dataset: "/" in dataset.name))
-
-
-def runner(name: str) -> Any:
-    """The runner of this name. `DirectRunner` is the one in this process: Beam's own would download another first."""
-    if name == "DirectRunner":
-        from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-
-        return FnApiRunner()
-    return name
-
-
-def pipeline_options(settings: BeamSpec) -> PipelineOptions:
-    """Beam's options.
-
-    Raises:
-        HeadraceError: an option that Beam does not have, or one missing that the runner needs.
-    """
-    named = {**settings.options, **({} if settings.runner == "DirectRunner" else {"runner": settings.runner})}
-    options = PipelineOptions.from_dictionary(named)
-    known = set(options.get_all_options())
-    for name in named:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else "Beam's documentation lists them"
-            raise HeadraceError(
-                f"statistics.beam.options: expected options of Beam {beam.__version__}. Received: `{name}`; {hint}"
-            )
-    if settings.runner == "DataflowRunner":
-        _check_dataflow(options)
-    return options
-
-
-def _check_dataflow(options: PipelineOptions) -> None:
-    cloud = options.view_as(GoogleCloudOptions)
-    missing = [name for name in ("project", "region", "temp_location") if not getattr(cloud, name)]
-    if missing:
-        raise HeadraceError(
-            f"statistics.beam.options: expected {', '.join(missing)} for DataflowRunner. Received: nothing"
-        )
-    if not (options.view_as(WorkerOptions).sdk_container_image or options.view_as(SetupOptions).setup_file):
-        raise HeadraceError(
-            "statistics.beam.options: expected sdk_container_image, an image with the tfx environment, for "
-            "DataflowRunner. Received: nothing. setup_file: ./setup.py puts this version of headrace into it"
-        )
-
-
-def _temporary(options: PipelineOptions, runner: str) -> str:
-    """A folder that the workers can write to, and this process can read."""
-    folder = options.view_as(GoogleCloudOptions).temp_location
-    if folder:
-        return str(folder).rstrip("/")
-    if runner != "DirectRunner":
-        raise HeadraceError(
-            "statistics.beam.options: expected temp_location, a folder that workers and this machine share, "
-            f"for {runner}. Received: nothing"
-        )
-    import tempfile
-
-    return tempfile.gettempdir()

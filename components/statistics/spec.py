@@ -15,7 +15,7 @@ RUNNERS = ("DirectRunner", "FlinkRunner", "SparkRunner", "DataflowRunner", "Port
 
 
 class BeamSpec(Section):
-    """Statistics by Apache Beam, for data beyond one machine. The figures are the same as without."""
+    """Apache Beam, for data beyond one machine. What comes out is the same as without."""
 
     runner: Runner = "DirectRunner"
     """Beam's name of the runner. `DirectRunner` is this machine, in the step's own process."""

@@ -10,7 +10,6 @@ from headrace.components import images
 def train(
     dataset: Input[Dataset],
     statistics: Input[Artifact],
-    transform: Input[Artifact],
     schema: Input[Artifact],
     model_name: str,
     train: dict,
@@ -18,14 +17,15 @@ def train(
     metrics: Output[Metrics],
     report: Output[HTML],
     card: Output[HTML],
-    tuned: dict = {},  # noqa: B006 (KFP's way to say that it may be left out)
+    transform: Input[Artifact] = None,  # KFP's way to say that it may be left out
+    tuned: dict = {},  # noqa: B006
 ) -> None:
     """Trains a model, exports it as one graph from raw features, and proves that graph equal to what was trained.
 
     Args:
         dataset: The snapshot; its test split is not read.
         statistics: Its statistics; they go into the bundle, for later data to be held against.
-        transform: The fitted encodings.
+        transform: The fitted encodings; pictures have none.
         schema: The schema that the data was validated against.
         model_name: The model's name.
         train: The `train` section of the spec (`headrace.components.train.spec.TrainSpec`).
@@ -42,7 +42,7 @@ def train(
 
     logged = train_model(
         Path(dataset.path),
-        Path(transform.path),
+        None if transform is None else Path(transform.path),
         Path(schema.path),
         model_name,
         TrainSpec(**train),

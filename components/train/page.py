@@ -16,7 +16,7 @@ from headrace.trainer.tabular import Trained, named_importance
 
 _MOST_FEATURES = 25
 _MOST_LINES = 5  # classes whose probability is drawn
-_AXIS = {"gbdt": "Round", "linear": "Penalty, from the strongest", "mlp": "Epoch", "module": "Round"}
+_AXIS = {"gbdt": "Round", "linear": "Penalty, from the strongest", "mlp": "Epoch", "cnn": "Epoch", "module": "Round"}
 
 
 def training_page(name: str, trained: Trained, training: Training, tuned: Mapping[str, Any]) -> str:
@@ -41,7 +41,7 @@ def training_page(name: str, trained: Trained, training: Training, tuned: Mappin
 
 def _figures(trained: Trained) -> r.Html:
     model, constant = trained.model, trained.baseline
-    title, last = _title(model.metric), model.rounds - 1
+    title, last = metric_title(model.metric), model.rounds - 1
     train = model.curve.get("train", ())
     tiles: list[tuple[str, r.Cell, r.Cell]] = [
         (f"{title}, eval", model.curve["eval"][last], f"a constant: {r.number(constant.values['eval'])}"),
@@ -62,12 +62,12 @@ def _curves(trained: Trained) -> r.Html | None:
     longest = max((len(values) for values in model.curve.values()), default=0)
     if longest < 2:
         return None
-    lines = [r.Line(split, _thinned(values)) for split, values in model.curve.items() if len(values)]
+    lines = [r.Line(split, thinned(values)) for split, values in model.curve.items() if len(values)]
     constant = trained.baseline.values["eval"]
     lines.append(r.Line("a constant", [(1, constant), (longest, constant)],
                         dashed=True))  # fmt: skip
     caption = f"Kept is number {model.rounds}, where the eval split was best."
-    chart = r.line_chart(lines, _title(model.metric), _AXIS[model.kind], caption=caption)
+    chart = r.line_chart(lines, metric_title(model.metric), _AXIS[model.kind], caption=caption)
     return r.section("Curves", r.grid(chart))
 
 
@@ -128,7 +128,7 @@ def _tuned(tuned: Mapping[str, Any]) -> r.Html | None:
     if not tuned:
         return None
     words = "Found by tuning, whose own report says what else was tried; they overrule the spec's."
-    return r.section("Tuned parameters", r.key_values([(name, _cell(value)) for name, value in tuned.items()]),
+    return r.section("Tuned parameters", r.key_values([(name, cell(value)) for name, value in tuned.items()]),
                      intro=words)  # fmt: skip
 
 
@@ -149,8 +149,8 @@ def _features(trained: Trained) -> r.Html:
 def _settings(trained: Trained, training: Training) -> r.Html:
     known = details(trained.data, training, trained.model)
     parameters = known.pop("Parameters")
-    pairs = [(name, _cell(value)) for name, value in known.items()]
-    spelt = r.key_values([(name, _cell(value)) for name, value in parameters.items()])
+    pairs = [(name, cell(value)) for name, value in known.items()]
+    spelt = r.key_values([(name, cell(value)) for name, value in parameters.items()])
     return r.section("Settings", r.key_values(pairs), r.details("Parameters", spelt))
 
 
@@ -168,20 +168,22 @@ def _cost(trained: Trained) -> r.Html:
                      r.paragraph(words), *([tensorflow] if trained.variants else []))  # fmt: skip
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A setting in words."""
     value = plain(value)
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {_cell(item)}" for name, item in value.items()) or "none"
+        return ", ".join(f"{name}: {cell(item)}" for name, item in value.items()) or "none"
     if isinstance(value, list):
-        return ", ".join(map(_cell, value)) or "none"
+        return ", ".join(map(cell, value)) or "none"
     return r.number(value) if isinstance(value, float) else "none" if value is None else str(value)
 
 
-def _title(metric: str) -> str:
+def metric_title(metric: str) -> str:
+    """A metric's name for people."""
     return METRICS[metric].title if metric in METRICS else metric
 
 
-def _thinned(values: Sequence[float], most: int = 300) -> list[tuple[float, float]]:
+def thinned(values: Sequence[float], most: int = 300) -> list[tuple[float, float]]:
     """At most so many points of a curve, the last one always."""
     step = -(-len(values) // most)
     places = sorted({*range(0, len(values), step), len(values) - 1})

@@ -10,21 +10,27 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from headrace.components.section import Section
 from headrace.components.tune.spec import TuneSpec
 from headrace.components.tune.spec import misfits as misfits_of_space
+from headrace.trainer.images.names import SMALLEST_SIDE, Backbone
 from headrace.trainer.parameters import (
     PARAMETERS,
     Calibration,
     Export,
+    Flip,
     GbdtParameters,
+    ImageParameters,
     LinearParameters,
+    MixedPrecision,
     MlpParameters,
     ModuleParameters,
     Precision,
+    Schedule,
     Training,
 )
 
 _GBDT = GbdtParameters()
 _LINEAR = LinearParameters()
 _MLP = MlpParameters()
+_CNN = ImageParameters()
 
 
 class GbdtSpec(Section):
@@ -88,6 +94,65 @@ class MlpSpec(Section):
     """Stop when the eval split has not improved for so many epochs; the best epoch's weights are kept."""
 
 
+class AugmentSpec(Section):
+    """How far a picture is varied each time that training shows it; evaluation and the server vary nothing."""
+
+    flip: Flip = _CNN.augment.flip
+    """Which way a picture may be mirrored: `horizontal`, `vertical`, `both` or `none`, where a class has a hand."""
+    rotate: float = Field(default=_CNN.augment.rotate, ge=0, le=180)
+    """Most degrees to either side."""
+    zoom: float = Field(default=_CNN.augment.zoom, ge=0, le=1)
+    """Most by which a picture grows, as a share; it shrinks as far."""
+    shift: float = Field(default=_CNN.augment.shift, ge=0, le=0.5)
+    """Farthest shift, as a share of the height and the width."""
+    brightness: float = Field(default=_CNN.augment.brightness, ge=0, le=1)
+    """Most that all pixels become lighter or darker, as a share of the range."""
+    contrast: float = Field(default=_CNN.augment.contrast, ge=0, lt=1)
+    """Most that pixels move away from, or towards, the picture's mean, as a share of their distance."""
+
+
+Side = Annotated[int, Field(ge=SMALLEST_SIDE, le=4096)]
+
+
+class CnnSpec(Section):
+    """A network for pictures (Keras): a small one, or a backbone of `keras.applications`, fresh or with weights."""
+
+    backbone: Backbone = _CNN.backbone
+    """`small`, for fine defects and few cores, or a network of `keras.applications`."""
+    weights: str = Field(default=_CNN.weights, min_length=1)
+    """What the backbone begins with: `none`, learning from scratch; `imagenet`, from Keras's own cache folder, which
+    nothing is fetched into while a pipeline runs; or a file of weights (.weights.h5, .h5), relative to the spec."""
+    weights_digest: str | None = None
+    """Of that file. Compiling fills it in, so that other weights are other settings."""
+    size: tuple[Side, Side] = _CNN.size
+    """Height and width that the network sees. Pictures are resized to it, in the model's own graph."""
+    head_epochs: int = Field(default=_CNN.head_epochs, ge=0)
+    """Passes in which the head learns alone, where the backbone has weights."""
+    epochs: int = Field(default=_CNN.epochs, ge=1)
+    """Most passes in which all layers learn; early stopping may end sooner."""
+    learning_rate: float = Field(default=_CNN.learning_rate, gt=0, le=1)
+    """The step of AdamW: of all layers, or of the head where the backbone has weights."""
+    fine_tune_rate: float = Field(default=_CNN.fine_tune_rate, gt=0, le=1)
+    """The step of all layers where the backbone has weights: lower, so that what they know is not lost."""
+    schedule: Schedule = _CNN.schedule
+    """`cosine`: the step rises in the first twentieth, and falls to nearly nothing by the last epoch; or `constant`."""
+    weight_decay: float = Field(default=_CNN.weight_decay, ge=0)
+    """How much AdamW shrinks weights; biases and what normalizes batches excepted."""
+    label_smoothing: float = Field(default=_CNN.label_smoothing, ge=0, lt=1)
+    """Share of a label that is spread over all classes: some labels are wrong, and the network need not believe all."""
+    dropout: float = Field(default=_CNN.dropout, ge=0, lt=1)
+    """Share of the features before the head that a training step leaves out."""
+    batch_size: int | None = Field(default=_CNN.batch_size, ge=1)
+    """Pictures of a step. By default 16 with the backbone `small`, which needs steps rather than even ones, else 32."""
+    early_stopping_epochs: int = Field(default=_CNN.early_stopping_epochs, ge=1)
+    """Stop when the eval split has not improved for so many epochs; the best epoch's weights are kept."""
+    mixed_precision: MixedPrecision = _CNN.mixed_precision
+    """Whether most layers compute in 16 bits: `auto` where there is a GPU, in the form that it multiplies. What is
+    exported computes in float32."""
+    augment: AugmentSpec = AugmentSpec()
+    """How pictures are varied while training."""
+
+
 class ExportSpec(Section):
     """What a bundle holds beside its ONNX graphs: of networks, linear models, and modules of such operations."""
 
@@ -112,8 +177,9 @@ ClassWeights = Annotated[dict[str, Annotated[float, Field(ge=0)]], BeforeValidat
 class TrainSpec(Section):
     """Which model is trained, and how."""
 
-    model: Literal["gbdt", "linear", "mlp", "module"] = "gbdt"
-    """The kind of model: `gbdt`, gradient-boosted trees; `linear`; `mlp`, a neural network; `module`, your own."""
+    model: Literal["gbdt", "linear", "mlp", "cnn", "module"] = "gbdt"
+    """The kind of model: `gbdt`, gradient-boosted trees; `linear`; `mlp`, a neural network; `cnn`, one of pictures;
+    `module`, your own."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """The same seed, data and settings give the same model."""
     class_weight: Literal["balanced"] | ClassWeights | None = None
@@ -129,6 +195,8 @@ class TrainSpec(Section):
     """Settings of the linear model."""
     mlp: MlpSpec = MlpSpec()
     """Settings of the network."""
+    cnn: CnnSpec = CnnSpec()
+    """Settings of the network for pictures."""
     export: ExportSpec = ExportSpec()
     """What the bundle holds for TensorFlow."""
     module: str | None = Field(default=None, pattern=r"^[^:]+\.py$")
@@ -166,6 +234,12 @@ class TrainSpec(Section):
         return self
 
     @model_validator(mode="after")
+    def _a_network_for_pictures_is_calibrated_by_its_temperature(self) -> TrainSpec:
+        if self.model == "cnn" and self.calibrate not in ("none", "temperature"):
+            raise ValueError(f"calibrate: expected none or temperature with model: cnn. Received: {self.calibrate}")
+        return self
+
+    @model_validator(mode="after")
     def _the_space_fits_the_model(self) -> TrainSpec:
         found = misfits_of_space(self.tune, self.section) if self.tune else {}
         if found:
@@ -188,7 +262,7 @@ class TrainSpec(Section):
 
     def training(self, tuned: dict[str, Any] | None = None) -> Training:
         """What the trainer is told; `tuned` are parameters of this kind of model that overrule the section's own."""
-        saved_model = self.model == "mlp" if self.export.saved_model is None else self.export.saved_model
+        saved_model = self.model in ("mlp", "cnn") if self.export.saved_model is None else self.export.saved_model
         return Training(
             self.model,
             self.parameters_of_kind(tuned),

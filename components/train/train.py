@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import os
 import shutil
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from headrace import __version__
 from headrace.artifacts.bundle import Bundle
+from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.report import write as write_report
 from headrace.artifacts.schema import FILE, read_schema
 from headrace.components.train.page import training_page
 from headrace.components.train.spec import TrainSpec
+from headrace.trainer.parameters import Training
 from headrace.trainer.tabular import train
 
 
 def train_model(
     dataset: Path,
-    transform: Path,
+    transform: Path | None,
     schema: Path,
     name: str,
     settings: TrainSpec,
@@ -31,7 +34,7 @@ def train_model(
     """Trains and writes the bundle to `model`, how it went to `report`, and the bundle's card to `card`.
 
     Args:
-        dataset, transform, schema, statistics: folders of these artifacts.
+        dataset, transform, schema, statistics: folders of these artifacts; pictures have no transform.
         name: the model's name.
         settings: the spec's `train` section.
         model, report, card: where to write.
@@ -43,6 +46,10 @@ def train_model(
     """
     read_schema(schema)  # refuses a damaged or newer one
     training = settings.training(tuned)
+    if training.kind == "cnn":
+        return _train_images(dataset, schema / FILE, name, training, model, report, card, statistics)
+    if transform is None:
+        raise HeadraceError(f"train: expected a transform with model: {training.kind}. Received: none")
     trained = train(dataset, transform, schema / FILE, name, training, origin(), model, statistics)
     write_report(report, training_page(name, trained, training, tuned or {}))
     shutil.copyfile(Bundle.open(model, verify=False).card_html, card)
@@ -54,6 +61,39 @@ def train_model(
         "rounds": learned.rounds,
         f"eval_{metric}": reached,
         f"baseline_eval_{metric}": constant,
+        "parity_largest_difference": parity.largest_difference,
+    }
+
+
+def _train_images(
+    dataset: Path,
+    schema: Path,
+    name: str,
+    training: Training,
+    model: Path,
+    report: Path,
+    card: Path,
+    statistics: Path | None,
+) -> dict[str, float]:
+    # Keras is imported only where pictures are trained on.
+    trained = import_module("headrace.trainer.images.train").train(
+        dataset, schema, name, training, origin(), model, statistics
+    )
+    page: str = import_module("headrace.components.train.images_page").images_page(name, trained, training)
+    write_report(report, page)
+    shutil.copyfile(Bundle.open(model, verify=False).card_html, card)
+    learned, parity, last = trained.model, trained.parity, trained.model.rounds - 1
+    reached, accuracy = learned.curve["eval"][last], learned.accuracy[last]
+    constant = trained.baseline.values["eval"]
+    print(f"{learned.rounds} epochs; eval accuracy {accuracy:.4f}, log loss {reached:.6g}, a constant's "
+          f"{constant:.6g}; {learned.images_per_second:.1f} pictures a second; "
+          f"parity over {parity.rows:,} pictures: {parity.largest_difference:.1e}")  # fmt: skip
+    return {
+        "rounds": learned.rounds,
+        "eval_accuracy": accuracy,
+        "eval_log_loss": reached,
+        "baseline_eval_log_loss": constant,
+        "images_per_second": learned.images_per_second,
         "parity_largest_difference": parity.largest_difference,
     }
 

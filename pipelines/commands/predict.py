@@ -16,15 +16,25 @@ from headrace.pipelines.commands.options import home_option
 @click.argument("endpoint")
 @click.option("--json", "text", help="An instance, or a list of them; `-` reads standard input, `@FILE` a file.")
 @click.option("--csv", "file", type=click.Path(path_type=Path), help="A CSV file; a prediction per row.")
+@click.option("--image", "image", type=click.Path(path_type=Path), help="An image file; more may follow it.")
+@click.argument("images", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE]...")
 @home_option
-def command(endpoint: str, text: str | None, file: Path | None, home: Path) -> None:
+def command(
+    endpoint: str, text: str | None, file: Path | None, image: Path | None, images: tuple[Path, ...], home: Path
+) -> None:
     """Ask ENDPOINT (its name, or a server's URL) for predictions; prints one JSON object per line."""
     from headrace.pipelines.locate import find_address
-    from headrace.serving.client import predict, predict_csv
+    from headrace.serving.client import predict, predict_csv, predict_images
 
-    if (text is None) == (file is None):
-        raise click.UsageError("expected either --json or --csv")
+    if sum(given is not None for given in (text, file, image)) != 1:
+        raise click.UsageError("expected one of --json, --csv and --image")
+    if images and image is None:
+        raise click.UsageError(f"expected files behind --image only. Received: {images[0]}")
     url = endpoint if "://" in endpoint else find_address(endpoint, home)
+    if image is not None:
+        for name, answer in predict_images(url, [image, *images]):
+            click.echo(json.dumps({"image": str(name), **answer}))
+        return
     answers = predict_csv(url, file) if file is not None else predict(url, instances(text or ""))
     for answer in answers:
         click.echo(json.dumps(answer))

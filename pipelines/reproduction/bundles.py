@@ -10,7 +10,7 @@ from headrace.artifacts.bundle import LINEAGE, MATRIX, MODEL, SAMPLES, SIGNATURE
 from headrace.artifacts.folder import read_json
 from headrace.pipelines.local.record.changes import Change, mapping_changes
 
-DECISIVE = (MODEL, MATRIX, SIGNATURE, SAMPLES)  # all that decides an answer
+DECISIVE = (MODEL, MATRIX, SIGNATURE, SAMPLES)  # all that decides an answer (of images there is no MATRIX)
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class BundleDiff:
     @property
     def same_model(self) -> bool:
         """Whether everything that decides an answer is the same, bit for bit."""
-        return set(DECISIVE) <= set(self.same)
+        return not set(DECISIVE) & {*self.differing, *self.missing, *self.new}
 
 
 def compare_bundles(before: Path, after: Path) -> BundleDiff:

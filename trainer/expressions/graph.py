@@ -80,6 +80,7 @@ class Columns:
         if item.type == "text":
             return Value(self.graph.column(TEXTS, self._texts[name]), "text", (name,))
         cell = self.cell(name)
+        assert item.type != "image"  # which has no cell
         shifted = self.graph.add("Add", cell, self.graph.constant([[item.offset]], np.float64)) if item.offset else cell
         return Value(shifted, item.type, (name,))
 

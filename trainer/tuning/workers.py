@@ -18,9 +18,9 @@ from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
-from pathlib import Path
 from typing import Any
 
+from headrace.trainer.memory import free_memory
 from headrace.trainer.models import KINDS
 from headrace.trainer.tuning.problem import Problem
 from headrace.trainer.tuning.trial import Orphaned, Result, Task, run_trial
@@ -49,16 +49,6 @@ def budget(parallel: int, bytes: int) -> Budget:
     room = free_memory() // 2 // max(1, COPIES * bytes)
     workers = max(1, min(parallel, threads, room))
     return Budget(workers, max(1, threads // workers))
-
-
-def free_memory(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """How many bytes this process may still take: the machine's, or less where its container has a limit."""
-    lines = (proc / "meminfo").read_text().splitlines()
-    free = int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024
-    most, taken = cgroup / "memory.max", cgroup / "memory.current"
-    if most.is_file() and taken.is_file() and (limit := most.read_text().strip()).isdigit():
-        free = min(free, max(0, int(limit) - int(taken.read_text())))
-    return free
 
 
 def preload(kind: str) -> None:

@@ -10,48 +10,40 @@
 | `sha256` | string | of the bytes |
 | `phash` | string | 16 hexadecimal digits of the perceptual hash |
 | `group` | string | the same for copies and near-duplicates: split by it, and none of them is in two splits |
+| others | | of a CSV: its further columns, typed by their values, such as the camera or the thing that is shown |
 
-Every file is decoded once, on all cores, when the source is opened; then its bytes alone are read.
+Where `data.split` is by group of one of these, images with the same value are one group as well.
+
+Every file is decoded once, on all cores or by Apache Beam, when the source is opened; then its bytes alone are read.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from headrace.artifacts.errors import HeadraceError
-from headrace.components.fingerprint.images import ImageFile, list_images
+from headrace.artifacts.errors import HeadraceError, nearest_column
+from headrace.components.fingerprint.images import ImageFile, Listing, list_images
 from headrace.components.fingerprint.url import public
-from headrace.components.ingest.opened import Opened, Rejection, Rejections
-from headrace.components.ingest.sources.decode import Decoded, decode
-from headrace.components.ingest.sources.near import groups
+from headrace.components.ingest.infer import infer_column
+from headrace.components.ingest.normalise import PICTURE
+from headrace.components.ingest.opened import Opened, Rejections
+from headrace.components.ingest.sources.near import groups, linked
+from headrace.components.ingest.sources.scan import Seen, ahead, scan
 
 if TYPE_CHECKING:
     from headrace.components.ingest.spec import DataSpec
+    from headrace.components.statistics.spec import BeamSpec
 
 _BATCH_BYTES = 32 << 20
 _BATCH_ROWS = 1_024
-_WAITING = 32  # files that are being read or wait for it, so that memory stays bounded
 _SHOWN = 3  # examples in a note
 _FACTS = {"width": pa.int64(), "height": pa.int64(), "format": pa.string(), "mode": pa.string(), "sha256": pa.string()}
-
-
-@dataclass(frozen=True)
-class Seen:
-    """An image file that could be read."""
-
-    file: ImageFile
-    decoded: Decoded
-    group: str = ""
 
 
 def open_images(source: str, data: DataSpec, rows: int | None = None) -> Opened:
@@ -65,79 +57,86 @@ def open_images(source: str, data: DataSpec, rows: int | None = None) -> Opened:
     listing = list_images(source, data.images.path, data.label.name)
     files = listing.images[:rows]
     rejections = Rejections()
-    seen = list(scan(files, rejections))
+    seen = list(_scanned(files, rejections, data.images.beam if rows is None else None))
     if not seen:
         first = rejections.first[0]
         raise HeadraceError(
             f"{public(source)}: expected images that can be read. Received: none; {first.place}: {first.why}"
         )
-    seen, grouped = group(seen, data.images.near)
-    notes = [*_notes(seen, grouped, data.images.smallest), *_left_aside(listing.others, listing.unread)]
+    seen, grouped = group(seen, data.images.near, _keys(listing, seen, data, source))
     schema = pa.schema(
         [
             ("path", pa.string()),
             (data.label.name, pa.string()),
-            pa.field("image", pa.binary(), metadata={"headrace": "image"}),
+            pa.field("image", pa.binary(), metadata=PICTURE),
             *_FACTS.items(),
             ("phash", pa.string()),
             ("group", pa.string()),
         ]
     )
+    taken = [name for name in listing.further if name in schema.names]
+    further = _further(listing, seen, data, taken)
+    notes = [*_notes(seen, grouped, data.images.smallest), *_left_aside(listing.others, taken)]
     return Opened(
         public(source),
-        schema,
-        lambda: _batches(seen, schema),
+        pa.schema([*schema, *further.schema]),
+        lambda: _batches(seen, schema, further),
         text=False,
         notes=notes,
-        left_out=dict.fromkeys(listing.unread, "not read"),
+        left_out=dict.fromkeys(taken, "a name that ingestion gives"),
         rejected=lambda: rejections,
     )
 
 
-def scan(files: Iterable[ImageFile], rejections: Rejections) -> Iterator[Seen]:
-    """Decodes every file, in order; those that cannot be decoded go to the rejections."""
+def _scanned(files: list[ImageFile], rejections: Rejections, beam: BeamSpec | None) -> Iterator[Seen]:
+    if beam is None:
+        return scan(files, rejections)
+    from headrace.components.ingest.sources.scan_beam import scan_by_beam
 
-    def look(file: ImageFile) -> Seen | str:
-        try:
-            with file.open() as stream:
-                content = stream.read()
-            return Seen(file, decode(content))
-        except FileNotFoundError:
-            return "no such file"
-        except (OSError, HeadraceError) as error:
-            return f"a file that cannot be opened ({error})"
-        except ValueError as error:
-            return str(error)
-
-    with warnings.catch_warnings():  # of what Pillow finds odd; what it cannot read is an error
-        warnings.simplefilter("ignore")
-        for file, found in _ahead(look, files):
-            if isinstance(found, Seen):
-                yield found
-            else:
-                rejections.add(Rejection(file.place, f"expected an image. Received: {found}", file.path[:80]))
+    return scan_by_beam(files, rejections, beam)
 
 
-def _ahead(
-    work: Callable[[ImageFile], Seen | str], files: Iterable[ImageFile]
-) -> Iterator[tuple[ImageFile, Seen | str]]:
-    """Works on several files at a time, on all cores (Pillow lets go of the interpreter); answers come in order."""
-    waiting: deque[tuple[ImageFile, Future[Seen | str]]] = deque()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for file in files:
-            waiting.append((file, pool.submit(work, file)))
-            if len(waiting) >= _WAITING:
-                done, future = waiting.popleft()
-                yield done, future.result()
-        for done, future in waiting:
-            yield done, future.result()
+def _keys(listing: Listing, seen: list[Seen], data: DataSpec, source: str) -> list[str | None]:
+    """What each image shares with others beside its looks, by the column that `data.split` groups by."""
+    column = data.split.column
+    if data.split.by != "group" or column is None or (column == "group" and column not in listing.further):
+        return [None] * len(seen)
+    if column not in listing.further:
+        raise HeadraceError(
+            f"{public(source)}: expected `group`, or a column of a CSV of images, as data.split.column. "
+            f"Received: `{column}`; {nearest_column(column, ['group', *listing.further])}"
+        )
+    place = listing.further.index(column)
+    return [one.file.cells[place] or None for one in seen]
 
 
-def group(seen: list[Seen], near: int) -> tuple[list[Seen], list[list[Seen]]]:
-    """Names each image's group, after its first member's content, and gives the groups with more than one."""
+def _further(listing: Listing, seen: list[Seen], data: DataSpec, taken: list[str]) -> pa.Table:
+    """The further columns of a CSV, in the narrowest types that hold all their values."""
+    columns: dict[str, pa.ChunkedArray] = {}
+    for place, name in enumerate(listing.further):
+        if name in taken:
+            continue
+        cells = (one.file.cells[place] for one in seen)
+        texts = pa.chunked_array([pa.array([None if c in data.null_values else c or None for c in cells], pa.string())])
+        columns[name] = texts if name in data.types else infer_column(texts, data.decimal)
+    return pa.table(columns)
+
+
+def group(seen: list[Seen], near: int, keys: Sequence[str | None] | None = None) -> tuple[list[Seen], list[list[Seen]]]:
+    """Names each image's group, after its first member's content.
+
+    Args:
+        seen: the images.
+        near: as `groups` takes it.
+        keys: images with the same one are a group, however they look.
+
+    Returns:
+        the images with their groups' names, and those groups of images that look alike, with more than one.
+    """
     hashes = np.array([one.decoded.phash for one in seen], dtype=np.uint64)
     small = np.stack([one.decoded.small.reshape(-1) for one in seen])
-    firsts = groups(hashes, small, near)
+    alike = groups(hashes, small, near)
+    firsts = alike if keys is None else linked(alike, keys)
     # Named by the least content, and not by the first file: so names do not change with the files' names.
     names: dict[int, str] = {}
     for one, first in zip(seen, firsts, strict=True):
@@ -146,9 +145,9 @@ def group(seen: list[Seen], near: int) -> tuple[list[Seen], list[list[Seen]]]:
         Seen(one.file, replace(one.decoded, small=small[0, :0]), names[first][:16])
         for one, first in zip(seen, firsts, strict=True)
     ]
-    members: dict[str, list[Seen]] = {}
-    for one in named:
-        members.setdefault(one.group, []).append(one)
+    members: dict[int, list[Seen]] = {}
+    for one, first in zip(named, alike, strict=True):
+        members.setdefault(first, []).append(one)
     return named, [several for several in members.values() if len(several) > 1]
 
 
@@ -190,32 +189,26 @@ def _by_label(several: list[Seen]) -> list[Seen]:
     return list({one.file.label: one for one in reversed(several)}.values())[::-1]
 
 
-def _left_aside(others: list[str], unread: list[str]) -> list[str]:
-    notes = [f"`{name}` is left out: of a list of images, only path and label are read" for name in unread]
+def _left_aside(others: list[str], taken: list[str]) -> list[str]:
+    notes = [f"`{name}` is left out: ingestion gives a column of this name itself" for name in taken]
     if others:
         notes.append(f"files that are no images by their names: {len(others):,}, such as {', '.join(others[:_SHOWN])}")
     return notes
 
 
-def _batches(seen: list[Seen], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _batches(seen: list[Seen], schema: pa.Schema, further: pa.Table) -> Iterator[pa.RecordBatch]:
     """The images with their bytes, in batches of some 32 MiB.
 
     Raises:
         HeadraceError: a file is not what it was when it was looked at.
     """
-    rows: list[Seen] = []
-    contents: list[bytes] = []
-    size = 0
-    for one in seen:
-        content = _unchanged(one)
-        rows.append(one)
+    begin, contents, size = 0, list[bytes](), 0
+    for end, (_, content) in enumerate(ahead(_unchanged, seen), start=1):
         contents.append(content)
-        size += len(content)
-        if size >= _BATCH_BYTES or len(rows) >= _BATCH_ROWS:
-            yield _batch(rows, contents, schema)
-            rows, contents, size = [], [], 0
-    if rows:
-        yield _batch(rows, contents, schema)
+        size += len(contents[-1])
+        if size >= _BATCH_BYTES or len(contents) >= _BATCH_ROWS or end == len(seen):
+            yield _batch(seen[begin:end], contents, schema, further[begin:end])
+            begin, contents, size = end, [], 0
 
 
 def _unchanged(one: Seen) -> bytes:
@@ -229,7 +222,7 @@ def _unchanged(one: Seen) -> bytes:
     return content
 
 
-def _batch(rows: list[Seen], contents: list[bytes], schema: pa.Schema) -> pa.RecordBatch:
+def _batch(rows: list[Seen], contents: list[bytes], schema: pa.Schema, further: pa.Table) -> pa.RecordBatch:
     columns: list[list[object]] = [
         [one.file.path for one in rows],
         [one.file.label for one in rows],
@@ -239,4 +232,5 @@ def _batch(rows: list[Seen], contents: list[bytes], schema: pa.Schema) -> pa.Rec
         [one.group for one in rows],
     ]
     arrays = [pa.array(values, one.type) for values, one in zip(columns, schema, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+    arrays += [column.combine_chunks() for column in further.columns]
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema([*schema, *further.schema]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -40,6 +40,25 @@ def groups(phashes: np.ndarray, small: np.ndarray, near: int) -> np.ndarray:
     np.minimum.at(least, roots, np.arange(len(phashes)))
     found: np.ndarray = least[roots]
     return found
+
+
+def linked(firsts: np.ndarray, keys: Sequence[str | None]) -> np.ndarray:
+    """Joins the groups whose images have the same key; None is like no other.
+
+    Args:
+        firsts: shape (images,), int64, as `groups` gives it.
+        keys: of each image: the thing that it shows, say.
+
+    Returns:
+        shape (images,), int64: the least index of each image's group.
+    """
+    parents = np.arange(len(firsts))
+    first_of: dict[str, int] = {}
+    for key, first in zip(keys, firsts, strict=True):
+        if key is not None:
+            one, other = _root(parents, first_of.setdefault(key, int(first))), _root(parents, int(first))
+            parents[max(one, other)] = min(one, other)
+    return np.array([_root(parents, first) for first in firsts], dtype=np.int64)
 
 
 def _root(parents: np.ndarray, index: int) -> int:

@@ -70,7 +70,7 @@ def with_input(**entry: Any) -> dict[str, Any]:
         (with_input(name="", type="number"), "inputs: name: expected a non-empty string. Received: ''"),
         (
             with_input(name="a", type="prose"),
-            "inputs['a'].type: expected one of number, boolean, category, date, text. ",
+            "inputs['a'].type: expected one of number, boolean, category, date, text, image. ",
         ),
         (with_input(name="a", type="boolean", offset=1), "inputs['a']: expected only the keys name, type. "),
         (

@@ -2,17 +2,22 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import shutil
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
+from headrace.artifacts.dataset import Dataset
 from headrace.artifacts.errors import HeadraceError
 from headrace.components.fingerprint.digest import fingerprint
+from headrace.components.ingest.ingest import ingest
 from headrace.components.ingest.opened import Opened
 from headrace.components.ingest.sources.images import open_images
 from headrace.components.ingest.spec import DataSpec
@@ -158,9 +163,98 @@ def test_a_list_of_paths_and_labels(folder: Path) -> None:
     assert {path: row["species"] for path, row in rows.items()} == {
         "cat/00.jpg": "felis", "dog/01.jpg": "canis", "cat/02.jpg": None,
     }  # fmt: skip
-    assert found.left_out == {"note": "not read"}
+    assert {path: row["note"] for path, row in rows.items()} == {
+        "cat/00.jpg": "a",
+        "dog/01.jpg": "b",
+        "cat/02.jpg": "d",
+    }
+    assert found.left_out == {}
     [gone] = found.rejected().first
-    assert (gone.place, gone.why) == (f"{folder / 'list.csv'}, line 4", "expected an image. Received: no such file")
+    assert (gone.place, gone.why) == ("cat/gone.jpg", "expected an image. Received: no such file")
+
+
+def test_further_columns_have_the_types_of_all_their_values(folder: Path) -> None:
+    lines = [f"cat/{i:02}.jpg,x,{i},{i / 2},line-{i % 3},2026-01-{i + 1:02},,9" for i in range(DIFFERENT)]
+    lines[7] = "cat/07.jpg,x,NA,3.5,,2026-01-08,,9"
+    (folder / "list.csv").write_text("path,label,shift,speed,camera,day,nothing,width\n" + "\n".join(lines) + "\n")
+    found = opened(folder / "list.csv")
+    types = {field.name: str(field.type) for field in found.schema}
+    assert {name: types[name] for name in ("shift", "speed", "camera", "day", "nothing")} == {
+        "shift": "int64", "speed": "double", "camera": "string", "day": "date32[day]", "nothing": "double",
+    }  # fmt: skip
+    row = rows_of(found)["cat/07.jpg"]
+    assert (row["shift"], row["speed"], row["camera"], row["nothing"], row["width"]) == (None, 3.5, None, None, 160)
+    assert found.left_out == {"width": "a name that ingestion gives"}
+    assert found.notes == ["`width` is left out: ingestion gives a column of this name itself"]
+    declared = opened(folder / "list.csv", types={"shift": "string"})
+    assert declared.schema.field("shift").type == pa.string()
+
+
+def test_a_column_of_the_list_holds_images_together(folder: Path) -> None:
+    shutil.copy(folder / "cat/00.jpg", folder / "cat/copy.jpg")
+    rows = ["cat/00.jpg,x,A", "cat/copy.jpg,x,B", "cat/01.jpg,x,B", "cat/02.jpg,x,C", "cat/03.jpg,x,", "cat/04.jpg,x,"]
+    (folder / "list.csv").write_text("path,label,thing\n" + "\n".join(rows) + "\n")
+    found = opened(folder / "list.csv", split={"by": "group", "column": "thing"})
+    groups = {path: row["group"] for path, row in rows_of(found).items()}
+    # One chain: 00 looks like copy, which shows the same thing as 01. What has no thing is alone.
+    assert groups["cat/00.jpg"] == groups["cat/copy.jpg"] == groups["cat/01.jpg"]
+    assert len(set(groups.values())) == 4
+    assert [note for note in found.notes if "copies of" in note] == [
+        "copies of other images: 1, such as cat/copy.jpg of cat/00.jpg"
+    ]
+    with pytest.raises(HeadraceError, match="as data.split.column. Received: `thin`; did you mean `thing`"):
+        opened(folder / "list.csv", split={"by": "group", "column": "thin"})
+
+
+@pytest.mark.parametrize("split", [{}, {"by": "group", "column": "thing"}])
+def test_what_belongs_together_is_in_one_split(folder: Path, tmp_path: Path, split: dict[str, str]) -> None:
+    rows = []
+    for name, number in itertools.product(("cat", "dog"), range(DIFFERENT)):
+        shutil.copy(folder / name / f"{number:02}.jpg", folder / name / f"copy{number:02}.jpg")
+        rows += [f"{name}/{file}{number:02}.jpg,{name},{number // 3}" for file in ("", "copy")]
+    (folder / "list.csv").write_text("path,label,thing\n" + "\n".join(rows) + "\n")
+    source = str(folder / "list.csv")
+    data = DataSpec.model_validate({"source": source, "format": "images", "split": split})
+    assert (data.id, data.label.name) == ("path", "label")
+    digest = fingerprint(source, data.model_dump(mode="json"))
+    ingest(source, digest, "classification", data, tmp_path / "snapshot")
+    key = "thing" if split else "group"
+    splits: dict[object, set[str]] = {}
+    for name in ("train", "eval", "test"):
+        for row in pq.read_table(tmp_path / "snapshot" / name / "data.parquet", columns=[key, "path"]).to_pylist():
+            splits.setdefault(row[key], set()).add(name)
+    assert len(splits) == (10 if split else 60)
+    assert all(len(several) == 1 for several in splits.values())
+
+
+def test_what_is_joined_stands_beside_the_pictures(folder: Path, tmp_path: Path) -> None:
+    truth = tmp_path / "truth.csv"
+    truth.write_text("path,truth\n" + "".join(f"cat/{i:02}.jpg,tiger\n" for i in range(DIFFERENT)))
+    join = [{"source": str(truth), "on": "path"}]
+    source = str(folder)
+    data = DataSpec.model_validate({"source": source, "format": "images", "join": join})
+    ingest(source, fingerprint(source, data.model_dump(mode="json")), "classification", data, tmp_path / "snapshot")
+    columns = ["path", "image", "truth"]
+    splits = [pq.read_table(tmp_path / "snapshot" / name / "data.parquet") for name in ("train", "eval", "test")]
+    rows = pa.concat_tables(splits).select(columns).to_pylist()
+    assert len(rows) == 2 * DIFFERENT
+    for row in rows:
+        assert row["image"] == (folder / row["path"]).read_bytes()
+        assert row["truth"] == ("tiger" if row["path"].startswith("cat/") else None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"watermark": {"column": "day"}}, "watermark: expected none of images"),
+        ({"source": ["a", "b"]}, "expected one folder or CSV of images.*Received: a list"),
+        ({"split": {"by": "stratified"}}, "expected `group`, `time` or `column` of images. Received: stratified"),
+        ({"label": {"name": "x", "expression": "a > 1"}}, "expected the name of the classes' column"),
+    ],
+)
+def test_settings_that_do_not_go_with_images(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        DataSpec.model_validate({"source": "photos", "format": "images", **settings})
 
 
 @pytest.mark.parametrize(
@@ -180,8 +274,9 @@ def test_a_list_of_paths_and_labels(folder: Path) -> None:
             "list.csv, line 3: expected every image once. Received: 'a.jpg' again, as in .*line 2",
         ),
         ("path,label\na.jpg,x,y\n", "line 2: expected 2 fields with a path. Received: 3 fields"),
+        ("path,label,a,a\na.jpg,x,1,2\n", "expected each column name once. Received: a twice"),
         ("path,label\n,x\n", "line 2: expected 2 fields with a path. Received: no `path`"),
-        ("path,label\na.jpg,x\n", "expected images that can be read. Received: none; .*line 2: .*no such file"),
+        ("path,label\na.jpg,x\n", "expected images that can be read. Received: none; a.jpg: .*no such file"),
     ],
 )
 def test_a_list_that_cannot_be_read(tmp_path: Path, text: str, message: str) -> None:
@@ -227,6 +322,27 @@ def test_batches_are_bounded_by_their_bytes(tmp_path: Path, monkeypatch: pytest.
     assert all(sum(map(len, batch.column("image").to_pylist())) < 20_000 + largest for batch in batches)
 
 
+def test_beam_gives_the_same_version(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headrace.components.ingest.sources.scan_beam._PART", 7)
+    (folder / "cat/torn.jpg").write_bytes((folder / "cat/00.jpg").read_bytes()[:900])
+    shutil.copy(folder / "cat/03.jpg", folder / "dog/copy.jpg")
+    names = sorted(file.relative_to(folder).as_posix() for file in folder.glob("*/*.jpg"))
+    lines = [f"{name},{name[:3]},{number % 20}" for number, name in enumerate(names)]
+    source = folder / "list.csv"
+    source.write_text("path,label,thing\n" + "\n".join(lines) + "\n")
+    found = []
+    for beam in (None, {"runner": "DirectRunner"}):
+        settings = {"source": str(source), "format": "images", "images": {"beam": beam}, "rejects": {"at_most": 1}}
+        data = DataSpec.model_validate({**settings, "split": {"by": "group", "column": "thing"}})
+        digest = fingerprint(str(source), data.model_dump(mode="json"))
+        output = tmp_path / ("beam" if beam else "process")
+        notes = ingest(str(source), digest, "classification", data, output).notes
+        snapshot = Dataset.open(output)
+        assert snapshot.info.rejected["first"][0]["place"] == "cat/torn.jpg"
+        found.append((snapshot.digest, notes))
+    assert found[0] == found[1]
+
+
 def test_images_in_a_bucket(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from gcsfs import GCSFileSystem
 
@@ -260,7 +376,11 @@ def test_the_fingerprint_follows_files_and_labels(folder: Path, tmp_path_factory
     shutil.copy(folder / "cat/02.jpg", folder / "cat/01.jpg")
     second = fingerprint(str(folder / "list.csv"), data)
     (folder / "list.csv").write_text("path,label\ncat/01.jpg,dog\n")
-    assert len({listed, second, fingerprint(str(folder / "list.csv"), data)}) == 3
+    third = fingerprint(str(folder / "list.csv"), data)
+    (folder / "list.csv").write_text("path,label,camera\ncat/01.jpg,dog,1\n")
+    fourth = fingerprint(str(folder / "list.csv"), data)
+    (folder / "list.csv").write_text("path,label,camera\ncat/01.jpg,dog,2\n")
+    assert len({listed, second, third, fourth, fingerprint(str(folder / "list.csv"), data)}) == 5
 
 
 def _tiff() -> bytes:

@@ -1,0 +1,1 @@
+"""Networks for pictures: Keras, on whichever backend it runs."""
