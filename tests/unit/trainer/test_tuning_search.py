@@ -20,12 +20,13 @@ from hypothesis import strategies as st
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.tuning import Tuning
+from headrace.trainer import models
 from headrace.trainer.tuning.checkpoint import checkpoint_root, key_of, open_checkpoint
 from headrace.trainer.tuning.space import Choice, Range
 from headrace.trainer.tuning.trial import worse_than_most
 from headrace.trainer.tuning.tune import Settings
 from headrace.trainer.tuning.workers import budget, free_memory
-from tests.unit.trainer.toy_kind import SAFE, SPACE, Toy, searched
+from tests.unit.trainer.toy_kind import NAME, SAFE, SPACE, Toy, searched
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -42,6 +43,12 @@ def facts(tuning: Tuning) -> list[dict]:
 @pytest.fixture(autouse=True)
 def two_threads(monkeypatch):
     monkeypatch.setenv("HEADRACE_THREADS", "2")
+
+
+@pytest.fixture(autouse=True)
+def a_toy_kind(monkeypatch):
+    """Known to these tests alone."""
+    monkeypatch.setitem(models.KINDS, NAME, "tests.unit.trainer.toy_kind")
 
 
 def test_the_same_seed_finds_the_same_with_any_number_of_processes(monkeypatch, tmp_path):
@@ -167,11 +174,9 @@ def test_seconds_before_a_kill_count(tmp_path, monkeypatch):
 
 
 def test_a_trial_without_rounds_is_killed_when_the_time_is_over(monkeypatch):
-    from headrace.trainer import models
     from headrace.trainer.tuning import workers
 
     monkeypatch.setattr(workers, "GRACE", 0.2)
-    monkeypatch.setitem(models.KINDS, "toy", "tests.unit.trainer.toy_kind")
     slow = tuple(
         workers.run_tasks(_sleeping(), [workers.Task(1, {"x": 1.0}, deadline=time.monotonic())], workers.Budget(1, 1))
     )

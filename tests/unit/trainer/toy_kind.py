@@ -75,7 +75,6 @@ def problem(base: Toy = Toy(), seed: int = 0, **more: Any) -> Problem:
 
 
 def searched(root: Path | None, settings: Settings, base: Toy = Toy(), seed: int = 0, told: Any = None) -> Tuning:
-    models.KINDS[NAME] = __name__
     with open_checkpoint(root, "toy") as checkpoint:
         return search(problem(base, seed), settings, checkpoint, told or (lambda trial: None))
 

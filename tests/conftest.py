@@ -1,0 +1,8 @@
+"""What all tests need of the process they run in."""
+
+import signal
+
+# Started in the background by a shell without job control (`make test &`, some CI), a process ignores SIGINT, and so do
+# its children: tests that press Ctrl-C would wait for ever.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
