@@ -215,7 +215,7 @@ SPECS: dict[str, tuple[str, list[str]]] = {
     ),
     "another task": (
         SPEC.replace("task: classification", "task: ranking"),
-        ["spec.yaml:2: task: expected 'classification' or 'regression'. Received: 'ranking'"],
+        ["spec.yaml:2: task: expected 'classification', 'regression' or 'image_classification'. Received: 'ranking'"],
     ),
     "a gate on an unknown metric": (
         SPEC + "evaluate:\n  gates:\n    - {metric: auc, at_least: 0.5}\n    - {metric: acuracy, at_least: 0.7}\n",
