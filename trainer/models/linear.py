@@ -1,7 +1,7 @@
 """Linear models by scikit-learn: logistic regression for classes, least squares for numbers, under a penalty.
 
-Features are put on one scale inside (mean 0, deviation 1; sparse ones are only divided), so that one penalty means the
-same for all, and what is missing is the mean. All of it is folded into one matrix: the graph is `features * W + b`,
+Features are put on one scale inside (mean 0, deviation 1; sparse ones are only divided, and words left as they are),
+so that one penalty means the same for all, and what is missing is the mean. All of it is folded into one matrix: the graph is `features * W + b`,
 in float64, since a feature may be far outside of what training has seen.
 
 How strong the penalty is, the eval split decides: models are fitted from the strongest to the weakest, each from where
@@ -154,6 +154,8 @@ class _Scale:
         weights = np.ones(features.shape[0]) if weights is None else weights
         if scipy.sparse.issparse(features):
             means, variance = _sparse_moments(features, weights)
+            # Words and indicators have a scale of their own: dividing by their deviation would favour the rarest.
+            variance = np.where(abs(features).max(axis=0).toarray().ravel() <= 1, 1.0, variance)
         else:
             means, variance = _moments(features, weights)
         # A deviation within rounding of the mean is none: a constant column must not be blown up to noise.

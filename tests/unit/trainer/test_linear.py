@@ -102,3 +102,17 @@ def test_weights_count():
     heavy = fit(job(2, LinearParameters(alpha=0.01), weights=weights / weights.mean()))
     rows = asked.evaluation.features
     assert heavy.predict(rows)[:, 1].mean() > fit(asked).predict(rows)[:, 1].mean() + 0.15
+
+
+def test_words_keep_their_scale() -> None:
+    """Divided by their deviation, the rarest words would weigh most, and a penalty could not tell them from the common."""
+    import scipy.sparse
+
+    from headrace.trainer.model import Rows
+    from headrace.trainer.models.linear import _Scale
+
+    random = np.random.default_rng(0)
+    rare, common = (random.random((500, 1)) < share for share in (0.01, 0.5))
+    features = scipy.sparse.csr_matrix(np.hstack([rare, common, 100.0 * common]).astype(np.float32))
+    scale = _Scale.of(Rows(features, np.zeros(500)))
+    assert scale.spread[0] == scale.spread[1] == 1.0 and scale.spread[2] > 10
