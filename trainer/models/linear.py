@@ -1,8 +1,8 @@
 """Linear models by scikit-learn: logistic regression for classes, least squares for numbers, under a penalty.
 
 Features are put on one scale inside (mean 0, deviation 1; sparse ones are only divided, and words left as they are),
-so that one penalty means the same for all, and what is missing is the mean. All of it is folded into one matrix: the graph is `features * W + b`,
-in float64, since a feature may be far outside of what training has seen.
+so that one penalty means the same for all, and what is missing is the mean. All of it is folded into one matrix: the
+graph is `features * W + b`, in float64, since a feature may be far outside of what training has seen.
 
 How strong the penalty is, the eval split decides: models are fitted from the strongest to the weakest, each from where
 the last one ended, until the eval split has not improved for a while (the path of Friedman, Hastie and Tibshirani
