@@ -169,12 +169,17 @@ def file_digest(file: Path) -> str:
 
 
 def write_text(file: Path, text: str) -> None:
+    """Writes a text as UTF-8, atomically."""
+    write_bytes(file, text.encode("utf-8"))
+
+
+def write_bytes(file: Path, content: bytes | memoryview) -> None:
     """Writes a file so that a reader sees the old content or the new, never half of it; durable on return."""
     file = Path(file)
     partial = file.with_name(f".{file.name}.partial-{os.getpid()}")
     try:
-        with partial.open("w", encoding="utf-8") as stream:
-            stream.write(text)
+        with partial.open("wb") as stream:
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(file)

@@ -8,23 +8,20 @@ applied.
 from __future__ import annotations
 
 import io
-import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from headrace.artifacts.errors import HeadraceError
+from headrace.artifacts.parallel import Given, Made, cores, in_order
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 Pixels = npt.NDArray[np.uint8]
-Given = TypeVar("Given")
-Made = TypeVar("Made")
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")  # by content; a JPEG with further images in it comes as MPO
 MOST_PIXELS = 89_478_485  # 256 MiB of pixels: Pillow's own limit
@@ -96,35 +93,6 @@ def in_threads(work: Callable[[Given], Made], given: Iterable[Given], threads: i
     threads = threads or cores()
     with ThreadPoolExecutor(threads, "pictures") as pool:
         yield from in_order(pool, work, given, 2 * threads)
-
-
-def in_order(
-    pool: ThreadPoolExecutor, work: Callable[[Given], Made], given: Iterable[Given], most: int
-) -> Iterator[Made]:
-    """The same in threads that are there already. An error is raised when its turn comes.
-
-    Args:
-        pool: the threads.
-        work: what is done.
-        given: what it is done to.
-        most: of them wait or are ready at a time, so that memory stays bounded.
-    """
-    waiting: deque[Future[Made]] = deque()
-    try:
-        for one in given:
-            waiting.append(pool.submit(work, one))
-            if len(waiting) > most:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def by_size(pictures: Iterable[Pixels], most_pixels: int) -> Iterator[tuple[list[int], Pixels]]:

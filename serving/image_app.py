@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 
 from headrace.artifacts.bundle import Bundle
-from headrace.artifacts.pictures import cores
+from headrace.artifacts.parallel import cores
 from headrace.serving.app import JSON, App, Scope, Send, answer
 from headrace.serving.body import Receive, rest_of_body
 from headrace.serving.http_error import HttpError

@@ -18,7 +18,8 @@ import onnxruntime
 from headrace.artifacts.answer import predictions
 from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.errors import ArtifactError
-from headrace.artifacts.pictures import MOST_PIXELS, PictureError, Pixels, by_size, cores, decode, in_order
+from headrace.artifacts.parallel import cores, in_order
+from headrace.artifacts.pictures import MOST_PIXELS, PictureError, Pixels, by_size, decode
 from headrace.artifacts.signature import Input
 from headrace.serving.image_request import picture_decoder
 from headrace.serving.request import BadRequest

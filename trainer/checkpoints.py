@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from headrace.artifacts.folder import write_bytes
+
 VARIABLES = ("HEADRACE_CHECKPOINTS", "AIP_CHECKPOINT_DIR")
 
 
@@ -42,18 +44,9 @@ def mounted(place: str) -> str:
 
 def write_arrays(file: Path, arrays: dict[str, np.ndarray]) -> None:
     """Writes arrays so that a reader sees the old ones or the new, never half of them; durable on return."""
-    partial = file.with_name(f".{file.name}.partial-{os.getpid()}")
     content = io.BytesIO()
     np.savez(content, **arrays)  # type: ignore[arg-type]
-    try:
-        with partial.open("wb") as stream:
-            stream.write(content.getbuffer())
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(file)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    write_bytes(file, content.getbuffer())
 
 
 def read_arrays(file: Path) -> dict[str, np.ndarray] | None:

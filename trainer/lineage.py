@@ -19,9 +19,9 @@ def lineage_of(
     snapshot: Dataset, transform: TransformFiles, training: dict[str, Any], share: dict[str, float]
 ) -> dict[str, Any]:
     """Digests of data and transform, and how the model was trained."""
-    info, recipe = snapshot.info, transform.recipe
+    recipe = transform.recipe
     return {
-        "data": {"digest": snapshot.digest, "source": info.source, "rows": info.rows, "query": info.query},
+        "data": data_record(snapshot),
         "transform": {
             "digest": transform.digest,
             "construct": recipe.construct,
@@ -30,6 +30,12 @@ def lineage_of(
         },
         "training": {**training, "importance": share},
     }
+
+
+def data_record(snapshot: Dataset) -> dict[str, Any]:
+    """Which data, and how it was read and split."""
+    info = snapshot.info
+    return {"digest": snapshot.digest, "source": info.source, "rows": info.rows, "query": info.query}
 
 
 def training_record(model: Learned, training: Training, constant: Baseline, info: DatasetInfo) -> dict[str, Any]:

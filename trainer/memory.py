@@ -1,7 +1,8 @@
-"""How much memory there is to take."""
+"""How much memory there is to take, and was taken."""
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 
@@ -13,3 +14,8 @@ def free_memory(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup"
     if most.is_file() and taken.is_file() and (limit := most.read_text().strip()).isdigit():
         free = min(free, max(0, int(limit) - int(taken.read_text())))
     return free
+
+
+def peak_mib() -> float:
+    """The most memory that this process has had, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

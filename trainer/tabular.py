@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -26,10 +23,12 @@ from headrace.trainer.baseline import Baseline, baseline
 from headrace.trainer.calibration import calibrated
 from headrace.trainer.card import write_card
 from headrace.trainer.checkpoints import checkpoint_folder
+from headrace.trainer.clock import Clock
 from headrace.trainer.export.graphs import export
 from headrace.trainer.export.parity import Parity, check_parity
 from headrace.trainer.export.samples import samples
 from headrace.trainer.lineage import curve_record, lineage_of, plain, training_record
+from headrace.trainer.memory import peak_mib
 from headrace.trainer.model import Job, Model
 from headrace.trainer.models import fit
 from headrace.trainer.parameters import Training
@@ -67,20 +66,6 @@ class Trained:
     seconds: dict[str, float]
     peak_mib: float
     variants: dict[str, Any]
-
-
-@dataclass
-class Clock:
-    """Measures the parts of the work."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        """Counts the time of a block for a part."""
-        started = time.perf_counter()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
 
 
 def train(
@@ -143,8 +128,7 @@ def train(
     if checkpoints is not None:  # only now: whoever is ended while exporting need not train again
         shutil.rmtree(checkpoints, ignore_errors=True)
     digest = files.Bundle.open(output, verify=False).digest
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Trained(digest, signature, model, parity, constant, recipe, info, rows, clock.seconds, peak, variants)
+    return Trained(digest, signature, model, parity, constant, recipe, info, rows, clock.seconds, peak_mib(), variants)
 
 
 def named_importance(model: Model, recipe: Transform) -> dict[str, float]:

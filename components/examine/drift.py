@@ -15,6 +15,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_p
 from headrace.artifacts.dataset import names_its_row
 from headrace.artifacts.findings import Finding
 from headrace.artifacts.statistics import DescribedColumn, Statistics
+from headrace.components.examine.infer import feature_type
 from headrace.components.validate.spec import Drift, Skew
 
 Kind = Literal["drift", "skew"]
@@ -56,7 +57,7 @@ def compare(
             continue  # the schema's to tell
         comparator = _comparator(kind, column, a, b, schema, settings)
         if comparator is not None:
-            feature = asked.feature.add(name=column.name, type=_type(a))
+            feature = asked.feature.add(name=column.name, type=feature_type(a))
             getattr(feature, f"{kind}_comparator").CopyFrom(comparator)
     if not asked.feature:
         return Compared()
@@ -95,12 +96,6 @@ def _comparator(
     else:
         comparator.jensen_shannon_divergence.threshold = settings.numbers
     return comparator
-
-
-def _type(feature: statistics_pb2.FeatureNameStatistics) -> schema_pb2.FeatureType:
-    if feature.WhichOneof("stats") == "string_stats":
-        return schema_pb2.BYTES
-    return schema_pb2.FLOAT if feature.type == feature.FLOAT else schema_pb2.INT
 
 
 def _alone(

@@ -41,7 +41,7 @@ def infer_schema(statistics: Statistics, info: DatasetInfo) -> schema_pb2.Schema
         if not column.described:
             continue
         seen = [features[column.name] for features in by_split]
-        feature = schema.feature.add(name=column.name, type=_type(seen[0]))
+        feature = schema.feature.add(name=column.name, type=feature_type(seen[0]))
         _presence(feature, column, seen)
         if column.role == "label":
             _label_values(schema, feature, info)
@@ -54,7 +54,8 @@ def infer_schema(statistics: Statistics, info: DatasetInfo) -> schema_pb2.Schema
     return schema
 
 
-def _type(statistics: statistics_pb2.FeatureNameStatistics) -> schema_pb2.FeatureType:
+def feature_type(statistics: statistics_pb2.FeatureNameStatistics) -> schema_pb2.FeatureType:
+    """The schema's type of a feature that has these statistics."""
     from tensorflow_metadata.proto.v0 import schema_pb2
 
     if statistics.WhichOneof("stats") == "string_stats":

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.components.ingest.aggregation import Aggregation, parse_aggregation, parse_span, parse_window
-from headrace.components.ingest.spec import Format
+from headrace.components.ingest.spec import Format, on_is_a_name, utc
 from headrace.components.section import Section
 from headrace.trainer.expressions.expression import parse
 
@@ -83,8 +83,7 @@ class Aggregate(Section):
     @model_validator(mode="before")
     @classmethod
     def _on_is_a_name(cls, value: Any) -> Any:
-        """YAML 1.1 reads a bare `on` as true."""
-        return {"on" if key is True else key: one for key, one in value.items()} if isinstance(value, dict) else value
+        return on_is_a_name(value)
 
     @field_validator("on", mode="before")
     @classmethod
@@ -95,7 +94,7 @@ class Aggregate(Section):
     @field_validator("at")
     @classmethod
     def _utc(cls, value: datetime | None) -> datetime | None:
-        return value.astimezone(UTC).replace(tzinfo=None) if value is not None and value.tzinfo else value
+        return utc(value)
 
     @field_validator("delay")
     @classmethod

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import os
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+from headrace.artifacts import parallel
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
@@ -16,7 +16,7 @@ MOST_WORKERS = 4  # each holds a batch or two
 
 def workers() -> int:
     """How many threads work on a stream: Arrow releases Python's lock, so each is a core's worth."""
-    return min(MOST_WORKERS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return min(MOST_WORKERS, parallel.cores())
 
 
 def in_order(work: Callable[[Part], Result], parts: Iterator[Part]) -> Iterator[Result]:
@@ -29,15 +29,5 @@ def in_order(work: Callable[[Part], Result], parts: Iterator[Part]) -> Iterator[
         yield from map(work, start)
         return
     threads = workers()
-    waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="ingest") as pool:
-        try:
-            for part in itertools.chain(start, parts):
-                waiting.append(pool.submit(work, part))
-                if len(waiting) > threads + 1:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        yield from parallel.in_order(pool, work, itertools.chain(start, parts), threads + 1)

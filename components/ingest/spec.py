@@ -12,6 +12,16 @@ from headrace.components.ingest.sources.spec import BigQuery, Images
 from headrace.components.section import Section
 
 
+def on_is_a_name(value: Any) -> Any:
+    """A section as read by YAML 1.1, to which a bare `on` is true."""
+    return {"on" if key is True else key: one for key, one in value.items()} if isinstance(value, dict) else value
+
+
+def utc(value: datetime | None) -> datetime | None:
+    """A moment in UTC without a zone, as snapshots have them."""
+    return value.astimezone(UTC).replace(tzinfo=None) if value is not None and value.tzinfo else value
+
+
 class Label(Section):
     """What is predicted: a column of the source, or a new one with the expression that computes it."""
 
@@ -57,7 +67,7 @@ class Split(Section):
     @field_validator("eval_from", "test_from")
     @classmethod
     def _utc(cls, value: datetime | None) -> datetime | None:
-        return value.astimezone(UTC).replace(tzinfo=None) if value is not None and value.tzinfo else value
+        return utc(value)
 
     @model_validator(mode="after")
     def _fields_fit(self) -> Split:
@@ -107,8 +117,7 @@ class Join(Section):
     @model_validator(mode="before")
     @classmethod
     def _on_is_a_name(cls, value: Any) -> Any:
-        """YAML 1.1 reads a bare `on` as true."""
-        return {"on" if key is True else key: one for key, one in value.items()} if isinstance(value, dict) else value
+        return on_is_a_name(value)
 
     @field_validator("on", mode="before")
     @classmethod

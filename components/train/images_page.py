@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from headrace.artifacts import report as r
-from headrace.components.train.page import cell, metric_title, thinned
-from headrace.trainer.card import details
+from headrace.components.train.page import cost, metric_title, settings, thinned
 from headrace.trainer.images.card import tensorflow_in_words
 from headrace.trainer.images.train import TrainedImages
 from headrace.trainer.parameters import Training
@@ -14,7 +13,7 @@ def images_page(name: str, trained: TrainedImages, training: Training) -> str:
     """The report as one HTML document."""
     info = trained.data
     told = f"{r.count(info.rows['train'])} pictures, judged on {r.count(info.rows['eval'])}"
-    sections = [_figures(trained), _curves(trained), _settings(trained, training), _cost(trained)]
+    sections = [_figures(trained), _curves(trained), settings(info, training, trained.model), _cost(trained)]
     facts = [("Bundle", trained.digest)]
     return r.page(f"Training: {name}", f"image classification of {info.label} on {told}",
                   [part for part in sections if part is not None], facts=facts)  # fmt: skip
@@ -54,16 +53,7 @@ def _curves(trained: TrainedImages) -> r.Html | None:
     return r.section("Curves", r.grid(chart, accuracy))
 
 
-def _settings(trained: TrainedImages, training: Training) -> r.Html:
-    known = details(trained.data, training, trained.model)
-    parameters = known.pop("Parameters")
-    pairs = [(name, cell(value)) for name, value in known.items()]
-    spelt = r.key_values([(name, cell(value)) for name, value in parameters.items()])
-    return r.section("Settings", r.key_values(pairs), r.details("Parameters", spelt))
-
-
 def _cost(trained: TrainedImages) -> r.Html:
-    rows = [(part, round(seconds, 3)) for part, seconds in trained.seconds.items()]
     parity = trained.parity
     words = (
         f"The exported graph agrees with the trained network on {parity.rows:,} pictures, among them tiny, huge, grey "
@@ -75,6 +65,4 @@ def _cost(trained: TrainedImages) -> r.Html:
         else "The decoded pictures did not fit into memory: they were decoded anew in each epoch."
     )
     memory = f"{kept} The process has had {trained.peak_mib:,.0f} MiB at most, the libraries included."
-    tensorflow = [r.key_values(list(tensorflow_in_words(trained.variants).items()))] if trained.variants else []
-    return r.section("Time, memory and proof", r.table(["Part", "Seconds"], rows), r.paragraph(memory),
-                     r.paragraph(words), *tensorflow)  # fmt: skip
+    return cost(trained.seconds, memory, words, tensorflow_in_words(trained.variants))

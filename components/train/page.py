@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headrace.artifacts import report as r
+from headrace.artifacts.dataset import DatasetInfo
 from headrace.artifacts.metrics import METRICS
 from headrace.trainer.card import details, variants_in_words
 from headrace.trainer.effects import Effect, effects
 from headrace.trainer.known import day
 from headrace.trainer.lineage import plain
+from headrace.trainer.model import Learned
 from headrace.trainer.parameters import Training
 from headrace.trainer.tabular import Trained, named_importance
 
@@ -31,7 +33,7 @@ def training_page(name: str, trained: Trained, training: Training, tuned: Mappin
         _effects(trained, share, training.seed),
         _tuned(tuned),
         _features(trained),
-        _settings(trained, training),
+        settings(trained.data, training, trained.model),
         _cost(trained),
     ]
     facts = [("Bundle", trained.digest)]
@@ -146,8 +148,9 @@ def _features(trained: Trained) -> r.Html:
     return r.section("Features", r.details(f"{len(recipe.outputs):,} features", *blocks))
 
 
-def _settings(trained: Trained, training: Training) -> r.Html:
-    known = details(trained.data, training, trained.model)
+def settings(info: DatasetInfo, training: Training, model: Learned) -> r.Html:
+    """How the model was trained, of every kind."""
+    known = details(info, training, model)
     parameters = known.pop("Parameters")
     pairs = [(name, cell(value)) for name, value in known.items()]
     spelt = r.key_values([(name, cell(value)) for name, value in parameters.items()])
@@ -155,7 +158,6 @@ def _settings(trained: Trained, training: Training) -> r.Html:
 
 
 def _cost(trained: Trained) -> r.Html:
-    rows = [(part, round(seconds, 3)) for part, seconds in trained.seconds.items()]
     parity = trained.parity
     words = (
         f"The exported graphs agree with the trained model on {parity.rows:,} rows, among them rows on and beside its "
@@ -163,9 +165,15 @@ def _cost(trained: Trained) -> r.Html:
         f"{parity.largest_difference:.1e}."
     )
     memory = f"The process has had {trained.peak_mib:,.0f} MiB at most, the libraries included."
-    tensorflow = r.key_values(list(variants_in_words(trained.variants).items()))
+    return cost(trained.seconds, memory, words, variants_in_words(trained.variants))
+
+
+def cost(seconds: Mapping[str, float], memory: str, proof: str, variants: Mapping[str, str]) -> r.Html:
+    """What a training of any kind took, and how exact what it exported is."""
+    rows = [(part, round(taken, 3)) for part, taken in seconds.items()]
+    tensorflow = [r.key_values(list(variants.items()))] if variants else []
     return r.section("Time, memory and proof", r.table(["Part", "Seconds"], rows), r.paragraph(memory),
-                     r.paragraph(words), *([tensorflow] if trained.variants else []))  # fmt: skip
+                     r.paragraph(proof), *tensorflow)  # fmt: skip
 
 
 def cell(value: Any) -> str:

@@ -71,6 +71,23 @@ CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit
 """
 
 
+@contextmanager
+def transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
+    """A block that is done as a whole or not at all, whatever ends it.
+
+    Args:
+        connection: one that begins no transactions by itself.
+        begin: `BEGIN`, or `BEGIN IMMEDIATE` to write.
+    """
+    connection.execute(begin)
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
+
+
 class Database:
     """The file `registry.db` in a home folder."""
 
@@ -102,14 +119,8 @@ class Database:
         try:
             if not self.file.exists():
                 _create(self.file)
-            with closing(self._connect()) as connection:
-                connection.execute(begin)
-                try:
-                    yield connection
-                except BaseException:
-                    connection.rollback()
-                    raise
-                connection.commit()
+            with closing(self._connect()) as connection, transaction(connection, begin):
+                yield connection
         except (sqlite3.Error, OSError) as error:
             raise HeadraceError(f"{self.file}: expected a registry that can be used. Received: {error}") from error
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import lightgbm as lgb
 import onnx
 from onnx import TensorProto, compose, helper
 
 from headrace.artifacts.signature import Input
 from headrace.trainer.encoder_graph import encoder_graph, merge
 from headrace.trainer.graph import FEATURES, IR_VERSION, ML_OPSET, OPSET, opsets
+
+if TYPE_CHECKING:
+    import lightgbm as lgb  # which only one kind of model needs
 
 
 @dataclass(frozen=True)

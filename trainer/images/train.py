@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from headrace.artifacts.folder import copy_undated, write_json
 from headrace.artifacts.signature import Input, Signature
 from headrace.trainer.baseline import Baseline, baseline
 from headrace.trainer.checkpoints import checkpoint_folder
+from headrace.trainer.clock import Clock
 from headrace.trainer.export.parity import Parity
 from headrace.trainer.images import export
 from headrace.trainer.images.batches import Labelled
@@ -28,12 +28,11 @@ from headrace.trainer.images.cnn import Cnn, calibrate, fit
 from headrace.trainer.images.descent import ImageJob
 from headrace.trainer.images.samples import samples
 from headrace.trainer.images.store import Encoded, Pictures, contents, load
-from headrace.trainer.lineage import curve_record, plain, training_record
-from headrace.trainer.memory import free_memory
+from headrace.trainer.lineage import curve_record, data_record, plain, training_record
+from headrace.trainer.memory import free_memory, peak_mib
 from headrace.trainer.model import Rows
 from headrace.trainer.parameters import ImageParameters, Training
 from headrace.trainer.rows import class_weights, combined, labels, sample_weights
-from headrace.trainer.tabular import Clock
 
 COLUMN = "image"  # of a snapshot's encoded bytes
 _SHARE = 0.5  # of the memory that is free, which the decoded pictures may take
@@ -146,9 +145,8 @@ def train(
     if checkpoints is not None:  # only now: whoever is ended while exporting need not train again
         shutil.rmtree(checkpoints, ignore_errors=True)
     digest = files.Bundle.open(output, verify=False).digest
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     decoded = not any(isinstance(each, Encoded) for each in pictures.values())
-    return TrainedImages(digest, signature, model, parity, constant, info, decoded, clock.seconds, peak, variants)
+    return TrainedImages(digest, signature, model, parity, constant, info, decoded, clock.seconds, peak_mib(), variants)
 
 
 def make_signature(info: DatasetInfo, parameters: ImageParameters) -> Signature:
@@ -202,9 +200,13 @@ def _write_lineage(
     variants: dict[str, Any],
     origin: dict[str, Any],
 ) -> None:
-    info = snapshot.info
-    data = {"digest": snapshot.digest, "source": info.source, "rows": info.rows, "query": info.query}
-    lineage = {"data": data, "training": training, "parity": asdict(parity), **variants, "origin": origin}
+    lineage = {
+        "data": data_record(snapshot),
+        "training": training,
+        "parity": asdict(parity),
+        **variants,
+        "origin": origin,
+    }
     write_json(folder / files.LINEAGE, lineage)
 
 

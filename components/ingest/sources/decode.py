@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")  # by content; a JPEG with further images in it comes as MPO
+from headrace.artifacts.pictures import FORMATS
+
 SIDE = 8  # of the small picture by which images are compared
 _ORIENTATION = 0x0112  # the EXIF tag
 _TURNED = (5, 6, 7, 8)  # its values by which width and height are exchanged

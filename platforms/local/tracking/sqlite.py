@@ -23,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
-from headrace.platforms.local.database import sync_folder
+from headrace.platforms.local.database import sync_folder, transaction
 from headrace.platforms.local.tracking.names import CONTEXT, EXPERIMENT_TAGS, data_of, names, short
 from headrace.platforms.tracking import Attached, Series, TrackedRun, TrackingError, one_of
 
@@ -76,13 +76,8 @@ class SqliteTracker:
                 raise TrackingError(f"{self.file}: expected tracked runs. Received: none there yet")
             with closing(sqlite3.connect(self.file, timeout=_PATIENCE_S, isolation_level=None)) as connection:
                 connection.execute("PRAGMA foreign_keys = ON")
-                connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
-                try:
+                with transaction(connection, "BEGIN IMMEDIATE" if write else "BEGIN"):
                     yield connection
-                except BaseException:
-                    connection.rollback()
-                    raise
-                connection.commit()
         except (sqlite3.Error, OSError) as error:
             raise TrackingError(f"{self.file}: expected MLflow's file to be usable. Received: {error}") from error
 

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headrace.artifacts.pictures import PictureError, by_size, decode, in_order, in_threads
+from headrace.artifacts.parallel import in_order
+from headrace.artifacts.pictures import PictureError, by_size, decode, in_threads
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (7, 11, 4), dtype=np.uint8)
 RGB = PIXELS[:, :, :3].copy()
