@@ -23,18 +23,29 @@ class GbdtParameters:
     learning_rate: float = 0.05
     num_leaves: int | None = None  # None: by the number of rows
     min_child_samples: int | None = None  # None: by the number of rows
-    feature_fraction: float = 0.8
-    bagging_fraction: float = 0.8
+    feature_fraction: float | None = None  # None: 0.8, and 1 beside words
+    bagging_fraction: float | None = None  # likewise
     lambda_l2: float = 1.0
     n_estimators: int = 2000
     early_stopping_rounds: int = 50
     monotone: Mapping[str, int] = field(default_factory=dict)  # feature -> 1 rising, -1 falling
 
-    def for_rows(self, rows: int) -> GbdtParameters:
-        """The same parameters, with what goes by the number of training rows decided."""
-        leaves = self.num_leaves or min(63, max(7, int(math.sqrt(rows) / 7)))
+    def for_rows(self, rows: int, sparse: bool = False) -> GbdtParameters:
+        """The same parameters, with what goes by the training rows decided.
+
+        Args:
+            rows: how many they are.
+            sparse: they are words, mostly zeros. What tells is then in few rows and few features each: trees that
+                see a share of them miss it, and only deep ones find which words go together.
+        """
+        leaves = min(63, max(31 if sparse else 7, int(math.sqrt(rows) / 7)))
+        share = 1.0 if sparse else 0.8
         return replace(
-            self, num_leaves=leaves, min_child_samples=self.min_child_samples or min(20, max(5, rows // 100))
+            self,
+            num_leaves=self.num_leaves or leaves,
+            min_child_samples=self.min_child_samples or min(20, max(5, rows // 100)),
+            feature_fraction=self.feature_fraction or share,
+            bagging_fraction=self.bagging_fraction or share,
         )
 
 
@@ -62,7 +73,7 @@ class MlpParameters:
     epochs: int = 200
     early_stopping_epochs: int = 16
 
-    def for_rows(self, rows: int) -> MlpParameters:
+    def for_rows(self, rows: int, sparse: bool = False) -> MlpParameters:
         """The same parameters, with what goes by the number of training rows decided."""
         by_rows = 1 << min(10, max(4, round(math.log2(max(rows, 1) / 100))))
         return replace(self, batch_size=self.batch_size or by_rows)

@@ -39,13 +39,14 @@ class GbdtSpec(Section):
     learning_rate: float = Field(default=_GBDT.learning_rate, gt=0, le=1)
     """How much each tree adds."""
     num_leaves: int | None = Field(default=_GBDT.num_leaves, ge=2, le=4096)
-    """Most leaves of a tree. By default 7 for hundreds of rows, growing with their square root to 63."""
+    """Most leaves of a tree. By default 7 for hundreds of rows (31 where words are features), growing with their square
+    root to 63."""
     min_child_samples: int | None = Field(default=_GBDT.min_child_samples, ge=1)
     """Fewest training rows in a leaf. By default a hundredth of the rows, from 5 to 20."""
-    feature_fraction: float = Field(default=_GBDT.feature_fraction, gt=0, le=1)
-    """Share of the features that each tree may use."""
-    bagging_fraction: float = Field(default=_GBDT.bagging_fraction, gt=0, le=1)
-    """Share of the rows that each tree sees."""
+    feature_fraction: float | None = Field(default=_GBDT.feature_fraction, gt=0, le=1)
+    """Share of the features that each tree may use. By default 0.8, and all of them beside words."""
+    bagging_fraction: float | None = Field(default=_GBDT.bagging_fraction, gt=0, le=1)
+    """Share of the rows that each tree sees. By default 0.8, and all of them beside words."""
     lambda_l2: float = Field(default=_GBDT.lambda_l2, ge=0)
     """L2 penalty on the leaves' values."""
     n_estimators: int = Field(default=_GBDT.n_estimators, ge=1, le=20_000)

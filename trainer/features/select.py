@@ -221,10 +221,11 @@ def _gain(measured: Measured, places: Sequence[int]) -> Matrix:
     """What each feature gains in a few small trees."""
     import lightgbm as lgb
 
+    dense = isinstance(measured.values, np.ndarray)
     objective = "regression" if measured.classes == 0 else "binary" if measured.classes == 2 else "multiclass"
     settings = {
         "objective": objective, "num_leaves": 15, "learning_rate": 0.1, "min_child_samples": 5, "verbosity": -1,
-        "deterministic": True, "force_row_wise": True, "seed": 0, "feature_fraction": 0.8,
+        "deterministic": True, "force_row_wise": dense, "force_col_wise": not dense, "seed": 0, "feature_fraction": 0.8,
         "num_threads": int(os.environ.get("OMP_NUM_THREADS", 0)) or os.cpu_count() or 1,
         **({"num_class": measured.classes} if objective == "multiclass" else {}),
     }  # fmt: skip

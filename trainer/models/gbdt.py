@@ -73,7 +73,8 @@ class Trees:
 
 def fit(job: Job) -> Trees:
     """Boosts trees on the train split until the eval split has not improved for a while."""
-    parameters: GbdtParameters = job.parameters.for_rows(job.train.features.shape[0])
+    dense = isinstance(job.train.features, np.ndarray)
+    parameters: GbdtParameters = job.parameters.for_rows(job.train.features.shape[0], not dense)
     kind = "regression" if job.classes == 0 else "binary" if job.classes == 2 else "multi"
     _, lightgbm_metric, metric = _OBJECTIVE[kind]
     width = len(job.features)
@@ -87,7 +88,7 @@ def fit(job: Job) -> Trees:
     )
     booster = lgb.train(
         {
-            **_settings(parameters, kind, job.classes, job.seed, isinstance(job.train.features, np.ndarray)),
+            **_settings(parameters, kind, job.classes, job.seed, dense),
             **_monotone(parameters, job),
         },
         train_set,
@@ -115,7 +116,7 @@ def _settings(parameters: GbdtParameters, kind: str, classes: int, seed: int, de
         "min_child_samples": parameters.min_child_samples,
         "feature_fraction": parameters.feature_fraction,
         "bagging_fraction": parameters.bagging_fraction,
-        "bagging_freq": 1 if parameters.bagging_fraction < 1 else 0,
+        "bagging_freq": 1 if parameters.bagging_fraction != 1 else 0,
         "lambda_l2": parameters.lambda_l2,
         "seed": seed,
         "deterministic": True,

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import scipy.sparse
+
 from headrace import __version__
 from headrace.artifacts.dataset import Dataset
 from headrace.artifacts.errors import HeadraceError
@@ -116,7 +118,7 @@ def search(
         settings.shard,
         settings.shards,
     )
-    found = Search(checkpoint, space, plan, _values(problem.base, space, count))
+    found = Search(checkpoint, space, plan, _values(problem, space))
     before = found.spent
     deadline = None if settings.minutes is None else begun + 60 * settings.minutes - before
     power = budget(settings.parallel, problem.bytes)
@@ -202,9 +204,11 @@ def share(trials: int, settings: Settings) -> int:
     return trials // settings.shards + (settings.shard < trials % settings.shards)
 
 
-def _values(base: Any, space: Space, rows: int) -> dict[str, Any]:
+def _values(problem: Problem, space: Space) -> dict[str, Any]:
     """What the parameters in the space are as the spec has them, with what goes by the rows decided."""
-    decided = base.for_rows(rows) if hasattr(base, "for_rows") else base
+    decided, features = problem.base, problem.train.features
+    if hasattr(decided, "for_rows"):
+        decided = decided.for_rows(features.shape[0], scipy.sparse.issparse(features))
     return {name: value_of(decided, name) for name in space}
 
 

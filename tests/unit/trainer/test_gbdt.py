@@ -140,3 +140,12 @@ def test_weights_count():
     weights = np.where(y == 1, 1.8, 0.2)
     heavy = fit(replace(job(), train=Rows(x, y, weights)))
     assert heavy.predict(x)[:, 1].mean() > fit(job()).predict(x)[:, 1].mean() + 0.01
+
+
+def test_words_are_seen_whole_by_every_tree_and_what_is_set_stays():
+    decided = GbdtParameters().for_rows(14_000, sparse=True)
+    assert (decided.num_leaves, decided.feature_fraction, decided.bagging_fraction) == (31, 1.0, 1.0)
+    decided = GbdtParameters().for_rows(14_000)
+    assert (decided.num_leaves, decided.feature_fraction, decided.bagging_fraction) == (16, 0.8, 0.8)
+    own = GbdtParameters(num_leaves=9, feature_fraction=0.5, bagging_fraction=0.6).for_rows(14_000, sparse=True)
+    assert (own.num_leaves, own.feature_fraction, own.bagging_fraction) == (9, 0.5, 0.6)
