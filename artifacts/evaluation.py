@@ -20,7 +20,7 @@ from headrace.artifacts.image_evaluation import ImageEvaluation, write_images
 from headrace.artifacts.metrics import kind_of
 
 FORMAT = "headrace/evaluation"
-VERSION = 2  # 1 had no `unfit`, no names of unjudged values, and did not say how importance was measured
+VERSION = 3  # 1 had no `unfit`, no names of unjudged values, and did not say how importance was measured
 FILE = "evaluation.json"
 
 MISSING = "(missing)"  # the slice or group of the rows that have no value
@@ -163,12 +163,17 @@ def read_evaluation(path: Path | str) -> Evaluation:
     manifest = read_manifest(path, FORMAT, VERSION)
     value = read_json(path / FILE)
     try:
-        return _from_dict({**_SINCE_1, **value} if manifest.format_version == 1 else value)
+        for version in range(manifest.format_version, VERSION):
+            value = {**_SINCE[version], **value}
+        return _from_dict(value)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(f"{path / FILE}: expected an evaluation. Received: {error!r}") from None
 
 
-_SINCE_1: dict[str, Any] = {"importance_rows": 0, "importance_skipped": 0, "unfit": ""}
+_SINCE: dict[int, dict[str, Any]] = {  # what a version did not say yet
+    1: {"importance_rows": 0, "importance_skipped": 0, "unfit": ""},
+    2: {},
+}
 
 
 def _from_dict(value: Any) -> Evaluation:

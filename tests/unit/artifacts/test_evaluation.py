@@ -91,9 +91,9 @@ def test_damaged_is_refused(tmp_path):
 
 
 def test_newer_version_is_refused(tmp_path):
-    with write_folder(tmp_path / "e", FORMAT, 3, {}) as folder:
+    with write_folder(tmp_path / "e", FORMAT, 4, {}) as folder:
         write_json(folder / "evaluation.json", {})
-    with pytest.raises(ArtifactError, match="expected headrace/evaluation of format version 2 or older"):
+    with pytest.raises(ArtifactError, match="expected headrace/evaluation of format version 3 or older"):
         read_evaluation(tmp_path / "e")
 
 
