@@ -66,7 +66,8 @@ def _scratch(random: np.random.Generator, surface: Surface, severity: float) -> 
 
 
 def _discoloration(random: np.random.Generator, surface: Surface, severity: float) -> None:
-    """A stain without an edge: heat tint or bleaching; 0.25 to 0.6 widgets across, a shift of hue of 0.05 to 0.3."""
+    """A stain without an edge: heat tint, oil or verdigris; 0.25 to 0.6 widgets across, a shift of hue of 0.08 to 0.3.
+    It always has a colour: a patch that is only brighter could be the lamp's, and nobody could tell them apart."""
     size = surface.u.shape[0]
     x, y = random.uniform(-0.55, 0.55, 2)
     radius = 0.25 + 0.35 * severity * random.uniform(0.6, 1)
@@ -74,8 +75,8 @@ def _discoloration(random: np.random.Generator, surface: Surface, severity: floa
         random, size, size / 7
     )
     blot = np.exp(-(far.clip(0) ** 2.5)) * surface.plate
-    tints = np.array([[0.9, 0.35, -0.6], [0.6, 0.1, -0.7], [-0.4, 0.3, 0.9], [0.8, 0.8, 0.7]], np.float32)
-    tint = tints[random.integers(len(tints))] * (0.05 + 0.25 * severity)
+    tints = np.array([[0.9, 0.35, -0.6], [0.6, 0.1, -0.7], [-0.4, 0.3, 0.9], [-0.35, 0.55, 0.1]], np.float32)
+    tint = tints[random.integers(len(tints))] * (0.08 + 0.22 * severity)
     surface.colour[:] = surface.colour + blot[..., None] * tint * (0.4 + surface.colour)
 
 

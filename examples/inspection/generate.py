@@ -1,6 +1,6 @@
 """Writes photographs of widgets with the labels that inspectors gave them, and aside from them the truth.
 
-    python examples/inspection/generate.py                     4,000 photographs into data/ beside this file
+    python examples/inspection/generate.py                     6,000 photographs into data/ beside this file
     python examples/inspection/generate.py --count 800 --output DIR --seed 3
 
     data/photos/*.jpg     224 x 224; some cannot be read, some show a widget that another one shows too
@@ -28,7 +28,7 @@ import numpy as np
 from camera import jpeg, photograph
 from defects import CLASSES
 
-COUNT, SEED = 4_000, 11
+COUNT, SEED = 6_000, 11
 OUTPUT = Path(__file__).parent / "data"
 SHARES = (
     0.44,
@@ -83,7 +83,7 @@ def plan(number: int, seed: int) -> Photo:
             fault = "copied" if chance < COPIED else "seen_twice"
             return Photo(number, first.widget, first.truth, first.severity, first.label, fault)
     truth = str(random.choice(CLASSES, p=SHARES))
-    severity = float(random.beta(1.3, 1.1))
+    severity = float(random.beta(1.6, 1.1))
     label = str(random.choice(CONFUSED[truth])) if random.random() < MISLABELLED else truth
     faults = ("truncated", "empty", "not_an_image")
     fault = str(random.choice(faults)) if random.random() < UNREADABLE else ""
