@@ -1,6 +1,6 @@
 """The inspection example from photographs to an answer: the whole pipeline, a server, and one widget looked at.
 
-    python examples/inspection/demo.py [--count 4000]
+    python examples/inspection/demo.py [--count 6000]
 
 Everything it makes lies in examples/inspection/data/ and .headrace/, both ignored by git.
 """
@@ -22,7 +22,7 @@ SPEC = HERE / "spec.yaml"
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Runs the inspection example from photographs to an answer.")
-    parser.add_argument("--count", type=int, default=4_000, help="photographs to take (default 4000)")
+    parser.add_argument("--count", type=int, default=6_000, help="photographs to take (default 6000)")
     count = parser.parse_args().count
     started = time.monotonic()
     step("1. The photographs")
