@@ -166,16 +166,16 @@ def _features(spec: Spec, dataset: Any, validated: dsl.PipelineTask) -> dict[str
 
 
 def _tuned(spec: Spec, dataset: Any, transform: Any) -> dict[str, Any]:
-    """The parameters that tuning finds, as an argument of training; none where the spec does not ask for it."""
+    """What tuning finds, as an argument of training; none where the spec does not ask for it."""
     if spec.train.tune is None:
         return {}
     asked = {"dataset": dataset, "transform": transform, "train": _whole(spec)["train"]}
     if spec.train.tune.shards == 1:
-        return {"tuned": tune(**asked).outputs["parameters"]}
+        return {"tuning": tune(**asked).outputs["tuning"]}
     with dsl.ParallelFor(list(range(spec.train.tune.shards)), name="shards") as shard:
         searched = tune(**asked, shard=shard)
     chosen = choose_tuned(tunings=dsl.Collected(searched.outputs["tuning"]))
-    return {"tuned": chosen.outputs["parameters"]}
+    return {"tuning": chosen.outputs["tuning"]}
 
 
 def _track(spec: Spec, trained: dsl.PipelineTask, judgement: dsl.PipelineTask, mlflow: Any) -> None:

@@ -18,7 +18,7 @@ def train(
     report: Output[HTML],
     card: Output[HTML],
     transform: Input[Artifact] = None,  # KFP's way to say that it may be left out
-    tuned: dict = {},  # noqa: B006
+    tuning: Input[Artifact] = None,
 ) -> None:
     """Trains a model, exports it as one graph from raw features, and proves that graph equal to what was trained.
 
@@ -30,7 +30,7 @@ def train(
         model_name: The model's name.
         train: The `train` section of the spec (`headrace.components.train.spec.TrainSpec`).
         model: The bundle.
-        tuned: Parameters of this kind of model that tuning found; they overrule the section's own.
+        tuning: What tuning tried; the parameters that it chose overrule the section's own.
         metrics: Rounds or epochs, the training metric on the eval split, and what a constant reaches.
         report: How the training went.
         card: The model card.
@@ -50,7 +50,7 @@ def train(
         Path(report.path),
         Path(card.path),
         Path(statistics.path),
-        tuned,
+        None if tuning is None else Path(tuning.path),
     )
     for name, value in logged.items():
         metrics.log_metric(name, value)

@@ -8,6 +8,8 @@ from typing import Any
 from headrace.artifacts import report as r
 from headrace.artifacts.dataset import DatasetInfo
 from headrace.artifacts.metrics import METRICS
+from headrace.artifacts.tuning import Tuning
+from headrace.components.tune.page import trials
 from headrace.trainer.card import details, variants_in_words
 from headrace.trainer.effects import Effect, effects
 from headrace.trainer.known import day
@@ -21,7 +23,7 @@ _MOST_LINES = 5  # classes whose probability is drawn
 _AXIS = {"gbdt": "Round", "linear": "Penalty, from the strongest", "mlp": "Epoch", "cnn": "Epoch", "module": "Round"}
 
 
-def training_page(name: str, trained: Trained, training: Training, tuned: Mapping[str, Any]) -> str:
+def training_page(name: str, trained: Trained, training: Training, tuning: Tuning | None = None) -> str:
     """The report as one HTML document."""
     model, info = trained.model, trained.data
     rows = f"{r.count(info.rows['train'])} rows, judged on {r.count(info.rows['eval'])}"
@@ -31,7 +33,7 @@ def training_page(name: str, trained: Trained, training: Training, tuned: Mappin
         _curves(trained),
         _importance(trained, share),
         _effects(trained, share, training.seed),
-        _tuned(tuned),
+        trials(tuning) if tuning else None,
         _features(trained),
         settings(trained.data, training, trained.model),
         _cost(trained),
@@ -124,14 +126,6 @@ def _axis(effect: Effect, trained: Trained) -> str:
     if raw not in dates:
         return effect.feature
     return f"{effect.feature}: days since 1970, from {day(effect.points[0])[:10]} to {day(effect.points[-1])[:10]}"
-
-
-def _tuned(tuned: Mapping[str, Any]) -> r.Html | None:
-    if not tuned:
-        return None
-    words = "Found by tuning, whose own report says what else was tried; they overrule the spec's."
-    return r.section("Tuned parameters", r.key_values([(name, cell(value)) for name, value in tuned.items()]),
-                     intro=words)  # fmt: skip
 
 
 def _features(trained: Trained) -> r.Html:

@@ -6,13 +6,13 @@ import os
 import shutil
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from headrace import __version__
 from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.report import write as write_report
 from headrace.artifacts.schema import FILE, read_schema
+from headrace.artifacts.tuning import read_tuning
 from headrace.components.train.page import training_page
 from headrace.components.train.spec import TrainSpec
 from headrace.trainer.parameters import Training
@@ -29,7 +29,7 @@ def train_model(
     report: Path,
     card: Path,
     statistics: Path | None = None,
-    tuned: dict[str, Any] | None = None,
+    tuning: Path | None = None,
 ) -> dict[str, float]:
     """Trains and writes the bundle to `model`, how it went to `report`, and the bundle's card to `card`.
 
@@ -38,20 +38,21 @@ def train_model(
         name: the model's name.
         settings: the spec's `train` section.
         model, report, card: where to write.
-        tuned: parameters that tuning found; they overrule those of the settings.
+        tuning: what tuning tried; the parameters that it chose overrule those of the settings.
 
     Returns:
         what is worth logging: rounds, the training metric on the eval split, what a constant reaches there, and how
         exact the export is.
     """
     read_schema(schema)  # refuses a damaged or newer one
-    training = settings.training(tuned)
+    found = None if tuning is None else read_tuning(tuning)
+    training = settings.training(found.chosen if found else None)
     if training.kind == "cnn":
         return _train_images(dataset, schema / FILE, name, training, model, report, card, statistics)
     if transform is None:
         raise HeadraceError(f"train: expected a transform with model: {training.kind}. Received: none")
     trained = train(dataset, transform, schema / FILE, name, training, origin(), model, statistics)
-    write_report(report, training_page(name, trained, training, tuned or {}))
+    write_report(report, training_page(name, trained, training, found))
     shutil.copyfile(Bundle.open(model, verify=False).card_html, card)
     learned, parity, metric = trained.model, trained.parity, trained.model.metric
     reached, constant = learned.curve["eval"][learned.rounds - 1], trained.baseline.values["eval"]

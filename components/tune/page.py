@@ -20,7 +20,7 @@ def tuning_page(tuning: Tuning) -> str:
     """The report as one HTML document."""
     where = "folds of train" if tuning.judged == "folds" else "the eval split"
     facts = [("Dataset", tuning.dataset), ("Transform", tuning.transform), ("Sampler", tuning.sampler)]
-    sections = [_result(tuning, where), _progress(tuning), _importance(tuning), _trials(tuning), _space(tuning)]
+    sections = [_result(tuning, where), _progress(tuning), _importance(tuning), trials(tuning), _space(tuning)]
     about = f"{tuning.kind}, judged by {tuning.metric} on {where}"
     return r.page("Tuning", about, [part for part in sections if part is not None], facts=facts)
 
@@ -92,7 +92,8 @@ def _importance(tuning: Tuning) -> r.Html | None:
     return r.section("What mattered", chart, intro=text)
 
 
-def _trials(tuning: Tuning) -> r.Html:
+def trials(tuning: Tuning) -> r.Html:
+    """The trials, the best first."""
     ranked = sorted(tuning.trials, key=_rank)
     names = list(tuning.space)
     rows: list[list[r.Cell]] = []
@@ -109,11 +110,11 @@ def _trials(tuning: Tuning) -> r.Html:
     if errors:
         blocks.append(r.table(["Failed trial", "Why"], errors[:MOST_ROWS], "lw"))
     intro = "The best first. A trial that was given up shows the best that it had reached by then."
-    return r.section("Trials", *blocks, intro=intro)
+    return r.section("What tuning tried", *blocks, intro=intro)
 
 
 def _space(tuning: Tuning) -> r.Html:
-    return r.section("What was tried", r.table(["Parameter", "Values"], list(tuning.space.items()), "lw"))
+    return r.section("Where it searched", r.table(["Parameter", "Values"], list(tuning.space.items()), "lw"))
 
 
 def _rank(trial: Trial) -> tuple[int, float, int, int]:

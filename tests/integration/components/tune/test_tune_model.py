@@ -113,7 +113,7 @@ def test_it_is_at_least_as_good_as_the_defaults_and_training_reaches_the_same(da
     out = capfd.readouterr().out
     assert out.count("trial ") == 6 and "trial 0 complete" in out and "the parameters as they stand" in out
     page = (tmp_path / "report.html").read_text()
-    for word in ("Best log_loss", "As it stood", "num_leaves", "Best so far", "What was tried"):
+    for word in ("Best log_loss", "As it stood", "num_leaves", "Best so far", "What tuning tried"):
         assert word in page
 
 

@@ -1,6 +1,7 @@
 """The training step as a whole: weights, calibration and a baseline in the bundle, on the card and in the report."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,7 @@ from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.dataset import Column, DatasetInfo, describe, write_dataset
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.schema import parse_schema, write_schema
+from headrace.artifacts.tuning import Trial, Tuning, write_tuning
 from headrace.components.train.spec import TrainSpec
 from headrace.components.train.train import train_model
 from headrace.components.transform.fit import fit
@@ -55,12 +57,12 @@ def dataset(tmp_path_factory):
     return folder
 
 
-def trained(dataset, tmp_path, section: dict, tuned: dict | None = None):
+def trained(dataset, tmp_path, section: dict, tuning: Path | None = None):
     settings = TrainSpec.model_validate(section)
     fit(dataset / "dataset", FeaturesSpec(), tmp_path / "transform", settings.model, settings.sample_weight or "")
     inputs = dataset / "dataset", tmp_path / "transform", dataset / "schema"
     outputs = tmp_path / "model", tmp_path / "report.html", tmp_path / "card.html"
-    logged = train_model(*inputs, "tiny", settings, *outputs, tuned=tuned)
+    logged = train_model(*inputs, "tiny", settings, *outputs, tuning=tuning)
     bundle = Bundle.open(tmp_path / "model")
     return logged, bundle, json.loads(bundle.lineage.read_text())["training"], outputs[1].read_text()
 
@@ -68,7 +70,10 @@ def trained(dataset, tmp_path, section: dict, tuned: dict | None = None):
 def test_trees_with_everything(dataset, tmp_path):
     section = {"class_weight": {"leaves": 3.0}, "sample_weight": "w", "calibrate": "sigmoid",
                "gbdt": {"n_estimators": 60, "monotone": {"x": 1}}}  # fmt: skip
-    logged, bundle, record, report = trained(dataset, tmp_path, section, {"num_leaves": 5})
+    stood = Trial(0, {"num_leaves": 7}, "complete", 0.6, 20, defaults=True)
+    tried = stood, Trial(1, {"num_leaves": 5}, "complete", 0.5, 30), Trial(2, {"num_leaves": 31}, "pruned", 0.7, 4)
+    write_tuning(tmp_path / "tuning", Tuning("gbdt", "log_loss", "eval", {"num_leaves": 5}, 1, {}, "tpe", tried))
+    logged, bundle, record, report = trained(dataset, tmp_path, section, tmp_path / "tuning")
     assert "w" not in [item.name for item in bundle.signature.inputs]
     assert record["class_weight"] == {"leaves": 3.0}
     assert (record["sample_weight"], record["calibrate"]) == ("w", "sigmoid")
@@ -84,7 +89,7 @@ def test_trees_with_everything(dataset, tmp_path):
     assert "sigmoid, fitted on the eval split" in card
     assert "the classes' shares in train" in card
     assert "leaves: 3" in card
-    for words in ("Training: tiny", "Tuned parameters", "Effect of the chosen features", "probability of leaves",
+    for words in ("Training: tiny", "What tuning tried", "0 (as it stood)", "pruned", "Effect of the chosen features", "probability of leaves",
                   "a constant", "Peak memory", "Time, memory and proof"):  # fmt: skip
         assert words in report
 
