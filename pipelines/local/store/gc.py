@@ -19,7 +19,9 @@ UNREACHABLE = "nothing refers to it"
 OLD = "not used for longer"
 ROOM = "least recently used, to make room"
 LEFTOVER = "left behind by a process that died"
+ABANDONED = "checkpoints of a training that was not gone on with"
 LEFTOVER_AGE = 600.0  # seconds after which nobody is still writing a partial file
+ABANDONED_AGE = 7 * 86400.0  # seconds after which nobody is expected to resume a training
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def plan(
     keep_last: int = 1,
     protected_digests: Collection[str] = (),
 ) -> Plan:
-    """Says what can go: always what nothing refers to, and what dead processes left.
+    """Says what can go: always what nothing refers to, what dead processes left, and checkpoints of last week.
 
     Args:
         home: the `.headrace` folder.
@@ -82,7 +84,8 @@ def plan(
                 total -= sizes[entry]
     logs = _old_logs(home, record, older_than, keep_last) if older_than is not None else []
     kept = [size for entry, size in sizes.items() if entry not in removals]
-    return Plan((*removals.values(), *logs, *_leftovers(home, record)), len(kept), sum(kept))
+    left = *_leftovers(home, record), *_abandoned(home, older_than)
+    return Plan((*removals.values(), *logs, *left), len(kept), sum(kept))
 
 
 def carry_out(home: Path, record: Record, what: Plan) -> None:
@@ -181,6 +184,18 @@ def _leftovers(home: Path, record: Record) -> list[Removal]:
         with contextlib.suppress(FileNotFoundError):
             if place.lstat().st_mtime < limit:
                 removals.append(Removal(place, digests.extent(place)[1], LEFTOVER))
+    return removals
+
+
+def _abandoned(home: Path, older_than: float | None) -> list[Removal]:
+    """Checkpoints of trainings and searches that were killed, and not resumed since."""
+    limit = time.time() - min(ABANDONED_AGE if older_than is None else older_than, ABANDONED_AGE)
+    removals = []
+    for place in (home / "checkpoints").glob("*"):
+        with contextlib.suppress(FileNotFoundError):  # a training that ends now removes its own
+            written = max(part.lstat().st_mtime for part in (place, *place.rglob("*")))
+            if written < limit:
+                removals.append(Removal(place, digests.extent(place)[1], ABANDONED, written))
     return removals
 
 

@@ -193,6 +193,21 @@ def test_what_nothing_refers_to_goes_and_so_do_leftovers(runner):
     assert runner.run(blobs).tasks["blob"].cached
 
 
+def test_checkpoints_that_nothing_went_on_with_go_and_fresh_ones_stay(runner):
+    runner.run(blobs)
+    folders = {name: runner.home / "checkpoints" / name for name in ("forgotten", "resumed")}
+    for folder in folders.values():
+        (folder / "trial-0").mkdir(parents=True)
+        (folder / "trial-0" / "weights.npz").write_bytes(b"x" * 100)
+        for part in (folder / "trial-0" / "weights.npz", folder / "trial-0", folder):
+            os.utime(part, (time.time() - 8 * DAY,) * 2)
+    (folders["resumed"] / "trial-0" / "weights.npz").write_bytes(b"y")
+    text = collect(runner.home, "--yes")
+    assert gc.ABANDONED in text
+    assert not folders["forgotten"].exists() and folders["resumed"].exists()
+    assert collect(runner.home, "--older-than", "1h", "--yes") and folders["resumed"].exists()
+
+
 def test_a_home_that_was_moved_is_no_garbage(runner):
     result = runner.run(blobs)
     moved = runner.home.rename(runner.folder / "moved")
