@@ -6,7 +6,7 @@
                      inputs are texts -> the same outputs; not of images
     signature.json   inputs with types, encodings and ranges; outputs (see signature.py)
     samples.json     {"instances": [raw, ...], "predictions": [as the server answers, ...]}
-    schema.pbtxt, lineage.json, card.html, card.md
+    schema.pbtxt, lineage.json, card.json, card.html, card.md
     curve.json       split -> the training metric after each round or epoch
     saved_model/     the same model for TensorFlow Serving; only of models that TensorFlow can replay, where asked for
     tflite/          from features to the answer, in several precisions; likewise
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ CURVE = "curve.json"
 STATISTICS = "statistics"
 SAVED_MODEL = "saved_model"
 TFLITE = "tflite"
+CARD_JSON = "card.json"  # what training knew; the card of a registered version says more
 CARD_HTML = "card.html"
 CARD_MD = "card.md"
 
@@ -62,6 +63,11 @@ class Bundle:
         path = Path(path)
         manifest = read_manifest(path, FORMAT, FORMAT_VERSION, verify=verify)
         return cls(path=path, manifest=manifest, signature=_required(path, manifest.files))
+
+    def registered(self, version: str) -> Bundle:
+        """The same bundle, under the version that a registry gave it: its own manifest was sealed before."""
+        details = {**self.manifest.details, "version": version}
+        return replace(self, manifest=replace(self.manifest, details=details))
 
     @property
     def name(self) -> str:
@@ -114,6 +120,11 @@ class Bundle:
     def card_html(self) -> Path:
         """The model card for people."""
         return self.path / CARD_HTML
+
+    @property
+    def card_json(self) -> Path:
+        """The model card for machines; absent in bundles of older versions."""
+        return self.path / CARD_JSON
 
     @property
     def card_md(self) -> Path:

@@ -1,10 +1,11 @@
 """A gate's decision: whether a model may be registered and served, and on what grounds.
 
 <decision>/
-    decision.json    passed, model_digest, champion_digest (or null), decisions [{gate, passed, reason, evidence}]
+    decision.json    passed, model_digest, champion_digest (or null), decisions [{gate, passed, reason, evidence, todo}]
     manifest.json    details: passed, model_digest, champion_digest
 
-Version 1 has no champion_digest: what it was judged against is `UNRECORDED`, and nothing is pushed on it.
+Version 1 has no champion_digest: what it was judged against is `UNRECORDED`, and nothing is pushed on it. Before
+version 3, decisions do not say what to do.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from headrace.artifacts.errors import ArtifactError
 from headrace.artifacts.folder import read_json, read_manifest, write_folder, write_json
 
 FORMAT = "headrace/decision"
-VERSION = 2
+VERSION = 3
 FILE = "decision.json"
 
 UNRECORDED = "not recorded"  # never a digest, so that it equals no champion's
@@ -31,6 +32,7 @@ class Decision:
     passed: bool
     reason: str
     evidence: dict[str, Any] = field(default_factory=dict)
+    todo: str = ""  # what its reader can do about it, where it is not passed
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
     <evaluation>/
         evaluation.json    the fields of `Evaluation`
         images.json, review.csv    of images: see image_evaluation.py
+        scores.parquet     what the model said of each row: see scores.py
+        tfma/              the same for TensorFlow Model Analysis, where the spec asks for it
         manifest.json      details: present, split, model_digest, dataset_digest
 
 What could not be measured is absent from `metrics`, with a reason in `undefined`; NaN is never written.
@@ -10,14 +12,22 @@ What could not be measured is absent from `metrics`, with a reason in `undefined
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from headrace.artifacts.attributions import Attributions
 from headrace.artifacts.errors import ArtifactError
+from headrace.artifacts.errors_found import ErrorsFound
+from headrace.artifacts.fairness_found import Fairness, fairness_from
 from headrace.artifacts.folder import read_json, read_manifest, write_folder, write_json
 from headrace.artifacts.image_evaluation import ImageEvaluation, write_images
+from headrace.artifacts.measured import ClassMetrics, Threshold, class_metrics_from
 from headrace.artifacts.metrics import kind_of
+from headrace.artifacts.scores import ScoresTable, write_scores
+from headrace.artifacts.value_found import Value, value_from
+from headrace.artifacts.worst_slices import WorstSlices
 
 FORMAT = "headrace/evaluation"
 VERSION = 3  # 1 had no `unfit`, no names of unjudged values, and did not say how importance was measured
@@ -32,8 +42,11 @@ class Curve:
     """Points of a curve, at most 200.
 
     `kind` and what a point is: `roc` (false positive rate, true positive rate, threshold), `pr` (recall,
-    precision, threshold), `calibration` (mean predicted, observed share, rows), `scatter` (predicted,
-    actual), `residuals` (from, to, rows). `of` is the class, where there are classes.
+    precision, threshold), `gain` (share of the rows with the highest scores, share of the positive rows in
+    them), `lift` (the same share, how many times more positive rows are in it than in any), `calibration` (mean
+    predicted, observed share, rows, and the 95 % interval of the share), `scatter` (predicted, actual),
+    `residuals` (from, to, rows), `roc_band` and `pr_band` (false positive rate or recall, and the 95 % interval of
+    what the curve has there). `of` is the class, where there are classes.
     """
 
     kind: str
@@ -43,13 +56,14 @@ class Curve:
 
 @dataclass(frozen=True)
 class Slice:
-    """The rows where column `by` has one value (numbers: lies in one quartile)."""
+    """The rows where column `by` has one value (numbers: lies in one quartile); or each column of a pair, see by.py."""
 
     by: str
     value: str
     rows: int
     metrics: dict[str, float]
     undefined: dict[str, str] = field(default_factory=dict)
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)  # 95 %, bootstrapped
 
 
 @dataclass(frozen=True)
@@ -62,28 +76,6 @@ class Unjudged:
     least_rows: int  # how many would have been enough
     left_out: int = 0  # values beyond the most that are looked at, though large enough
     values: tuple[str, ...] = ()  # the names of the small ones, the first of them
-
-
-@dataclass(frozen=True)
-class Group:
-    """One group of a fairness column; a rate is None where no row can have it."""
-
-    value: str
-    rows: int
-    selection_rate: float
-    tpr: float | None
-    fpr: float | None
-
-
-@dataclass(frozen=True)
-class Fairness:
-    """How equally the groups of column `by` are treated; groups that are too small are not compared."""
-
-    by: str
-    groups: tuple[Group, ...]
-    metrics: dict[str, float]
-    undefined: dict[str, str] = field(default_factory=dict)
-    small_groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,6 +118,15 @@ class Evaluation:
     importance_rows: int = 0  # on how many rows it was measured
     importance_skipped: int = 0  # features that the model uses, too many to shuffle each
     unfit: str = ""
+    part_of: str = ""  # digest of the snapshot that this dataset is one segment of
+    weight: str = ""  # the column by which rows count, where they do not all count the same
+    looked_at: int = 0  # rows that slices and all that divides rows was measured on; 0 where it is all of them
+    per_class: tuple[ClassMetrics, ...] = ()
+    thresholds: tuple[Threshold, ...] = ()
+    worst: WorstSlices | None = None  # where the search for the worst parts of the rows was made
+    errors: ErrorsFound | None = None  # which rows are most wrong, and what they share
+    attributions: Attributions | None = None  # what features contributed to answers
+    value: Value | None = None  # of the decisions, where the spec says what they bring
 
     @property
     def kind(self) -> str:
@@ -137,8 +138,16 @@ class Evaluation:
         return next((c for c in self.curves if c.kind == kind and of in (None, c.of)), None)
 
 
-def write_evaluation(path: Path | str, evaluation: Evaluation, images: ImageEvaluation | None = None) -> None:
-    """Writes an evaluation, and what it says of images if it is of such, as a sealed folder.
+def write_evaluation(
+    path: Path | str,
+    evaluation: Evaluation,
+    images: ImageEvaluation | None = None,
+    scores: ScoresTable | Iterable[ScoresTable] | None = None,
+    beside: Callable[[Path], None] | None = None,
+) -> None:
+    """Writes an evaluation as a sealed folder, with what it says of images if it is of such, and each row's scores.
+
+    `beside` may add files of other formats to the folder before it is sealed.
 
     Raises:
         ArtifactError: a number is not finite, or `path` is taken.
@@ -149,6 +158,10 @@ def write_evaluation(path: Path | str, evaluation: Evaluation, images: ImageEval
             write_json(folder / FILE, asdict(evaluation))
             if images:
                 write_images(folder, images)
+            if scores is not None:
+                write_scores(folder, scores)
+            if beside is not None:
+                beside(folder)
         except ValueError as error:
             raise ArtifactError(f"{path}: expected finite numbers in an evaluation. Received: {error}") from None
 
@@ -172,7 +185,12 @@ def read_evaluation(path: Path | str) -> Evaluation:
 
 _SINCE: dict[int, dict[str, Any]] = {  # what a version did not say yet
     1: {"importance_rows": 0, "importance_skipped": 0, "unfit": ""},
-    2: {},
+    2: {
+        **dict.fromkeys(("weight", "part_of"), ""),
+        **dict.fromkeys(("looked_at",), 0),
+        **dict.fromkeys(("per_class", "thresholds"), ()),
+        **dict.fromkeys(("worst", "errors", "attributions", "value")),
+    },
 }
 
 
@@ -190,22 +208,24 @@ def _from_dict(value: Any) -> Evaluation:
     value["curves"] = tuple(
         Curve(**{**item, "points": tuple(tuple(point) for point in item["points"])}) for item in value["curves"]
     )
-    value["slices"] = tuple(Slice(**item) for item in value["slices"])
+    value["slices"] = tuple(_slice(item) for item in value["slices"])
     value["unjudged"] = tuple(
         Unjudged(**{**item, "values": tuple(item.get("values", ()))}) for item in value["unjudged"]
     )
-    value["fairness"] = tuple(
-        Fairness(
-            **{
-                **item,
-                "groups": tuple(Group(**group) for group in item["groups"]),
-                "small_groups": tuple(item["small_groups"]),
-            }
-        )
-        for item in value["fairness"]
-    )
+    value["fairness"] = tuple(fairness_from(item) for item in value["fairness"])
+    value["worst"] = WorstSlices.from_dict(value["worst"]) if value["worst"] else None
+    value["errors"] = ErrorsFound.from_dict(value["errors"]) if value["errors"] else None
+    value["attributions"] = Attributions.from_dict(value["attributions"]) if value["attributions"] else None
+    value["value"] = value_from(value["value"])
     value["importance"] = tuple(Importance(**item) for item in value["importance"])
+    value["per_class"] = tuple(class_metrics_from(item) for item in value["per_class"])
+    value["thresholds"] = tuple(Threshold(**item) for item in value["thresholds"])
     missing = {item.name for item in fields(Evaluation)} - set(value)
     if missing:
         raise KeyError(*sorted(missing))
     return Evaluation(**value)
+
+
+def _slice(item: dict[str, Any]) -> Slice:
+    intervals = {name: (float(low), float(high)) for name, (low, high) in item.get("intervals", {}).items()}
+    return Slice(**{**item, "intervals": intervals})

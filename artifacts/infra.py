@@ -1,12 +1,15 @@
 """What the real server said of a bundle before it may be pushed: does it load, does it answer as it should.
 
 <infra>/
-    infra.json       passed, model_digest, checks [{name, passed, message}], latency_ms {p50, p99}
+    infra.json       passed, model_digest, checks [{name, passed, message}], latency_ms {p50, p99}, figures, requests
     manifest.json    details: passed, model_digest
+
+Version 1 has no figures and no number of requests: a gate on a figure does not pass on it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -14,8 +17,16 @@ from headrace.artifacts.errors import ArtifactError
 from headrace.artifacts.folder import read_json, read_manifest, write_folder, write_json
 
 FORMAT = "headrace/infra"
-VERSION = 1
+VERSION = 2
 FILE = "infra.json"
+
+FIGURES: Mapping[str, str] = {
+    "latency_p50_ms": "median time to answer one row, one after another, in the quietest of some rounds",
+    "latency_p99_ms": "time within which 99 of 100 such requests are answered",
+    "bundle_mib": "the bundle's files together",
+    "server_mib": "proportional set size of the server's processes after it answered: shared pages count in parts",
+    "cold_start_s": "from starting the server's process to its first answer",
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,8 @@ class Infra:
     model_digest: str
     checks: tuple[Check, ...]
     latency_ms: dict[str, float] = field(default_factory=dict)  # p50, p99 of one row per request
+    figures: dict[str, float] = field(default_factory=dict)  # of FIGURES, those that could be measured
+    requests: int = 0  # that the latencies are of
 
     @property
     def passed(self) -> bool:
@@ -55,11 +68,14 @@ def read_infra(path: Path | str) -> Infra:
         ArtifactError: not such a report, damaged, of a newer format version, or at odds with itself.
     """
     path = Path(path)
-    read_manifest(path, FORMAT, VERSION)
+    manifest = read_manifest(path, FORMAT, VERSION)
     value = read_json(path / FILE)
     try:
+        if manifest.format_version == 1:
+            value = {"figures": {}, "requests": 0, **value}
         checks = tuple(Check(**item) for item in value["checks"])
-        infra = Infra(str(value["model_digest"]), checks, dict(value["latency_ms"]))
+        figures, requests = dict(value["figures"]), int(value["requests"])
+        infra = Infra(str(value["model_digest"]), checks, dict(value["latency_ms"]), figures, requests)
         said = value["passed"]
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"{path / FILE}: expected a report on serving. Received: {error!r}") from None

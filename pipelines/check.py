@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from headrace.artifacts.by import columns_of
 from headrace.artifacts.errors import HeadraceError, nearest_column
 from headrace.components.fingerprint.logs import log_files
 from headrace.components.fingerprint.url import absolute, sources_of
@@ -16,6 +17,7 @@ from headrace.components.ingest.join import check_join, open_join
 from headrace.components.ingest.spec import DataSpec
 from headrace.components.ingest.table import head_rows
 from headrace.pipelines.check_aggregates import with_aggregates
+from headrace.pipelines.check_evaluate import evaluated_columns, value_mistakes
 from headrace.pipelines.check_features import feature_mistakes
 from headrace.pipelines.check_train import train_mistakes
 from headrace.pipelines.compile import schema_text, with_functions
@@ -123,10 +125,16 @@ def mistakes(spec: Spec, head: pa.Table, left_out: Sequence[str] = ()) -> list[t
         (("train", "sample_weight"), spec.train.sample_weight),
         (("validate", "freshness", "column"), spec.validation.freshness.column if spec.validation.freshness else None),
         *((("validate", "leakage", "except", i), name) for i, name in enumerate(spec.validation.leakage.besides)),
-        *((("evaluate", "slices", i), name) for i, name in enumerate(spec.evaluate.slices)),
+        *((("evaluate", "slices", i), name) for i, by in enumerate(spec.evaluate.slices) for name in columns_of(by)),
+        (("for_each", "segment"), spec.for_each.segment if spec.for_each else None),
         (("evaluate", "truth"), spec.evaluate.truth),
-        *((("evaluate", "gates", i, "by"), gate.by) for i, gate in enumerate(spec.evaluate.gates or [])),
-        *((("evaluate", "gates", i, "slice"), gate.slice) for i, gate in enumerate(spec.evaluate.gates or [])),
+        *evaluated_columns(spec.evaluate),
+        *(
+            (("evaluate", "gates", i, key), name)
+            for i, gate in enumerate(spec.evaluate.gates or [])
+            for key, by in (("by", gate.by), ("slice", gate.slice))
+            for name in (columns_of(by) if by else ())
+        ),
     ]
     found = [
         (place, _absent(name, names)) for place, name in named if name is not None and name not in (*names, label.name)
@@ -137,11 +145,28 @@ def mistakes(spec: Spec, head: pa.Table, left_out: Sequence[str] = ()) -> list[t
     if label.expression is not None and (message := _expression(label.expression, types)):
         found.append((("data", "label", "expression"), message))
     whole = head.num_rows < FIRST_ROWS and not spec.of_images  # of a folder, the first images are of one class
+    if spec.for_each and (message := _segments(spec.for_each.segment, spec.data, head.schema)):
+        found.append((("for_each", "segment"), message))
+    found += value_mistakes(spec.evaluate, types)
     return found + feature_mistakes(spec, head.schema) + train_mistakes(spec, head, whole)
 
 
 def _absent(name: str, names: list[str]) -> str:
     return f"expected a column of the source. Received: `{name}`; {nearest_column(name, names)}"
+
+
+def _segments(column: str, data: DataSpec, schema: pa.Schema) -> str | None:
+    """Why a column cannot say which segment a row belongs to, as far as its first rows tell."""
+    if column == data.label.name:
+        return f"expected another column than the label. Received: `{column}`"
+    if column == data.id:
+        return f"expected a column that rows share. Received: `{column}`, which names each row"
+    if column not in schema.names:
+        return None  # told with all other names
+    type = schema.field(column).type
+    if pa.types.is_timestamp(type) or pa.types.is_floating(type) or pa.types.is_binary(type):
+        return f"expected texts, whole numbers, truth values or dates. Received: `{column}`, of type {type}"
+    return None
 
 
 def _expression(text: str, types: dict[str, str]) -> str | None:

@@ -34,7 +34,7 @@ COMMANDS = {
     "store": "Verify what runs have put out, and remove what is not needed.",
     "data": "List, show, compare, take out and verify data versions.",
     "schema": "Infer, show, compare, widen and edit what the data must look like.",
-    "models": "List the registered models and their versions.",
+    "models": "List, compare, approve, promote and roll back registered models; the audit log.",
     "reproduce": "Train a registered model again from its snapshot, and compare.",
     "serve": "Serve a model or an endpoint.",
     "predict": "Ask an endpoint for predictions.",

@@ -9,7 +9,9 @@ from urllib.parse import quote
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.folder import MANIFEST, write_json
+from headrace.platforms.interface import ModelVersion, Platform
 from headrace.platforms.open import open_platform
+from headrace.serving.target import Follow, Target
 
 
 def locate_bundle(name: str, home: Path) -> Path:
@@ -18,9 +20,28 @@ def locate_bundle(name: str, home: Path) -> Path:
     Raises:
         HeadraceError: nothing has that name.
     """
+    return locate_target(name, home).path
+
+
+def locate_target(name: str, home: Path) -> Target:
+    """The same, with the version that the registry knows it by.
+
+    Raises:
+        HeadraceError: nothing has that name.
+    """
     if (Path(name) / MANIFEST).is_file():
-        return Path(name)
-    platform = open_platform("local", home)
+        return Target(Path(name))
+    found = meant(open_platform("local", home), name, f"in {home}")
+    return Target(Path(found.uri), found.version)
+
+
+def meant(platform: Platform, name: str, where: str) -> ModelVersion:
+    """The version that serves behind an endpoint's name, that a model's name with a version or an alias means, or
+    that is the champion of a model.
+
+    Raises:
+        HeadraceError: nothing has that name `where` the registry is.
+    """
     model, _, version = name.partition(":")
     endpoint = None if version else platform.endpoints.get(name)
     if endpoint is not None:
@@ -29,9 +50,19 @@ def locate_bundle(name: str, home: Path) -> Path:
         known = sorted({*platform.registry.models(), *(e.name for e in platform.endpoints.list())})
         there = ", ".join(known) or "none yet; `headrace run SPEC` makes one"
         raise HeadraceError(
-            f"expected an endpoint, a model or a bundle's folder. Received: {name}; in {home} there is {there}"
+            f"expected an endpoint, a model or a bundle's folder. Received: {name}; {where} there is {there}"
         )
-    return Path(platform.registry.get(model, version or "champion").uri)
+    return platform.registry.get(model, version or "champion")
+
+
+def follow(name: str, home: Path) -> Follow | None:
+    """What says which bundle a name means from one moment to the next.
+
+    None for what means the same for ever: a folder, and a version's number.
+    """
+    if (Path(name) / MANIFEST).is_file() or name.partition(":")[2].isdigit():
+        return None
+    return lambda: locate_target(name, home)
 
 
 def record_address(name: str, url: str, home: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +11,11 @@ from typing import Any
 from headrace.artifacts.decision import Verdict, read_verdict
 from headrace.artifacts.errors import ArtifactError
 from headrace.artifacts.evaluation import Evaluation, read_evaluation
-from headrace.artifacts.metrics import METRICS
+from headrace.artifacts.metrics import METRICS, first_metrics
+from headrace.artifacts.segment_results import SegmentResults, read_segment_results
+from headrace.components.push.push import WAITS
 from headrace.pipelines.local.record.results import SUCCEEDED, RunResult, TaskResult
+from headrace.pipelines.segments import SUMMARY, in_loop, segments_json, segments_text, with_errors
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,8 @@ class Outcome:
     passed: bool | None = None
     version: str | None = None
     pushed: bool = False
+    waits: bool = False  # for people's approval
+    segments: SegmentResults | None = None  # where each has a model of its own
     notes: tuple[str, ...] = ()  # what the steps want their reader to know
     reports: dict[str, Path] = field(default_factory=dict)
 
@@ -32,6 +38,7 @@ class Outcome:
         return {
             "passed": self.passed,
             "pushed": self.pushed,
+            "waits_for_approval": self.waits,
             "version": self.version,
             "evaluation": None
             if evaluation is None
@@ -44,16 +51,17 @@ class Outcome:
             },
             "notes": list(self.notes),
             "gates": [
-                {"gate": d.gate, "passed": d.passed, "reason": d.reason}
+                {"gate": d.gate, "passed": d.passed, "reason": d.reason, "todo": d.todo}
                 for d in (self.verdict.decisions if self.verdict else ())
             ],
             "reports": {name: str(path) for name, path in self.reports.items()},
+            **({} if self.segments is None else {"segments": segments_json(self.segments)}),
         }
 
 
 def outcome(run: RunResult) -> Outcome:
     """Reads a run's artifacts, as far as they are there."""
-    tasks = {task.name: task for task in run.tasks.values() if task.leaf}
+    tasks = {task.name: task for task in run.tasks.values() if task.leaf and not in_loop(task)}
     gate, push = tasks.get("gate"), tasks.get("push")
     register = tasks.get("register")
     return Outcome(
@@ -61,17 +69,26 @@ def outcome(run: RunResult) -> Outcome:
         verdict=_read(gate, "decision", read_verdict),
         passed=None if gate is None or gate.state != SUCCEEDED else bool(gate.outputs.get("passed")),
         version=None if register is None else register.outputs.get("version"),
-        pushed=push is not None and push.state == SUCCEEDED,
+        pushed=push is not None and push.state == SUCCEEDED and push.outputs.get("state") != WAITS,
+        waits=push is not None and push.state == SUCCEEDED and push.outputs.get("state") == WAITS,
+        segments=with_errors(_read(tasks.get(SUMMARY), "summary", read_segment_results), run),
         notes=tuple(_notes(run)),
         reports=run.reports(),
     )
 
 
 def _notes(run: RunResult) -> Iterator[str]:
+    looped: Counter[str] = Counter()
     for task in run.tasks.values():
         for records in task.artifacts.values() if task.leaf else ():
-            for record in records:
-                yield from (f"{task.label}: {note}" for note in record.metadata.get("notes", ()))
+            notes = [note for record in records for note in record.metadata.get("notes", ())]
+            if in_loop(task):
+                looped[task.name] += len(notes)
+            else:
+                yield from (f"{task.label}: {note}" for note in notes)
+    for name, count in looped.items():
+        if count:
+            yield f"{name}: {count:,} notes, each on its own page"
 
 
 def _read(task: TaskResult | None, artifact: str, read: Any) -> Any:
@@ -89,17 +106,32 @@ def outcome_text(found: Outcome, name: str) -> str:
     evaluation = found.evaluation
     if evaluation is not None:
         lines.append(f"On the {evaluation.split} split, {evaluation.rows:,} rows no step before has seen:")
-        for metric, value in evaluation.metrics.items():
-            title = METRICS[metric].title if metric in METRICS else metric
+        shown = first_metrics(evaluation.kind, evaluation.metrics)
+        for metric in shown:
+            value, title = evaluation.metrics[metric], METRICS[metric].title if metric in METRICS else metric
             interval = evaluation.intervals.get(metric)
             between = f"  95 %: {interval[0]:.4g} to {interval[1]:.4g}" if interval else ""
             baseline = f"  a constant: {evaluation.baseline[metric]:.4g}" if metric in evaluation.baseline else ""
             lines.append(f"  {title:<28} {value:>9.4g}{between}{baseline}")
+        if more := len(evaluation.metrics) - len(shown):
+            lines.append(f"  and {more} more in the evaluation's report")
+    if found.segments is not None:
+        lines += segments_text(found.segments)
     if found.verdict is not None:
         lines.append("Gates:")
-        lines += [f"  {'passed' if d.passed else 'FAILED'}  {d.gate}: {d.reason}" for d in found.verdict.decisions]
+        for d in found.verdict.decisions:
+            lines.append(f"  {'passed' if d.passed else 'FAILED'}  {d.gate}: {d.reason}")
+            lines += [f"          {d.todo}."] if d.todo and not d.passed else []
     if found.pushed:
         lines.append(f"Pushed: version {found.version} of {name} is the champion now.")
+    elif found.waits:
+        version = f"{name}:{found.version}"
+        lines += [
+            f"Waits for approval: version {found.version} of {name} passed its gates, and does not serve yet.",
+            f"  headrace models show {version}                   tells what is lacking",
+            f"  headrace models approve {version} --reason ...   says yes, by another person than who ran this",
+            f"  headrace models promote {version} --reason ...   then serves it",
+        ]
     elif found.passed is False:
         lines.append("Not every gate passed: nothing was registered, nothing was pushed.")
     return "\n".join(lines)

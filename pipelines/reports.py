@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
 from headrace.artifacts import report as r
-from headrace.artifacts.metrics import METRICS
+from headrace.artifacts.metrics import METRICS, first_metrics
+from headrace.artifacts.segment_results import SegmentResults
+from headrace.components.segments.page import headline, state_badge, title_of, why
 from headrace.pipelines.local.record.results import SUCCEEDED, RunResult, TaskResult
 from headrace.pipelines.local.store.attempts import safe_name
+from headrace.pipelines.local.views.live import counts_text, joint_state
 from headrace.pipelines.local.views.view import seconds_text, task_text
 from headrace.pipelines.outcome import Outcome
+from headrace.pipelines.segments import SUMMARY, in_loop, model_of, models_of
 
 INDEX = "index.html"
+SEGMENTS = "segments"  # the folder of their pages, one for each model
 _SHOWN = 6  # metrics on the index page; the evaluation's report has them all
 
 
@@ -27,17 +34,21 @@ def publish_reports(run: RunResult, found: Outcome) -> Path:
     folder = run.home / "reports" / run.id
     folder.mkdir(parents=True, exist_ok=True)
     links: dict[str, dict[str, str]] = {}
+    models = models_of(run)
+    counts = Counter(name.rpartition("/")[0] for name in found.reports)
     for name, source in found.reports.items():
         path, _, output = name.rpartition("/")
-        alone = sum(other.startswith(f"{path}/") for other in found.reports) == 1
-        own = "" if alone or output == "report" else f"-{output}"
-        target = folder / f"{safe_name(run.tasks[path].label)}{own}.html"  # a label in a loop has slashes
+        own = "" if counts[path] == 1 or output == "report" else f"-{output}"
+        model = model_of(models, run.tasks[path])
+        shown = f"{SEGMENTS}/{model}/{safe_name(run.tasks[path].name)}" if model else safe_name(run.tasks[path].label)
+        target = folder / f"{shown}{own}.html"  # a label in a loop has slashes
+        target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
         try:
             os.link(source, target)  # stored artifacts never change, so the same file will do
         except OSError:
             shutil.copyfile(source, target)
-        links.setdefault(path, {})[output] = target.name
+        links.setdefault(path, {})[output] = target.relative_to(folder).as_posix()
     r.write(folder / INDEX, index_page(run, found, links))
     return folder / INDEX
 
@@ -48,8 +59,12 @@ def index_page(run: RunResult, found: Outcome, links: dict[str, dict[str, str]])
     if found.evaluation is not None:
         evaluation = found.evaluation
         tiles = [
-            (METRICS[name].title if name in METRICS else name, value, _against(evaluation.baseline.get(name)))
-            for name, value in list(evaluation.metrics.items())[:_SHOWN]
+            (
+                METRICS[name].title if name in METRICS else name,
+                evaluation.metrics[name],
+                _against(evaluation.baseline.get(name)),
+            )
+            for name in first_metrics(evaluation.kind, evaluation.metrics)[:_SHOWN]
         ]
         intro = f"{evaluation.rows:,} rows of the {evaluation.split} split, which no step before has seen."
         sections.append(r.section("Metrics", r.tiles(tiles), intro=intro))
@@ -59,19 +74,80 @@ def index_page(run: RunResult, found: Outcome, links: dict[str, dict[str, str]])
             for d in found.verdict.decisions
         ]
         sections.append(r.section("Gates", r.table(["", "Gate", "Why"], gates, "lww")))
-    tasks = [_task_row(task, links) for task in run.tasks.values() if task.leaf]
+    if found.segments is not None:
+        sections.append(_segments(found.segments, run, links))
+    leaves = [task for task in run.tasks.values() if task.leaf]
+    tasks = [_task_row(task, links) for task in leaves if not (found.segments and in_loop(task))]
+    if found.segments is not None:
+        tasks += _task_rows([task for task in leaves if in_loop(task)])
     sections.append(r.section("Tasks", r.table(["Task", "State", "Report"], tasks, "lll")))
     started = datetime.fromtimestamp(run.started).strftime("%Y-%m-%d %H:%M:%S")
-    status = (
-        r.badge("pushed", "good") if found.pushed else r.badge("not pushed", "bad") if found.passed is False else None
-    )
+    status = _status(found)
     facts = [
         ("Run", run.id),
         ("Started", started),
         ("Took", seconds_text(run.seconds)),
-        ("Version", found.version or "none"),
+        *([] if found.segments is not None else [("Version", found.version or "none")]),
     ]
     return r.page(run.name, f"Run {run.id}", sections, status=status, facts=facts)
+
+
+def _status(found: Outcome) -> r.Html | None:
+    """What became of the model or models, in a word or two."""
+    if found.segments is not None:
+        return _segments_badge(found.segments)
+    if found.pushed:
+        return r.badge("pushed", "good")
+    if found.waits:
+        return r.badge("waits for approval", "neutral")
+    return r.badge("not pushed", "bad") if found.passed is False else None
+
+
+def _segments(results: SegmentResults, run: RunResult, links: Mapping[str, Mapping[str, str]]) -> r.Html:
+    """Every segment with its pages: those that need somebody first, and opened."""
+    metric, models = headline(results), models_of(run)
+    pages: dict[str, list[r.Html]] = {}
+    for path, outputs in links.items():
+        for output, file in sorted(outputs.items(), key=lambda item: item[0] != "report"):
+            name = run.tasks[path].name + ("" if output == "report" else f" ({output})")
+            pages.setdefault(model_of(models, run.tasks[path]), []).append(r.link(name, file))
+    whole = [r.bullets([r.link("The report over all segments", file)]) for file in links.get(SUMMARY, {}).values()]
+    entries = [
+        r.Entry(
+            anchor=f"segment-{number}",
+            words=f"{one.value} {one.model} {one.state}",
+            cells=(one.value, state_badge(one), r.number(one.metrics.get(metric)), r.count(one.rows)),
+            blocks=[
+                *([r.paragraph(text)] if (text := why(one)) else []),
+                r.bullets(pages.get(one.model, []) if one.model else []),
+            ],
+        )
+        for number, one in enumerate(sorted(results.results, key=lambda one: (one.good, one.value)))
+    ]
+    headers = ["Segment", "State", title_of(metric) if metric else "Metric", "Rows"]
+    tiles = [(state.capitalize(), count, f"of {len(results.results):,}") for state, count in results.counts.items()]
+    listed = r.entries("segments", headers, entries, "a segment, a model, or a state")
+    return r.section("Segments", r.tiles(tiles), *whole, listed)
+
+
+def _segments_badge(results: SegmentResults) -> r.Html:
+    bad = sum(not one.good for one in results.results)
+    return r.badge(f"{bad:,} to look at", "bad") if bad else r.badge("all as it should be", "good")
+
+
+def _task_rows(looped: list[TaskResult]) -> list[tuple[r.Cell, r.Cell, r.Cell]]:
+    """The tasks of loops, a line for each that is done many times."""
+    named: dict[str, list[TaskResult]] = {}
+    for task in looped:
+        named.setdefault(task.name, []).append(task)
+    return [
+        (
+            f"{name} × {len(tasks)}",
+            r.badge(counts_text(tasks), "good" if joint_state(tasks) == SUCCEEDED else "neutral"),
+            "",
+        )
+        for name, tasks in named.items()
+    ]
 
 
 def _against(baseline: float | None) -> str:

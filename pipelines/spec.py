@@ -11,10 +11,12 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from headrace.artifacts.errors import HeadraceError
+from headrace.components.card.spec import CardSpec
 from headrace.components.evaluate.spec import EvaluateSpec
 from headrace.components.ingest.spec import DataSpec
 from headrace.components.push.spec import DeploySpec
 from headrace.components.section import Section
+from headrace.components.segments.spec import ForEachSpec
 from headrace.components.statistics.spec import StatisticsSpec
 from headrace.components.track.spec import TrackSpec
 from headrace.components.train.spec import TrainSpec
@@ -47,12 +49,16 @@ class Spec(Section):
     """Which columns a model sees, and what is computed from them."""
     train: TrainSpec = TrainSpec()
     """Which model is trained, and how."""
+    for_each: ForEachSpec | None = None
+    """A model for each segment of the data, in place of one for all of it."""
     evaluate: EvaluateSpec = EvaluateSpec()
     """How the model is judged, and what it must reach to be pushed."""
     track: TrackSpec = TrackSpec()
     """Where each run goes on record."""
     deploy: DeploySpec = DeploySpec()
     """Where a model that passed its gates is served."""
+    card: CardSpec = CardSpec()
+    """What the model card says in the owner's words."""
 
     @field_validator("name")
     @classmethod
@@ -74,8 +80,11 @@ class Spec(Section):
         found: list[tuple[tuple[str | int, ...], str]] = [
             *((("evaluate", "gates", index), message) for index, message in self.evaluate.misfits(asked).items()),
             *((("evaluate", name), text) for name, text in self.evaluate.without_images(self.of_images).items()),
+            *((("evaluate", name), text) for name, text in self.evaluate.without_classes(asked).items()),
             *((("train", name), message) for name, message in self.train.misfits(asked).items()),
+            *((("for_each",), text) for text in self._no_segments_of_images()),
             *image_misfits(self.task, self.data, self.features, self.train),
+            *self._threshold_without_value(),
         ]
         errors = [
             InitErrorDetails(
@@ -88,6 +97,17 @@ class Spec(Section):
         if errors:
             raise ValidationError.from_exception_data("Spec", errors)
         return self
+
+    def _threshold_without_value(self) -> list[tuple[tuple[str | int, ...], str]]:
+        if self.train.threshold != "value" or self.evaluate.value is not None:
+            return []
+        words = "expected, with threshold: value, what decisions bring: a section evaluate.value. Received: none"
+        return [(("train", "threshold"), words)]
+
+    def _no_segments_of_images(self) -> list[str]:
+        if self.for_each is None or not self.of_images:
+            return []
+        return [f"expected none with task: {IMAGES}, whose pictures have no columns. Received: a section"]
 
     @property
     def predicted(self) -> str:

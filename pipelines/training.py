@@ -1,10 +1,12 @@
 """The training pipeline: from a source to a model in service, or to the reason why not."""
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from kfp import dsl
 
+from headrace.components.card.component import card
 from headrace.components.champion.component import champion
 from headrace.components.check.component import check
 from headrace.components.evaluate.component import evaluate
@@ -16,6 +18,7 @@ from headrace.components.ingest.component import ingest
 from headrace.components.logged_requests.component import logged_requests
 from headrace.components.push.component import push
 from headrace.components.register.component import register
+from headrace.components.segments.component import segment, split_segments, summarize_segments
 from headrace.components.statistics.component import statistics
 from headrace.components.track.component import track
 from headrace.components.train.component import train
@@ -35,7 +38,10 @@ def training_pipeline(spec: Spec, schema_text: str) -> Any:
        do best on eval (pictures need neither); `train`; `evaluate` on the test split.
     4. Put the run on record (`track`), judge the champion on the same rows, and load the model in the real server
        (`infra_validate`).
-    5. `gate`: all evidence together. Only if it passed: `register` and `push`.
+    5. `gate`: all evidence together; the model `card` tells of it. Only if it passed: `register` and `push`.
+
+    With `for_each`, the data is brought and judged as one; `split_segments` then parts it, and from 3 on each segment
+    has steps of its own, of which one that fails stops no other. `summarize_segments` reports on all.
 
     Args:
         spec: what the user wrote.
@@ -47,8 +53,7 @@ def training_pipeline(spec: Spec, schema_text: str) -> Any:
     spec's.
     """
     described_as = _plain(spec.statistics)
-    data, features, settings = _plain(spec.data), _plain(spec.features), _settings(spec)
-    judged, validation, deploy = _plain(spec.evaluate), _plain(spec.validation), _plain(spec.deploy)
+    data, features, validation = _plain(spec.data), _plain(spec.features), _plain(spec.validation)
     aggregate = features.get("aggregate", {})
     requests_text = str(validation.pop("requests", ""))
 
@@ -78,12 +83,12 @@ def training_pipeline(spec: Spec, schema_text: str) -> Any:
         dataset = snapshot.outputs["dataset"]
         described = statistics(dataset=dataset, describe=described_as, beam_runner=beam_runner)
         checked = check(dataset=dataset, validate=validation, features=features)
-        reigning = _always(champion(platform=platform, model_name=spec.name))
+        reigning = None if spec.for_each else _always(champion(platform=platform, model_name=spec.name))
         examined = examine(
             dataset=dataset,
             statistics=described.outputs["statistics"],
             checks=checked.outputs["findings"],
-            champion=reigning.outputs["model"],
+            **({"champion": reigning.outputs["model"]} if reigning else {}),
             **({"requests": _logged(requests)} if requests_text else {}),
             schema_text=schema_text,
             validate=validation,
@@ -93,54 +98,161 @@ def training_pipeline(spec: Spec, schema_text: str) -> Any:
         if spec.validation.ages:
             _always(examined)  # data grows old without changing
         validated = validate(findings=examined.outputs["findings"], schema=examined.outputs["schema"])
-        trained = train(
-            dataset=dataset,
-            statistics=described.outputs["statistics"],
-            schema=validated.outputs["validated"],
-            model_name=spec.name,
-            train=settings,
-            **({} if spec.of_images else _features(spec, dataset, validated)),
-        )
-        model = trained.outputs["model"]
-        judgement = evaluate(model=model, dataset=dataset, evaluate=judged)
-        rival = evaluate(model=reigning.outputs["model"], dataset=dataset, evaluate=judged).after(validated)
-        rival.set_display_name("evaluate-champion")
-        if spec.track.trackers:
-            _track(spec, trained, judgement, mlflow)
-        served = infra_validate(model=model)
-        verdict = gate(
-            model=model,
-            evaluation=judgement.outputs["evaluation"],
-            champion_evaluation=rival.outputs["evaluation"],
-            infra=served.outputs["infra"],
-            task=spec.predicted,
-            evaluate=judged,
-        )
-        with dsl.If(verdict.outputs["passed"] == True, name="passed"):  # noqa: E712 (KFP builds a condition of it)
-            registered = _always(
-                register(
-                    model=model,
-                    evaluation=judgement.outputs["evaluation"],
-                    decision=verdict.outputs["decision"],
-                    platform=platform,
-                    model_name=spec.name,
-                    run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-                )
-            )
-            _always(
-                push(
-                    model_name=spec.name,
-                    version=registered.outputs["version"],
-                    decision=verdict.outputs["decision"],
-                    infra=served.outputs["infra"],
-                    platform=platform,
-                    endpoint=spec.endpoint,
-                    deploy=deploy,
-                    run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-                )
-            )
+        whole = _Whole(spec, examined, validated, platform, mlflow, beam_runner)
+        if reigning:
+            _one_model(whole, _Subject(dataset, described, reigning, spec.name, spec.endpoint))
+        else:
+            _model_of_each(whole, dataset, beam_runner)
 
     return training
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """What is the same for all models of a run."""
+
+    spec: Spec
+    examined: dsl.PipelineTask
+    validated: dsl.PipelineTask
+    platform: Any
+    mlflow: Any
+    beam_runner: Any
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What one model is made of, and what it is called."""
+
+    dataset: Any
+    described: dsl.PipelineTask  # by `statistics`
+    reigning: dsl.PipelineTask  # its champion
+    name: Any
+    endpoint: Any
+    drop: tuple[str, ...] = ()  # columns that are no features, beside those of the spec
+    of_many: bool = False  # one of several models of this run
+
+
+def _one_model(whole: _Whole, subject: _Subject) -> dict[str, Any]:
+    """Trains, judges, and if it passed its gates registers and pushes one model.
+
+    Returns:
+        the evidence on it: its `evaluation`, that of the `champion`, and the `decision`.
+    """
+    spec, dataset = whole.spec, subject.dataset
+    judged = _plain(spec.evaluate)
+    learned = {} if spec.of_images else _features(spec, subject, whole.validated)
+    trained = train(
+        dataset=dataset,
+        statistics=subject.described.outputs["statistics"],
+        schema=whole.validated.outputs["validated"],
+        model_name=subject.name,
+        train=_settings(spec),
+        **_gains(spec),
+        **learned,
+    )
+    model = trained.outputs["model"]
+    how = {"dataset": dataset, "evaluate": judged, "beam_runner": whole.beam_runner}
+    judgement = evaluate(model=model, **how)
+    rival = evaluate(model=subject.reigning.outputs["model"], **how)
+    rival.after(whole.validated).set_display_name("evaluate-champion")
+    if spec.track.trackers:
+        _track(whole, subject, trained, judgement)
+    served = infra_validate(model=model)
+    verdict = gate(
+        model=model,
+        evaluation=judgement.outputs["evaluation"],
+        champion_evaluation=rival.outputs["evaluation"],
+        infra=served.outputs["infra"],
+        findings=whole.examined.outputs["findings"],
+        task=spec.predicted,
+        evaluate=judged,
+    )
+    told = card(
+        model=model,
+        dataset=dataset,
+        evaluation=judgement.outputs["evaluation"],
+        decision=verdict.outputs["decision"],
+        champion_evaluation=rival.outputs["evaluation"],
+        infra=served.outputs["infra"],
+        findings=whole.examined.outputs["findings"],
+        **{name: artifact for name, artifact in learned.items() if name == "tuning"},
+        model_name=subject.name,
+        spec=_whole(spec),
+    )
+    with dsl.If(verdict.outputs["passed"] == True, name="passed"):  # noqa: E712 (KFP builds a condition of it)
+        registered = _always(
+            register(
+                model=model,
+                evaluation=judgement.outputs["evaluation"],
+                decision=verdict.outputs["decision"],
+                card=told.outputs["card"],
+                platform=whole.platform,
+                model_name=subject.name,
+                run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+                deploy=_deploy(spec),
+                endpoint=subject.endpoint,
+            )
+        )
+        _always(
+            push(
+                model_name=subject.name,
+                version=registered.outputs["version"],
+                decision=verdict.outputs["decision"],
+                infra=served.outputs["infra"],
+                platform=whole.platform,
+                endpoint=subject.endpoint,
+                deploy=_deploy(spec),
+                run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+            )
+        )
+    return {
+        "evaluation": judgement.outputs["evaluation"],
+        "champion": rival.outputs["evaluation"],
+        "decision": verdict.outputs["decision"],
+    }
+
+
+def _model_of_each(whole: _Whole, dataset: Any, beam_runner: Any) -> None:
+    """A model for each segment of the data: the same steps, and a report over all of them, whatever became of each."""
+    spec = whole.spec
+    assert spec.for_each is not None
+    parts = split_segments(
+        dataset=dataset, for_each=_plain(spec.for_each, "parallel"), model_name=spec.name, endpoint=spec.endpoint
+    ).after(whole.validated)
+    with dsl.ParallelFor(parts.outputs["segments"], name="segments", parallelism=spec.for_each.parallel) as each:
+        rows = segment(parts=parts.outputs["parts"], part=each.part).outputs["dataset"]
+        described = statistics(dataset=rows, describe=_plain(spec.statistics), beam_runner=beam_runner)
+        described.set_display_name("statistics")
+        found = _one_model(
+            whole,
+            _Subject(
+                dataset=rows,
+                described=described,
+                reigning=_always(champion(platform=whole.platform, model_name=each.model)),
+                name=each.model,
+                endpoint=each.endpoint,
+                drop=(spec.for_each.segment,),
+                of_many=True,
+            ),
+        )
+    summed = summarize_segments(
+        name=spec.name,
+        platform=whole.platform,
+        parts=parts.outputs["parts"],
+        datasets=dsl.Collected(rows),
+        evaluations=dsl.Collected(found["evaluation"]),
+        champions=dsl.Collected(found["champion"]),
+        decisions=dsl.Collected(found["decision"]),
+    )
+    _always(summed).ignore_upstream_failure()
+
+
+def _deploy(spec: Spec) -> dict[str, Any]:
+    """The section `deploy`; of several models each has an endpoint of its own, and not the one that it names."""
+    plain = _plain(spec.deploy)
+    if spec.for_each:
+        plain.pop("endpoint", None)
+    return plain
 
 
 def _logged(requests: Any) -> Any:
@@ -150,19 +262,20 @@ def _logged(requests: Any) -> Any:
     return logged_requests(source=requests, source_digest=version.outputs["digest"]).outputs["requests"]
 
 
-def _features(spec: Spec, dataset: Any, validated: dsl.PipelineTask) -> dict[str, Any]:
+def _features(spec: Spec, subject: _Subject, validated: dsl.PipelineTask) -> dict[str, Any]:
     """The fitted features, and the parameters that do best with them, as arguments of training.
 
     Pictures have neither: how they are varied is a part of their training.
     """
+    features = _plain(spec.features)
     fitted = transform(
-        dataset=dataset,
-        features=_plain(spec.features),
+        dataset=subject.dataset,
+        features={**features, "drop": list(dict.fromkeys([*features["drop"], *subject.drop]))},
         model=spec.train.model,
         sample_weight=spec.train.sample_weight or "",
     ).after(validated)
-    features = fitted.outputs["transform"]
-    return {"transform": features, **_tuned(spec, dataset, features)}
+    encoded = fitted.outputs["transform"]
+    return {"transform": encoded, **_tuned(spec, subject.dataset, encoded)}
 
 
 def _tuned(spec: Spec, dataset: Any, transform: Any) -> dict[str, Any]:
@@ -178,8 +291,9 @@ def _tuned(spec: Spec, dataset: Any, transform: Any) -> dict[str, Any]:
     return {"tuning": chosen.outputs["tuning"]}
 
 
-def _track(spec: Spec, trained: dsl.PipelineTask, judgement: dsl.PipelineTask, mlflow: Any) -> None:
+def _track(whole: _Whole, subject: _Subject, trained: dsl.PipelineTask, judgement: dsl.PipelineTask) -> None:
     """Puts the run on record, beside whatever else happens to its model."""
+    spec = whole.spec
     task = track(
         model=trained.outputs["model"],
         training_report=trained.outputs["report"],
@@ -189,10 +303,12 @@ def _track(spec: Spec, trained: dsl.PipelineTask, judgement: dsl.PipelineTask, m
         trackers=spec.track.trackers,
         spec=_whole(spec),
         run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        # An input of its own: of a text with a loop's item in it, KFP's compiler loses where the item comes from.
+        **({"of_many": subject.name} if subject.of_many else {}),
         started=dsl.PIPELINE_JOB_CREATE_TIME_UTC_PLACEHOLDER,
         tags=spec.track.tags,
         required=spec.track.required,
-        mlflow=mlflow,
+        mlflow=whole.mlflow,
     )
     _always(task)
 
@@ -200,6 +316,12 @@ def _track(spec: Spec, trained: dsl.PipelineTask, judgement: dsl.PipelineTask, m
 def _always(task: dsl.PipelineTask) -> dsl.PipelineTask:
     """Excludes a task from the cache: it asks about, or changes, something outside of the pipeline."""
     return task.set_caching_options(False)
+
+
+def _gains(spec: Spec) -> dict[str, Any]:
+    """What decisions bring, as an argument of training, where the threshold of most value is asked for."""
+    value = spec.evaluate.value
+    return {"value": _plain(value)} if value is not None and spec.train.threshold == "value" else {}
 
 
 def _settings(spec: Spec) -> dict[str, Any]:
@@ -215,7 +337,7 @@ def _whole(spec: Spec) -> dict[str, Any]:
     return whole
 
 
-def _plain(section: Any) -> dict[str, Any]:
+def _plain(section: Any, *without: str) -> dict[str, Any]:
     """A section as the component's parameter: every default spelt out, so that the compiled pipeline says it all."""
-    plain: dict[str, Any] = section.model_dump(mode="json", by_alias=True, exclude_none=True)
+    plain: dict[str, Any] = section.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=set(without))
     return plain

@@ -15,7 +15,8 @@ def open_platform(uri: str, home: Path | str | None = None) -> Platform:
     """Opens a platform by its URI.
 
     Args:
-        uri: `local`: a registry in a folder of this machine.
+        uri: `local`: a registry in a folder of this machine. `mlflow:URL`: MLflow's Model Registry, on a server or in a
+            database. `vertex:PROJECT/LOCATION?bucket=gs://BUCKET/FOLDER&image=IMAGE`: Vertex AI's Model Registry.
         home: that folder; by default the environment variable HEADRACE_HOME.
 
     Raises:
@@ -29,7 +30,32 @@ def open_platform(uri: str, home: Path | str | None = None) -> Platform:
         from headrace.platforms.local.platform import LocalPlatform
 
         return LocalPlatform(Path(found))
-    kind = uri.partition(":")[0]
-    known = kind in ("vertex", "kubeflow")
-    hint = f"; {kind} is not available in this version" if known else ""
-    raise HeadraceError(f"platform: expected `local`. Received: {uri!r}{hint}")
+    kind, _, rest = uri.partition(":")
+    if kind == "mlflow" and rest:
+        return _mlflow(rest)
+    if kind == "vertex" and rest:
+        from headrace.platforms.ledger.platform import LedgerPlatform
+        from headrace.platforms.vertex.store import VertexPlace, VertexStore
+
+        return LedgerPlatform(VertexStore(VertexPlace.of(uri)))
+    hint = f"; {kind} is not available in this version" if kind == "kubeflow" else ""
+    expected = "`local`, `mlflow:URL` or `vertex:PROJECT/LOCATION`"
+    raise HeadraceError(f"platform: expected {expected}. Received: {uri!r}{hint}")
+
+
+def _mlflow(tracking: str) -> Platform:
+    from headrace.platforms.ledger.platform import LedgerPlatform
+    from headrace.platforms.local.tracking.opening import check_uri
+    from headrace.platforms.mlflow.store import MlflowStore
+
+    try:
+        check_uri(tracking)
+    except HeadraceError as error:
+        raise HeadraceError(f"platform mlflow: {error}") from None
+    if tracking == "local":
+        expected = "the URL of an MLflow server, or sqlite:///FILE, as in mlflow:https://mlflow.example.org"
+        raise HeadraceError(f"platform mlflow: expected {expected}. Received: {tracking!r}")
+    artifacts = None  # a server has a place for files; a database has none
+    if tracking.startswith("sqlite:///"):
+        artifacts = (Path(tracking.removeprefix("sqlite:///")).resolve().parent / "mlartifacts").as_uri()
+    return LedgerPlatform(MlflowStore(tracking, artifacts))

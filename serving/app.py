@@ -33,26 +33,31 @@ Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 JSON = b"application/json"
 
 
-def open_app(bundle: Bundle, settings: Settings) -> App:
+def open_app(bundle: Bundle, settings: Settings, counted: metrics.Metrics | None = None) -> App:
     """Loads a bundle's model, of a table or of images, as an ASGI application.
+
+    `counted` are the metrics of the process, where it has them already from a model that this one takes over from.
 
     Raises:
         ArtifactError: ONNX Runtime refuses the graph, or it is not of the signature's shape.
     """
     if bundle.signature.image is None:
-        return App(bundle, Scorer(bundle, settings.deployed_model_id), settings)
+        return App(bundle, Scorer(bundle, settings.deployed_model_id), settings, counted)
     from headrace.serving.image_app import ImageApp
 
-    return ImageApp(bundle, settings)
+    return ImageApp(bundle, settings, counted)
 
 
 class App:
     """The ASGI application of one model: a table of routes, and what they share."""
 
-    def __init__(self, bundle: Bundle, scorer: Scores, settings: Settings) -> None:
+    def __init__(
+        self, bundle: Bundle, scorer: Scores, settings: Settings, counted: metrics.Metrics | None = None
+    ) -> None:
+        self.bundle = bundle
         self._scorer = scorer
         self._settings = settings
-        self._metrics = metrics.Metrics(bundle.name, bundle.version, bundle.digest)
+        self._metrics = counted or metrics.Metrics(bundle.name, bundle.version, bundle.digest)
         self._description = msgspec.json.encode(describe(bundle, settings.predict_routes[0]))
         self.routes: dict[str, tuple[str, Handler]] = {
             "/": ("GET", self._describe),
@@ -60,6 +65,30 @@ class App:
             **dict.fromkeys(settings.health_routes, ("GET", self._health)),
             **dict.fromkeys(settings.predict_routes, ("POST", self._predict)),
         }
+
+    @property
+    def scorer(self) -> Scores:
+        """The model: what answers a request's body."""
+        return self._scorer
+
+    @property
+    def metrics(self) -> metrics.Metrics:
+        """What the process counts."""
+        return self._metrics
+
+    def refuse(self, reason: str) -> None:
+        """Tells who asks what is served that something else should be and cannot; an empty reason takes that back."""
+        about = describe(self.bundle, self._settings.predict_routes[0])
+        self._description = msgspec.json.encode(about | ({"refused": reason} if reason else {}))
+        self._metrics.refused = bool(reason)
+
+    def retire(self) -> None:
+        """Lets the model go once its last request is answered.
+
+        The routes are methods of the application that has them. No collector would find that circle: it was told to
+        leave alone what was loaded first (see `serving.server.run`).
+        """
+        self.routes = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""

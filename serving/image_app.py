@@ -12,6 +12,7 @@ from headrace.serving.app import JSON, App, Scope, Send, answer
 from headrace.serving.body import Receive, rest_of_body
 from headrace.serving.http_error import HttpError
 from headrace.serving.image_scorer import ImageScorer
+from headrace.serving.metrics import Metrics
 from headrace.serving.request import BadRequest
 from headrace.serving.settings import Settings
 
@@ -23,11 +24,11 @@ class ImageApp(App):
     answered meanwhile.
     """
 
-    def __init__(self, bundle: Bundle, settings: Settings) -> None:
+    def __init__(self, bundle: Bundle, settings: Settings, counted: Metrics | None = None) -> None:
         threads = max(1, cores() // settings.workers)
         self._images = ImageScorer(bundle, settings.deployed_model_id, settings.max_pixels, threads)
         self._requests = ThreadPoolExecutor(threads, "requests")
-        super().__init__(bundle, self._images, settings)
+        super().__init__(bundle, self._images, settings, counted)
 
     async def _predict(self, scope: Scope, receive: Receive, send: Send) -> None:
         message = await receive()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.serving.client import Client
@@ -20,12 +20,28 @@ START_SECONDS = 60.0
 STOP_SECONDS = 5.0
 
 
+class Running(NamedTuple):
+    """A server that runs: where it answers, and its process."""
+
+    url: str
+    pid: int
+
+
 @contextmanager
 def running_server(
     bundle_path: Path | str, arguments: Sequence[str] = (), timeout: float = START_SECONDS
 ) -> Iterator[str]:
+    """Like `server_process`, yields the url alone."""
+    with server_process(bundle_path, arguments, timeout) as running:
+        yield running.url
+
+
+@contextmanager
+def server_process(
+    bundle_path: Path | str, arguments: Sequence[str] = (), timeout: float = START_SECONDS
+) -> Iterator[Running]:
     """Starts `python -m headrace.serving` on a free port of this machine, waits until it is healthy, yields
-    its url.
+    its url and process.
 
     The server is gone when the block is left, however it is left; and should this process be killed, it
     ends too.
@@ -43,7 +59,7 @@ def running_server(
             url = _url(process, said, time.monotonic() + timeout)
             with Client(url, timeout) as client:
                 client.request("GET", "/health")
-            yield url
+            yield Running(url, process.pid)
         finally:
             process.terminate()
             try:

@@ -16,12 +16,20 @@ class Metrics:
     """What one server process counts."""
 
     def __init__(self, model: str, version: str | None, digest: str) -> None:
-        self._labels = f'model="{_escaped(model)}",version="{_escaped(version or "")}",digest="{digest}"'
+        self._swaps = -1
+        self.serves(model, version, digest)
+        self.refused = False  # whether a version that should be served is not, because it failed to load
         self._statuses: dict[int, int] = {}
         self._buckets = [0] * (len(BUCKETS) + 1)
         self._seconds = 0.0
         self._rows = 0
         self._unseen = 0
+
+    def serves(self, model: str, version: str | None, digest: str) -> None:
+        """Another model takes over; what was counted stays."""
+        self._labels = f'model="{_escaped(model)}",version="{_escaped(version or "")}",digest="{digest}"'
+        self._swaps += 1
+        self.refused = False
 
     def scored(self, seconds: float, rows: int, unseen: int) -> None:
         """Counts one answered prediction request; `seconds` from its body to its answer."""
@@ -40,6 +48,10 @@ class Metrics:
         lines = [
             *_family("headrace_model_info", "gauge", "The model that is served."),
             f"headrace_model_info{{{self._labels}}} 1",
+            *_family("headrace_model_swaps_total", "counter", "Models that took over from another while serving."),
+            f"headrace_model_swaps_total {self._swaps}",
+            *_family("headrace_model_refused", "gauge", "1 while a newer model should be served and cannot be."),
+            f"headrace_model_refused {int(self.refused)}",
             *_family("headrace_requests_total", "counter", "Prediction requests by HTTP status."),
             *(f'headrace_requests_total{{status="{k}"}} {v}' for k, v in sorted(self._statuses.items())),
             *_family("headrace_rows_total", "counter", "Instances scored."),

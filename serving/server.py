@@ -15,6 +15,7 @@ from pathlib import Path
 from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.errors import HeadraceError
 from headrace.serving.settings import Settings
+from headrace.serving.target import Follow, Target, titled
 
 KEEP_ALIVE_SECONDS = 620  # longer than the 600 s for which Google's load balancers reuse a connection
 DRAIN_SECONDS = 25  # Kubernetes kills 30 s after its SIGTERM
@@ -22,9 +23,15 @@ BACKLOG = 2048
 
 
 def serve(
-    bundle_path: Path | str, settings: Settings | None = None, on_ready: Callable[[str], object] | None = None
+    bundle: Path | str | Target,
+    settings: Settings | None = None,
+    on_ready: Callable[[str], object] | None = None,
+    follow: Follow | None = None,
 ) -> None:
     """Serves a bundle until SIGTERM or SIGINT; then answers what is in flight, and returns.
+
+    With `follow` it serves what that says, from one moment to the next: another model takes over without a request
+    dropped, once it is loaded and has answered its own samples; until then, and where it fails, the one before goes on.
 
     Once it can answer, it prints one line, `headrace: serving <name> at <url>`, and calls `on_ready` with the
     url. It is for a process's main thread, whose signal handlers it takes.
@@ -33,29 +40,42 @@ def serve(
         HeadraceError: the bundle is refused, or the address is taken.
     """
     settings = settings or Settings()
-    if settings.workers > 1:
+    target = bundle if isinstance(bundle, Target) else Target(Path(bundle))
+    if settings.workers > 1 or follow:
         from headrace.serving.workers import serve_many
 
-        serve_many(Path(bundle_path), settings, on_ready)
+        serve_many(target, settings, on_ready, follow)
         return
     listener = bind(settings.host, settings.port, listen=True)
-    bundle = Bundle.open(bundle_path)
-    run(bundle, settings, listener, ready=lambda: announce(bundle, listener, on_ready))
+    opened = target.open()
+    run(opened, settings, listener, ready=lambda: announce(opened, listener, on_ready))
 
 
-def run(bundle: Bundle, settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:
-    """Loads the model and answers on `listener`; calls `ready` when the first request can be answered."""
+def run(
+    bundle: Bundle,
+    settings: Settings,
+    listener: socket.socket,
+    ready: Callable[[], None],
+    control: socket.socket | None = None,
+) -> None:
+    """Loads the model and answers on `listener`; calls `ready` when the first request can be answered.
+
+    Through `control` another model can be made to take over; see `serving.swap`.
+    """
     import uvicorn
 
     from headrace.serving.app import open_app
     from headrace.serving.protocol import OneWrite
+    from headrace.serving.switch import Switch
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
+            if control:
+                app.listen(control)
             ready()
 
-    app = open_app(bundle, settings)
+    app = Switch(open_app(bundle, settings), settings)
     if settings.access_log:
         logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     config = uvicorn.Config(
@@ -117,9 +137,8 @@ def bind(host: str, port: int, *, listen: bool = False, shared: bool = False) ->
 
 def announce(bundle: Bundle, listener: socket.socket, on_ready: Callable[[str], object] | None = None) -> None:
     """Says that the server is ready: to who reads its output, and to who started it."""
-    version = f" {bundle.version}" if bundle.version else ""
     url = url_of(listener)
-    print(f"headrace: serving {bundle.name}{version} ({bundle.digest[:19]}) at {url}", flush=True)
+    print(f"headrace: serving {titled(bundle)} at {url}", flush=True)
     if on_ready:
         on_ready(url)
 

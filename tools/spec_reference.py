@@ -72,7 +72,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "needed"
     value = field.get_default(call_default_factory=True)
-    if value is None or value is PydanticUndefined or isinstance(value, Section):
+    if value is None or value == "" or value is PydanticUndefined or isinstance(value, Section):
         return ""
     return f"`{value}`"
 

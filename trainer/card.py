@@ -1,12 +1,14 @@
-"""Fills the model card with what training knows; evaluation and the gates add their own reports."""
+"""Fills the model card with what training knows; the step after the gate adds what was measured since."""
 
 from __future__ import annotations
 
+import platform
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from headrace.artifacts import bundle as files
-from headrace.artifacts.card import ModelCard
+from headrace.artifacts.card import ModelCard, card_json
 from headrace.artifacts.dataset import DatasetInfo
 from headrace.artifacts.folder import write_text
 from headrace.artifacts.report import number
@@ -31,6 +33,13 @@ _BEYOND = {
     "linear": "A linear model goes on in a straight line outside the known values above, however far.",
     "mlp": "Outside the known values above, a network's answers were never looked at.",
 }
+_LIBRARIES = {
+    "gbdt": ("lightgbm",),
+    "linear": ("scikit-learn",),
+    "mlp": ("keras", "tensorflow"),
+    "cnn": ("keras", "tensorflow"),
+    "module": ("scikit-learn", "keras", "tensorflow", "lightgbm"),
+}
 _SHOWN = 12  # features whose importance is spelt out
 
 
@@ -47,7 +56,7 @@ def write_card(
     variants: dict[str, Any],
     lineage: dict[str, str],
 ) -> None:
-    """Writes card.md and card.html into a bundle."""
+    """Writes the card into a bundle."""
     card = ModelCard(
         name=name,
         task=info.task,
@@ -63,7 +72,9 @@ def write_card(
             "Rows": ", ".join(f"{rows:,} {split}" for split, rows in info.rows.items()),
             "Split": split_in_words(info.query, info.id),
             "Left out": {column: reason for column, reason in recipe.excluded.items() if column != info.label},
-            "Importance": {name: f"{share:.1%}" for name, share in list(importance.items())[:_SHOWN] if share > 0},
+            "Importance in training": {
+                name: f"{share:.1%}" for name, share in list(importance.items())[:_SHOWN] if share > 0
+            },
             "Baseline": f"{constant.words(info.classes or ())}: {constant.metric} "
             f"{number(constant.values['eval'])} on the eval split",
         },
@@ -73,10 +84,28 @@ def write_card(
         ),
         metrics={model.metric: model.curve["eval"][model.rounds - 1]},
         limits=_limits(recipe, training, model),
+        environment=environment(model.kind),
         lineage=lineage,
     )
+    write_files(folder, card)
+
+
+def write_files(folder: Path, card: ModelCard) -> None:
+    """Writes a card into a bundle: for machines, as a page and as text."""
+    write_text(folder / files.CARD_JSON, card_json(card))
     write_text(folder / files.CARD_MD, card.to_markdown())
     write_text(folder / files.CARD_HTML, card.to_html())
+
+
+def environment(kind: str) -> dict[str, str]:
+    """The versions of what trained and exported a model of this kind, as far as they are installed."""
+    found = {"Python": platform.python_version()}
+    for library in (*_LIBRARIES.get(kind, ()), "numpy", "onnx", "onnxruntime"):
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            continue  # a lean environment: what is not there trained nothing
+    return found
 
 
 def details(info: DatasetInfo, training: Training, model: Learned) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from headrace.artifacts.transform import TransformFiles
 from headrace.trainer.baseline import Baseline
 from headrace.trainer.model import Learned
 from headrace.trainer.parameters import ModuleParameters, Training
+from headrace.trainer.threshold import Chosen
 
 # LightGBM adds up a metric in as many parts as it has threads: the last digits are not the model's.
 _DIGITS = 10
@@ -38,7 +39,9 @@ def data_record(snapshot: Dataset) -> dict[str, Any]:
     return {"digest": snapshot.digest, "source": info.source, "rows": info.rows, "query": info.query}
 
 
-def training_record(model: Learned, training: Training, constant: Baseline, info: DatasetInfo) -> dict[str, Any]:
+def training_record(
+    model: Learned, training: Training, constant: Baseline, info: DatasetInfo, chosen: Chosen | None = None
+) -> dict[str, Any]:
     """How the model was trained, and what came of it: settings, the metric after each round, the baseline."""
     last = model.rounds - 1
     record: dict[str, Any] = {
@@ -55,6 +58,8 @@ def training_record(model: Learned, training: Training, constant: Baseline, info
             record[name] = plain(getattr(training, name))
     if training.calibrate != "none":
         record["calibrate"] = training.calibrate
+    if chosen is not None:
+        record["threshold"] = chosen.record
     if isinstance(training.parameters, ModuleParameters):
         record["module"] = {"file": training.parameters.file, "text": training.parameters.text}
     return record

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from headrace.artifacts.gains import Gains
 from headrace.trainer.images.names import Backbone
 
 Calibration = Literal["none", "sigmoid", "isotonic", "temperature"]
@@ -14,6 +15,7 @@ Precision = Literal["float32", "float16", "int8"]
 Flip = Literal["none", "horizontal", "vertical", "both"]
 MixedPrecision = Literal["auto", "none", "bfloat16", "float16"]
 Schedule = Literal["cosine", "constant"]
+Objective = Literal["value", "f1", "youden"]
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,8 @@ class Training:
         sample_weight: the column that says how much a row counts.
         calibrate: how probabilities are mended on the eval split.
         export: what the bundle holds beside the ONNX graphs.
+        threshold: from which probability on a row is predicted positive, of two classes; or what chooses it on eval.
+        gains: what decisions bring, for the threshold of most value.
     """
 
     kind: str = "gbdt"
@@ -169,3 +173,5 @@ class Training:
     sample_weight: str | None = None
     calibrate: Calibration = "none"
     export: Export = field(default_factory=Export)
+    threshold: float | Objective = 0.5
+    gains: Gains | None = None

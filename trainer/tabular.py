@@ -33,6 +33,7 @@ from headrace.trainer.model import Job, Model
 from headrace.trainer.models import fit
 from headrace.trainer.parameters import Training
 from headrace.trainer.rows import Ready, ready
+from headrace.trainer.threshold import Chosen, threshold_of
 
 _VARIANTS = "headrace.trainer.export.variants"
 
@@ -53,6 +54,7 @@ class Trained:
         seconds: what each part of the work took.
         peak_mib: the most memory that this process has had, in MiB.
         variants: figures of the SavedModel and the TensorFlow Lite files (`trainer/export/variants.py`); empty without.
+        threshold: from which probability on a row is predicted positive; None where there are not two classes.
     """
 
     digest: str
@@ -66,6 +68,7 @@ class Trained:
     seconds: dict[str, float]
     peak_mib: float
     variants: dict[str, Any]
+    threshold: Chosen | None = None
 
 
 def train(
@@ -107,7 +110,9 @@ def train(
                   checkpoints, on_round, positive)  # fmt: skip
         model = calibrated(fit(training.kind, job), training.calibrate, rows.unweighted, rows.classes)
         constant = baseline(rows.train, rows.evaluation, rows.classes)
-    signature = make_signature(info, recipe)
+        held_out, two = rows.unweighted, None if info.positive is None else positive
+        chosen = threshold_of(training, two, lambda: model.predict(held_out.features), held_out, snapshot)
+    signature = make_signature(info, recipe, chosen)
     share = named_importance(model, recipe)
     with write_bundle(output, {"name": name}) as folder:
         with clock.part("exporting, proving the export"):
@@ -116,7 +121,7 @@ def train(
             variants = _variants(folder, training, model, signature, rows)
         signature.write(folder / files.SIGNATURE)
         write_json(folder / files.SAMPLES, samples(rows.held_out, folder / files.MODEL, signature))
-        record = training_record(model, training, constant, info)
+        record = training_record(model, training, constant, info, chosen)
         lineage = lineage_of(snapshot, opened, record, share)
         write_json(folder / files.LINEAGE, {**lineage, "parity": asdict(parity), **variants, "origin": origin})
         write_json(folder / files.CURVE, curve_record(model))
@@ -128,7 +133,8 @@ def train(
     if checkpoints is not None:  # only now: whoever is ended while exporting need not train again
         shutil.rmtree(checkpoints, ignore_errors=True)
     digest = files.Bundle.open(output, verify=False).digest
-    return Trained(digest, signature, model, parity, constant, recipe, info, rows, clock.seconds, peak_mib(), variants)
+    seconds, peak = clock.seconds, peak_mib()
+    return Trained(digest, signature, model, parity, constant, recipe, info, rows, seconds, peak, variants, chosen)
 
 
 def named_importance(model: Model, recipe: Transform) -> dict[str, float]:
@@ -159,9 +165,9 @@ def _variants(folder: Path, training: Training, model: Model, signature: Signatu
     return found
 
 
-def make_signature(info: DatasetInfo, recipe: Transform) -> Signature:
-    """The signature of a model of this data behind this transform."""
+def make_signature(info: DatasetInfo, recipe: Transform, chosen: Chosen | None = None) -> Signature:
+    """The signature of a model of this data behind this transform; `chosen` is the threshold of two classes."""
     if info.task == "regression":
         return Signature("regression", info.label, recipe.inputs)
-    threshold = 0.5 if info.positive is not None else None
+    threshold = None if info.positive is None else chosen.at if chosen else 0.5
     return Signature("classification", info.label, recipe.inputs, tuple(info.classes or ()), info.positive, threshold)

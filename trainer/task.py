@@ -33,6 +33,7 @@ from typing import Any, NoReturn
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.folder import MANIFEST
+from headrace.artifacts.gains import Gains
 from headrace.artifacts.schema import FILE, read_schema
 from headrace.artifacts.transform import open_transform
 from headrace.trainer.checkpoints import mounted
@@ -85,6 +86,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--class-weight", type=_word_or_json, help="`balanced`, or JSON: class -> weight")
     parser.add_argument("--sample-weight", help="the column that says how much a row counts")
     parser.add_argument("--calibrate", choices=("none", "sigmoid", "isotonic", "temperature"), default="none")
+    parser.add_argument("--threshold", type=_number_or_word, default=0.5, help="a number, `f1`, `youden`, `value`")
+    parser.add_argument(
+        "--gains", type=json.loads, metavar="JSON", help="for `value`: outcome -> {plus, column, times}"
+    )
     parser.add_argument("--saved-model", action="store_true", help="also as a SavedModel of TensorFlow")
     parser.add_argument("--tflite", nargs="*", choices=("float32", "float16", "int8"), default=(), help="also these")
     parser.add_argument("--label", help="the column to predict, of rows of a managed dataset")
@@ -101,6 +106,10 @@ def _word_or_json(text: str) -> Any:
     return text if text == "balanced" else json.loads(text)
 
 
+def _number_or_word(text: str) -> Any:
+    return text if text in ("value", "f1", "youden") else float(text)
+
+
 def _training(given: argparse.Namespace, parser: argparse.ArgumentParser) -> Training:
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in given.parameters.items()}
     if given.model == "module" and "file" in values and "text" not in values:
@@ -111,7 +120,9 @@ def _training(given: argparse.Namespace, parser: argparse.ArgumentParser) -> Tra
         parser.error(f"--parameters: expected those of {given.model} by name. Received: {error}")
     export = Export(given.saved_model, tuple(given.tflite))
     weights = given.class_weight, given.sample_weight
-    return Training(given.model, parameters, given.seed, *weights, given.calibrate, export)
+    gains = Gains.from_dict(given.gains) if given.gains else None
+    threshold = given.threshold, gains if given.threshold == "value" else None
+    return Training(given.model, parameters, given.seed, *weights, given.calibrate, export, *threshold)
 
 
 def _run(given: argparse.Namespace, training: Training) -> Any:

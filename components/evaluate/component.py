@@ -16,6 +16,7 @@ def evaluate(
     curves: Output[ClassificationMetrics],
     report: Output[HTML],
     split: str = "test",
+    beam_runner: str = "",
 ) -> None:
     """Measures a model on rows that nothing before has looked at.
 
@@ -24,6 +25,7 @@ def evaluate(
         dataset: The snapshot.
         evaluate: The `evaluate` section of the spec (`headrace.components.evaluate.spec.EvaluateSpec`).
         split: The split to measure on.
+        beam_runner: Apache Beam's runner, where it is not to be the section's; `none` is in process.
         evaluation: The sealed evaluation, which gates read.
         metrics: The metrics, for the console.
         curves: ROC curve and confusion matrix, for the console.
@@ -33,8 +35,9 @@ def evaluate(
 
     from headrace.components.evaluate.console import show
     from headrace.components.evaluate.evaluate import evaluate as run
-    from headrace.components.evaluate.spec import EvaluateSpec
+    from headrace.components.evaluate.spec import EvaluateSpec, with_runner
 
-    settings = EvaluateSpec(**evaluate)
-    found = run(Path(model.path), Path(dataset.path), settings, Path(evaluation.path), Path(report.path), split)
+    settings = with_runner(EvaluateSpec(**evaluate), beam_runner)
+    paths = Path(model.path), Path(dataset.path), Path(evaluation.path), Path(report.path)
+    found = run(*paths[:2], settings, *paths[2:], split, dataset.uri)
     show(found, metrics, curves)

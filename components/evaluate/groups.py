@@ -1,4 +1,4 @@
-"""Divides rows by a column: one group per value, or per quartile of many numbers or dates."""
+"""Divides rows by a column, or by several at once: one group per value, or per quartile of many numbers or dates."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.artifacts.by import CROSS, By, columns_of
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.evaluation import MISSING
 from headrace.components.evaluate.scores import Array
@@ -23,12 +24,46 @@ class Group(NamedTuple):
     rows: Array  # their indices
 
 
-def groups(table: pa.Table, name: str) -> list[Group]:
+class Codes(NamedTuple):
+    """A column as small whole numbers: (N,) places in `labels`."""
+
+    labels: list[str]
+    codes: Array
+
+
+def groups(table: pa.Table, by: By) -> list[Group]:
     """The groups of a column, the largest first. Rows without a value are a group of their own.
+
+    Of several columns there is a group for each combination of their groups that has rows; it is called after all
+    of them, `basic × north`.
 
     Raises:
         HeadraceError: there is no such column.
     """
+    labels, codes = coded(table, by)
+    order = np.argsort(codes, kind="stable")
+    parts = np.split(order, np.cumsum(np.bincount(codes, minlength=len(labels)))[:-1])
+    found = [Group(label, rows) for label, rows in zip(labels, parts, strict=True) if len(rows)]
+    return sorted(found, key=lambda group: -len(group.rows))
+
+
+def coded(table: pa.Table, by: By) -> Codes:
+    """The group of each row as a number.
+
+    Raises:
+        HeadraceError: there is no such column.
+    """
+    first, *rest = (_coded(table, name) for name in columns_of(by))
+    labels, codes = first
+    for more in rest:
+        # Only combinations that occur get a number: of many columns, all that are possible would be too many.
+        present, codes = np.unique(codes * len(more.labels) + more.codes, return_inverse=True)
+        pairs = (divmod(int(place), len(more.labels)) for place in present)
+        labels = [f"{labels[left]}{CROSS}{more.labels[right]}" for left, right in pairs]
+    return Codes(labels, codes)
+
+
+def _coded(table: pa.Table, name: str) -> Codes:
     if name not in table.column_names:
         near = difflib.get_close_matches(name, table.column_names, n=1)
         hint = f"did you mean `{near[0]}`?" if near else f"columns {', '.join(table.column_names)}"
@@ -37,13 +72,8 @@ def groups(table: pa.Table, name: str) -> list[Group]:
     ordered = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
     ordered = ordered or pa.types.is_temporal(column.type)
     if ordered and pc.count_distinct(column).as_py() > MOST_DISTINCT:
-        labels, codes = _quartiles(column)
-    else:
-        labels, codes = _values(column)
-    order = np.argsort(codes, kind="stable")
-    parts = np.split(order, np.cumsum(np.bincount(codes, minlength=len(labels)))[:-1])
-    found = [Group(label, rows) for label, rows in zip(labels, parts, strict=True) if len(rows)]
-    return sorted(found, key=lambda group: -len(group.rows))
+        return Codes(*_quartiles(column))
+    return Codes(*_values(column))
 
 
 def _values(column: pa.ChunkedArray[Any]) -> tuple[list[str], Array]:

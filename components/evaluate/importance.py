@@ -12,6 +12,7 @@ from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.evaluation import Importance
 from headrace.artifacts.folder import read_json
 from headrace.artifacts.metrics import METRICS
+from headrace.components.evaluate.matrix_model import Cells, MatrixModel
 from headrace.components.evaluate.measure import measure_one
 from headrace.components.evaluate.scores import Array, Scores
 
@@ -82,11 +83,21 @@ def by_columns(predict: Callable[[pa.Table], Array], table: pa.Table) -> Shuffle
     return answer
 
 
-def by_tensors(run: Callable[[Mapping[str, Array]], Array], tensors: Mapping[str, Array]) -> Shuffled:
-    """Shuffles one tensor of a model's inputs; the others stay as they were converted, once."""
+def by_cells(model: MatrixModel, cells: Cells) -> Shuffled:
+    """Shuffles one column of encoded rows: strings are looked up once, and not for each of the features."""
+    texts = {place: index for index, place in enumerate(model.texts)}
 
     def answer(name: str | None, order: Array) -> Array:
-        return run(tensors if name is None else {**tensors, name: tensors[name][order]})
+        if name is None:
+            return model.run(cells)
+        place = model.columns.index(name)
+        matrix = cells.matrix.copy()
+        matrix[:, place] = matrix[order, place]
+        if cells.texts is None or place not in texts:
+            return model.run(Cells(matrix, cells.texts))
+        words = cells.texts.copy()
+        words[:, texts[place]] = words[order, texts[place]]
+        return model.run(Cells(matrix, words))
 
     return answer
 

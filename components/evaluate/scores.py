@@ -30,6 +30,7 @@ class Scores:
         outputs: (N, C) probabilities in the order of `classes`, or (N, 1) values.
         positive: code of the positive class, where there are two classes.
         threshold: a row is predicted positive where its probability is at least this.
+        weights: (N,) how much each row counts; None where all count the same.
     """
 
     task: str
@@ -38,6 +39,7 @@ class Scores:
     classes: tuple[str, ...] = ()
     positive: int | None = None
     threshold: float = 0.5
+    weights: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -74,12 +76,19 @@ class Scores:
 
     def take(self, rows: Array) -> Scores:
         """The scores of some rows, by index or mask."""
-        return replace(self, truth=self.truth[rows], outputs=self.outputs[rows])
+        weights = None if self.weights is None else self.weights[rows]
+        return replace(self, truth=self.truth[rows], outputs=self.outputs[rows], weights=weights)
+
+    def counts(self) -> Floats:
+        """(N,) how much each row counts; ones where all count the same."""
+        return np.ones(len(self)) if self.weights is None else self.weights
 
     def flaw(self) -> str | None:
         """Why nothing can be measured at all, if so."""
         if len(self) == 0:
             return "there are no rows"
+        if self.weights is not None and not self.weights.any():
+            return "all rows have weight 0"
         broken = int((~np.isfinite(self.outputs)).any(axis=1).sum())
         return f"the model's output is not a finite number in {broken:,} rows" if broken else None
 
@@ -133,7 +142,7 @@ def codes(labels: pa.ChunkedArray[Any], classes: Sequence[str]) -> Array:
 def constant(train: Scores, rows: Scores) -> Scores:
     """What a constant learned from the train split answers for `rows`: the classes' shares, or the mean."""
     if rows.task == "regression":
-        answer = np.array([train.truth.mean()])
+        answer = np.array([np.average(train.truth, weights=train.weights)])
     else:
-        answer = np.bincount(train.truth, minlength=len(rows.classes)) / max(len(train), 1)
+        answer = np.bincount(train.truth, train.weights, len(rows.classes)) / max(float(train.counts().sum()), 1e-300)
     return replace(rows, outputs=np.tile(answer, (len(rows), 1)), threshold=0.5)

@@ -14,6 +14,7 @@ def gate(
     evaluation: Input[Artifact],
     champion_evaluation: Input[Artifact],
     infra: Input[Artifact],
+    findings: Input[Artifact],
     task: str,
     evaluate: dict,
     decision: Output[Artifact],
@@ -26,6 +27,7 @@ def gate(
         evaluation: Its evaluation.
         champion_evaluation: The champion's evaluation on the same rows; or that there is no champion.
         infra: What the real server said of the bundle.
+        findings: What the data report found in the snapshot.
         task: classification or regression.
         evaluate: The `evaluate` section of the spec (`headrace.components.evaluate.spec.EvaluateSpec`).
         decision: The sealed decision, without which nothing is registered or pushed.
@@ -49,6 +51,7 @@ def gate(
         settings=EvaluateSpec(**evaluate),
         output=Path(decision.path),
         report=Path(report.path),
+        findings=Path(findings.path),
     )
     print(summary(verdict))
     decision.metadata["passed"] = verdict.passed

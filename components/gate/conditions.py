@@ -2,133 +2,132 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
 
-from headrace.artifacts.evaluation import LEAST_ROWS, Evaluation
-from headrace.artifacts.metrics import METRICS
-from headrace.components.gate.evidence import Evidence, NoEvidence, number
+from headrace.components.gate.circumstances import anomalies, infra
+from headrace.components.gate.estimates import Unsure
+from headrace.components.gate.evidence import Evidence, NoEvidence, agree, number
+from headrace.components.gate.outcome import (
+    MOST_NAMED,
+    Outcome,
+    figure,
+    name_of,
+    percent,
+    surely_within,
+    within,
+    without_small,
+)
+from headrace.components.gate.parts import members, rows_in, slices_of, small_names
 from headrace.components.gate.spec import Form, Gate
+from headrace.components.gate.versus import versus, versus_slice
+from headrace.components.gate.worth import value, versus_value
 
-_MOST_NAMED = 10  # slices in a reason, the worst first
+__all__ = ["CONDITIONS", "Outcome", "judge"]
 
 
-class Outcome(NamedTuple):
-    """Whether a gate holds, why, and the numbers that were compared."""
+def judge(gate: Gate, evidence: Evidence) -> Outcome:
+    """Whether a gate holds.
 
-    passed: bool
-    reason: str
-    evidence: dict[str, Any]
+    Raises:
+        NoEvidence: what it needs is missing or cannot be trusted.
+    """
+    try:
+        return CONDITIONS[gate.form](gate, evidence)
+    except Unsure as missing:
+        raise NoEvidence(f"how sure the figure is cannot be told: {missing}") from None
 
 
 def _absolute(gate: Gate, evidence: Evidence) -> Outcome:
     own, name = evidence.own(), str(gate.metric)
-    value = number(own.metrics, name, own.undefined, "the model")
-    return _bounded(gate, name, value)
+    measured = number(own.metrics, name, own.undefined, "the model")
+    if gate.confidence is None:
+        return Outcome(within(gate, measured), f"{name} is {measured:.6g}", {name: measured})
+    from headrace.components.gate.inference import estimate  # numpy, only where a gate asks for confidence
+
+    rows = evidence.rows()
+    found = estimate(rows.scores, name)
+    agree(found.value, measured, rows.table.share < 1, name, "the model")
+    return surely_within(gate, name, found)
 
 
 def _slice(gate: Gate, evidence: Evidence) -> Outcome:
-    own, name = evidence.own(), str(gate.metric)
-    parts = [part for part in own.slices if part.by == gate.slice]
-    rest = [item for item in own.unjudged if item.by == gate.slice]
-    if not parts:
-        why = f": each of its values has fewer than {rest[0].least_rows} rows" if rest else ""
-        raise NoEvidence(f"no slice by {gate.slice} was measured{why}")
-    if any(item.left_out for item in rest):
-        raise NoEvidence(f"{rest[0].left_out:,} values of {gate.slice} were not measured: there are too many")
-    values = {
-        part.value: number(part.metrics, name, part.undefined, f"slice {gate.slice}={part.value}") for part in parts
-    }
-    failed = {value: found for value, found in values.items() if not _within(gate, found)}
-    shown = failed or values
-    worst = sorted(shown.items(), key=lambda item: item[1], reverse=gate.at_most is not None)
-    listed = ", ".join(f"{value} {found:.6g}" for value, found in worst[:_MOST_NAMED])
-    outcome = Outcome(not failed, f"{'out of bounds' if failed else 'all within'}: {listed}", values)
-    small = [value for item in rest for value in item.values]
-    return _without_small(gate, outcome, small, sum(item.small for item in rest))
+    own, name, by = evidence.own(), str(gate.metric), name_of(gate.slice)
+    parts, rest = slices_of(own, by)
+    values = {part.value: number(part.metrics, name, part.undefined, f"slice {by}={part.value}") for part in parts}
+    edges, needed = dict(values), dict.fromkeys(values, "")
+    if gate.confidence is not None:
+        from headrace.components.gate.inference import estimate
+
+        rows = evidence.rows()
+        places = members(rows.table, by)
+        for part in parts:
+            found = estimate(rows.scores.take(rows_in(places, part)), name)
+            agree(found.value, values[part.value], rows.table.share < 1, name, f"slice {by}={part.value}")
+            outcome = surely_within(gate, name, found)
+            edges[part.value] = float(outcome.evidence["bound"])
+            needed[part.value] = outcome.todo
+    failed = {value: found for value, found in edges.items() if not within(gate, found)}
+    worst = sorted((failed or edges).items(), key=lambda item: item[1], reverse=gate.at_most is not None)
+    listed = ", ".join(f"{value} {_shown(values[value], edge, gate)}" for value, edge in worst[:MOST_NAMED])
+    more = len(worst) - MOST_NAMED
+    listed += f" and {more:,} more" if more > 0 else ""
+    sure = f" (bounds with {percent(gate.confidence)} confidence)" if gate.confidence is not None else ""
+    # More rows help only where no slice is out of bounds by its figure itself.
+    todo = needed[worst[0][0]] if failed and all(needed[value] for value in failed) else ""
+    outcome = Outcome(not failed, f"{'out of bounds' if failed else 'all within'}{sure}: {listed}", dict(values), todo)
+    return without_small(gate, outcome, *small_names(rest))
+
+
+def _shown(value: float, edge: float, gate: Gate) -> str:
+    if gate.confidence is None:
+        return f"{value:.6g}"
+    return f"{value:.6g} (at {'most' if gate.at_most is not None else 'least'} {figure(edge)})"
 
 
 def _fairness(gate: Gate, evidence: Evidence) -> Outcome:
-    own, name = evidence.own(), str(gate.fairness)
-    item = next((item for item in own.fairness if item.by == gate.by), None)
+    own, name, by = evidence.own(), str(gate.fairness), name_of(gate.by)
+    item = next((item for item in own.fairness if item.by == by), None)
     if item is None:
-        raise NoEvidence(f"fairness by {gate.by} was not measured")
-    value = number(item.metrics, name, item.undefined, f"fairness by {gate.by}")
-    outcome = _bounded(gate, name, value)
+        raise NoEvidence(f"fairness by {by} was not measured")
+    measured = number(item.metrics, name, item.undefined, f"fairness by {by}")
     rates = {group.value: group.selection_rate for group in item.groups}
-    outcome = outcome._replace(evidence={**outcome.evidence, "selection_rates": rates})
-    return _without_small(gate, outcome, item.small_groups, len(item.small_groups))
+    shown = {name: measured, "selection_rates": rates}
+    reason, tested = f"{name} is {measured:.6g}", measured
+    if gate.confidence is not None:
+        upper = gate.at_most is not None
+        edge = item.limit(name, gate.confidence, upper)
+        if edge is None:
+            kept = ", ".join(item.limits.get(name, ())) or "none"
+            raise NoEvidence(f"no limit of {name} of confidence {gate.confidence:g} was kept; there are {kept}")
+        tested = number({name: edge}, name, {}, "the limit")
+        reach = f"at {'most' if upper else 'least'} {figure(tested)}"
+        reason += f", with {percent(gate.confidence)} confidence {reach}"
+        shown["bound"] = tested
+    passed = within(gate, tested)
+    if not passed:
+        reason += _apart(rates)
+    return without_small(
+        gate, Outcome(passed, reason, shown), item.small_groups, len(item.small_groups), item.least_rows
+    )
 
 
-def _without_small(gate: Gate, outcome: Outcome, names: Sequence[str], count: int) -> Outcome:
-    """Names the slices or groups that were too small to judge, which `small_groups: fail` does not let pass."""
-    if not count:
-        return outcome
-    named = ", ".join(names[:_MOST_NAMED])
-    rest = count - len(names[:_MOST_NAMED])
-    listed = f"{named} and {rest:,} more" if named and rest else named or f"{rest:,}"
-    reason = f"{outcome.reason}; not judged, fewer than {LEAST_ROWS} rows: {listed}"
-    if gate.small_groups == "fail":
-        return outcome._replace(passed=False, reason=f"{reason}, and the gate says `small_groups: fail`")
-    return outcome._replace(reason=reason)
-
-
-def _versus(gate: Gate, evidence: Evidence) -> Outcome:
-    own, name = evidence.own(), str(gate.metric)
-    value = number(own.metrics, name, own.undefined, "the model")
-    if gate.versus == "baseline":
-        return _compared(gate, value, number(own.baseline, name, {}, "the baseline"))
-    champion = evidence.comparable_champion()
-    if champion is not None and champion.unfit:
-        return _unfit(gate, champion, {name: value})
-    if champion is not None:
-        other = number(champion.metrics, name, champion.undefined, "the champion")
-        return _compared(gate, value, other)
-    if gate.without_champion == "pass":
-        return Outcome(True, "there is no champion yet, and the gate says `without_champion: pass`", {name: value})
-    return Outcome(False, "there is no champion yet; `without_champion: pass` would allow that", {name: value})
-
-
-def _unfit(gate: Gate, champion: Evaluation, found: dict[str, Any]) -> Outcome:
-    reason = f"the champion cannot be judged on this data: {champion.unfit}"
-    if gate.unfit_champion == "pass":
-        return Outcome(True, f"{reason}; the gate says `unfit_champion: pass`", found)
-    step = "Put the data right; or, if it changed on purpose, give this gate `unfit_champion: pass` in `evaluate.gates`"
-    return Outcome(False, f"{reason}. {step}, which replaces the champion without a comparison", found)
-
-
-def _compared(gate: Gate, value: float, other: float) -> Outcome:
-    higher = METRICS[str(gate.metric)].higher_is_better
-    if higher is None:
-        raise NoEvidence(f"neither more nor less of {gate.metric} is better")
-    gain = value - other if higher else other - value
-    margin = -gate.no_worse_than if gate.no_worse_than is not None else gate.better_by
-    if margin is None:
-        raise NoEvidence("the gate has no margin")
-    # The difference of two floats is off by some 1e-16: equality at the bound passes all the same.
-    slack = 1e-12 * max(1.0, abs(value), abs(other))
-    passed = gain >= margin - slack
-    state = "better" if gain > 0 else "worse"
-    how = f"{abs(gain):.6g} {state} than" if abs(gain) > slack else "equal to"
-    reason = f"{gate.metric} {value:.6g} is {how} the {gate.versus}'s {other:.6g}"
-    return Outcome(passed, reason, {str(gate.metric): value, str(gate.versus): other, "gain": gain})
-
-
-def _bounded(gate: Gate, name: str, value: float) -> Outcome:
-    passed = _within(gate, value)
-    return Outcome(passed, f"{name} is {value:.6g}", {name: value})
-
-
-def _within(gate: Gate, value: float) -> bool:
-    if gate.at_least is None and gate.at_most is None:
-        raise NoEvidence("the gate has no bound")
-    low = gate.at_least is None or value >= gate.at_least
-    return low and (gate.at_most is None or value <= gate.at_most)
+def _apart(rates: Mapping[str, float | None]) -> str:
+    """Which groups are furthest apart, for the reader of a gate that failed."""
+    known = {group: rate for group, rate in rates.items() if rate is not None}
+    if len(known) < 2:
+        return ""
+    low, high = min(known, key=lambda g: known[g]), max(known, key=lambda g: known[g])
+    return f"; predicted positive are {known[low] * 100:.3g} % of {low} and {known[high] * 100:.3g} % of {high}"
 
 
 CONDITIONS: Mapping[Form, Callable[[Gate, Evidence], Outcome]] = {
     "absolute": _absolute,
     "slice": _slice,
-    "versus": _versus,
+    "versus": versus,
+    "versus_slice": versus_slice,
     "fairness": _fairness,
+    "value": value,
+    "versus_value": versus_value,
+    "infra": infra,
+    "anomalies": anomalies,
 }

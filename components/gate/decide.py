@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from headrace.artifacts.decision import Decision
 from headrace.artifacts.evaluation import LEAST_ROWS
 from headrace.artifacts.infra import Infra
-from headrace.components.gate.conditions import CONDITIONS, Outcome
+from headrace.components.gate.advice import advice
+from headrace.components.gate.conditions import judge
 from headrace.components.gate.evidence import Evidence, NoEvidence
+from headrace.components.gate.outcome import Outcome
 from headrace.components.gate.spec import Gate
 
 
@@ -24,24 +26,23 @@ def decide(evidence: Evidence, gates: Sequence[Gate]) -> tuple[Decision, ...]:
     ]
     if not gates:
         reason = "no gate was given, and a model that nothing was asked of is not blessed"
-        decisions.append(Decision("there is a gate", False, reason))
+        decisions.append(Decision("there is a gate", False, reason, todo="Say in `evaluate.gates` what must hold"))
     for gate in gates:
-        decisions.append(_decision(gate.text, functools.partial(_apply, gate, evidence)))
+        decisions.append(_decision(gate.text, functools.partial(judge, gate, evidence), gate))
     return tuple(decisions)
 
 
-def _apply(gate: Gate, evidence: Evidence) -> Outcome:
-    return CONDITIONS[gate.form](gate, evidence)
-
-
-def _decision(text: str, condition: Callable[[], Outcome]) -> Decision:
+def _decision(text: str, condition: Callable[[], Outcome], gate: Gate | None = None) -> Decision:
     try:
         outcome = condition()
     except NoEvidence as missing:
-        return Decision(text, False, str(missing))
+        return Decision(text, False, str(missing), todo=advice(gate, missing=True))
     except Exception as error:  # noqa: BLE001 (whatever went wrong, the gate is not passed and the others go on)
-        return Decision(text, False, f"the gate could not be evaluated: {type(error).__name__}: {error}")
-    return Decision(text, outcome.passed is True, outcome.reason, outcome.evidence)
+        reason = f"the gate could not be evaluated: {type(error).__name__}: {error}"
+        return Decision(text, False, reason, todo=advice(gate, missing=True))
+    passed = outcome.passed is True
+    todo = "" if passed else outcome.todo or advice(gate)
+    return Decision(text, passed, outcome.reason, outcome.evidence, todo)
 
 
 def _evaluated(evidence: Evidence) -> Outcome:

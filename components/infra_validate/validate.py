@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.infra import Check, Infra, write_infra
+from headrace.components.infra_validate.figures import bundle_mib, latencies, server_mib
 from headrace.serving.client import Client
-from headrace.serving.local import running_server
-from headrace.serving.verify import Verification, verify_samples
+from headrace.serving.local import Running, server_process
+from headrace.serving.verify import verify_samples
 
 TIMEOUT_SECONDS = 10.0  # of one request
 SHOWN = 3  # mismatches that a message repeats
@@ -42,28 +43,66 @@ def infra_validate(model: Path, output: Path) -> Infra:
     write_infra(output, infra)
     for check in infra.checks:
         print(f"{'passed' if check.passed else 'FAILED'}  {check.name}: {check.message}")
+    for name, value in infra.figures.items():
+        print(f"measured  {name}: {value:.4g}")
     return infra
 
 
 def examine(bundle: Bundle) -> Infra:
-    """Serves a bundle and tries it: does it start, is it this model, are its answers and refusals right?"""
+    """Serves a bundle and tries it: does it start, is it this model, are its answers and refusals right?
+
+    And what does it need? What could not be measured is not among the figures, and no gate on it passes.
+    """
     start = time.monotonic()
     checks: list[Check] = []
-    latency: dict[str, float] = {}
+    found: dict[str, float] = {}
+    requests = 0
     try:
         Bundle.open(bundle.path)
-        with running_server(bundle.path) as url:
+        found["bundle_mib"] = bundle_mib(bundle)
+        start = time.monotonic()
+        with server_process(bundle.path) as running:
+            url = running.url
             checks.append(Check("starts", True, f"healthy after {time.monotonic() - start:.2f} s"))
+            first = _check("first", lambda: _first_answer(url, bundle))
+            if first.passed:
+                found["cold_start_s"] = time.monotonic() - start
             checks.append(_check("model", lambda: _is_this_model(url, bundle)))
-            found: list[Verification] = []
-            checks.append(_check("answers", lambda: _answers(url, bundle, found)))
-            latency = {"p50": found[0].p50_ms, "p99": found[0].p99_ms} if found else {}
+            checks.append(_check("answers", lambda: _answers(url, bundle)))
+            if checks[-1].passed:
+                requests = _measure(running, bundle, found, checks)
             checks.append(_check("refuses", lambda: _refuses(url, bundle)))
             checks.append(_check("healthy", lambda: _is_healthy(url)))
     except HeadraceError as error:
         print(error)  # all of it, for the task's log; a report wants one line
         checks.append(Check("serves", False, last_line(str(error))))
-    return Infra(bundle.digest, tuple(checks), latency)
+    latency = {name: found[f"latency_{name}_ms"] for name in ("p50", "p99") if f"latency_{name}_ms" in found}
+    return Infra(bundle.digest, tuple(checks), latency, found, requests)
+
+
+def _first_answer(url: str, bundle: Bundle) -> str:
+    with Client(url, TIMEOUT_SECONDS) as client:
+        client.predict(bundle.samples()[0][:1])
+    return "answered"
+
+
+def _measure(running: Running, bundle: Bundle, found: dict[str, float], checks: list[Check]) -> int:
+    """Adds latencies and memory to the figures, and a check that failed where the server did not keep up.
+
+    Returns:
+        of how many requests the latencies are.
+    """
+    try:
+        with Client(running.url, TIMEOUT_SECONDS) as client:
+            taken = latencies(client, bundle)
+    except HeadraceError as error:
+        checks.append(Check("latency", False, last_line(str(error))))
+        return 0
+    found |= {"latency_p50_ms": taken.p50_ms, "latency_p99_ms": taken.p99_ms}
+    memory = server_mib(running.pid)
+    if memory is not None:
+        found["server_mib"] = memory
+    return taken.requests
 
 
 def last_line(message: str) -> str:
@@ -98,9 +137,8 @@ def _is_this_model(url: str, bundle: Bundle) -> str:
     return f"the server names {bundle.digest[:19]}"
 
 
-def _answers(url: str, bundle: Bundle, found: list[Verification]) -> str:
-    result = verify_samples(url, bundle)
-    found.append(result)
+def _answers(url: str, bundle: Bundle) -> str:
+    result = verify_samples(url, bundle, requests=0)
     if not result.passed:
         shown = "; ".join(result.mismatches[:SHOWN])
         more = len(result.mismatches) - SHOWN

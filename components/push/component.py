@@ -1,5 +1,7 @@
 """The KFP interface of pushing."""
 
+from typing import NamedTuple
+
 from kfp import dsl
 from kfp.dsl import Artifact, Input
 
@@ -16,8 +18,8 @@ def push(
     endpoint: str,
     deploy: dict,
     run: str = "",
-) -> None:
-    """Puts a registered version behind an endpoint and makes it the champion.
+) -> NamedTuple("Outputs", [("state", str)]):  # type: ignore[valid-type]
+    """Puts a registered version behind an endpoint and makes it the champion, unless it waits for approval.
 
     Args:
         model_name: The model's name in the registry.
@@ -28,6 +30,9 @@ def push(
         endpoint: The endpoint, unless `deploy` names one.
         deploy: The `deploy` section of the spec (`headrace.components.push.spec.DeploySpec`).
         run: The pipeline run, for the audit log.
+
+    Returns:
+        state: `live`, or `waits for approval`: then nothing was changed.
     """
     from pathlib import Path
 
@@ -36,4 +41,6 @@ def push(
     from headrace.platforms.open import open_platform
 
     evidence = Evidence(decision=Path(decision.path), infra=Path(infra.path))
-    push(open_platform(platform), model_name, version, evidence, target(deploy, endpoint).endpoint, run=run)
+    where = target(deploy, endpoint)
+    subject = open_platform(platform), model_name, version, evidence, where.endpoint
+    return (push(*subject, run=run, approvals=where.approvals).state,)

@@ -19,6 +19,10 @@ class DeploySpec(Section):
     """The endpoint's name; by default the spec's name."""
     strategy: Literal["replace"] = "replace"
     """How a new version takes over. `replace`: it gets all the traffic at once."""
+    approval: Literal["none", "one", "two"] = "none"
+    """How many people have to say yes, by `headrace models approve`, before a version that passed its gates serves.
+    Nobody approves what they registered, or twice: `one` is four eyes. The registry keeps it: a spec can ask for more
+    than before, and never for fewer, which takes `headrace models policy`."""
 
     @model_validator(mode="before")
     @classmethod

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace.artifacts.errors import HeadraceError
+from headrace.platforms.interface import ModelSettings
+from headrace.platforms.lifecycle import count
 
 STRATEGIES = ("replace",)
-_FIELDS = ("endpoint", "strategy")
+_FIELDS = ("endpoint", "strategy", "approval")
 
 
 @dataclass(frozen=True)
@@ -18,13 +20,19 @@ class Target:
 
     endpoint: str
     strategy: str = STRATEGIES[0]
+    approvals: int = 0  # how many people have to say yes
+
+    @property
+    def settings(self) -> ModelSettings:
+        """What the registry keeps of it."""
+        return ModelSettings(self.approvals, self.endpoint)
 
 
 def target(deploy: Mapping[str, Any], endpoint: str) -> Target:
     """Reads the section as it stands in a compiled pipeline, which somebody may have edited.
 
     Args:
-        deploy: the section; `endpoint` and `strategy` may be absent.
+        deploy: the section; each of its fields may be absent.
         endpoint: the endpoint's name where the section has none.
 
     Raises:
@@ -33,8 +41,8 @@ def target(deploy: Mapping[str, Any], endpoint: str) -> Target:
     check_strategy(deploy.get("strategy", STRATEGIES[0]))
     unknown = sorted(set(deploy) - set(_FIELDS))
     if unknown:
-        raise HeadraceError(f"deploy: expected only {' and '.join(_FIELDS)}. Received: {', '.join(unknown)}")
-    return Target(deploy.get("endpoint") or endpoint)
+        raise HeadraceError(f"deploy: expected only {', '.join(_FIELDS)}. Received: {', '.join(unknown)}")
+    return Target(deploy.get("endpoint") or endpoint, approvals=count(deploy.get("approval", "none")))
 
 
 def check_strategy(strategy: object) -> None:

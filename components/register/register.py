@@ -6,11 +6,22 @@ from pathlib import Path
 
 from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.evaluation import read_evaluation
+from headrace.components.card.registered import attach_card
 from headrace.components.register.blessing import NotBlessed, require_decision
-from headrace.platforms.interface import ModelVersion, Platform
+from headrace.platforms.interface import Blessing, ModelSettings, ModelVersion, Platform
 
 
-def register(platform: Platform, name: str, model: Path, *, evaluation: Path, decision: Path, run: str) -> ModelVersion:
+def register(
+    platform: Platform,
+    name: str,
+    model: Path,
+    *,
+    evaluation: Path,
+    decision: Path,
+    run: str,
+    card: Path | None = None,
+    settings: ModelSettings | None = None,
+) -> ModelVersion:
     """Registers a bundle whose gates passed; content that is registered already keeps its version.
 
     The decision is checked here although the pipeline has a condition before this step: a registry that
@@ -21,14 +32,19 @@ def register(platform: Platform, name: str, model: Path, *, evaluation: Path, de
         HeadraceError: the bundle or the evidence is damaged, or the registry cannot be written.
     """
     digest = Bundle.open(model, verify=False).digest  # the registry verifies the content that it stores
-    require_decision(decision, digest)
+    verdict = require_decision(decision, digest)
     found = read_evaluation(evaluation)
     if found.model_digest != digest:
         received = str(found.model_digest)[:19]
         raise NotBlessed(f"evaluation: expected one of the model {digest[:19]}. Received: one of {received}")
     labels = {"task": found.task, "split": found.split, "dataset": found.dataset_digest}
-    version = platform.registry.register(model, name, metrics=found.metrics, run=run, labels=labels)
+    blessing = Blessing(verdict.champion_digest)
+    version = platform.registry.register(
+        model, name, metrics=found.metrics, run=run, labels=labels, blessing=blessing, settings=settings
+    )
     if version.digest != digest:
         raise NotBlessed(f"model: expected {digest[:19]} to stay as it is. Received: {version.digest[:19]}")
+    if card is not None:
+        attach_card(platform.registry, version, card, run)
     print(f"registered {name} version {version.version} ({digest[:19]})")
     return version

@@ -20,14 +20,13 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from headrace.artifacts.dataset import SPLITS
 from headrace.components.beam import pipeline_options, runner, temporary
+from headrace.components.fold import FAN, fold
 from headrace.components.statistics import slices
 from headrace.components.statistics.describe import (
-    FAN,
     Partials,
     Task,
     describe_stretch,
     extract,
-    fold,
     merge,
     slice_counts,
     stretches,
@@ -103,7 +102,7 @@ def _run(
 
 
 class MergeInOrder(beam.PTransform):  # type: ignore[misc]
-    """Merges the descriptions of each split in the rows' order, `FAN` at a time, as `describe.Fold` does."""
+    """Merges the descriptions of each split in the rows' order, `FAN` at a time, as `Fold` does."""
 
     def __init__(self, stretches: int) -> None:
         super().__init__()

@@ -7,9 +7,8 @@ computed what, and in which order, does not change a bit of the result.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +21,6 @@ from headrace.components.statistics.encode import Column, plain
 from headrace.components.statistics.slices import ALL, Slices, count, keys, split_rows
 from headrace.components.statistics.top_values import ValueCounts
 
-FAN = 32  # descriptions that are merged at a time
 STRETCH_ROWS = 1_000_000  # at least so many rows, in whole row groups, are described in one go
 _BATCH_ROWS = 100_000
 _BATCH_CELLS = 4_000_000  # a wide table gets shorter batches
@@ -165,45 +163,6 @@ def merge(one: Partials, other: Partials) -> Partials:
         for name, counts in partial.values.items():
             one[key].values.setdefault(name, ValueCounts()).merge(counts)
     return one
-
-
-Item = TypeVar("Item")
-
-
-class Fold(Generic[Item]):
-    """Merges items in their order, `FAN` at a time, then the results of that, and so on; holds one per level."""
-
-    def __init__(self, merge: Callable[[Item, Item], Item]) -> None:
-        self._merge = merge
-        self._levels: list[tuple[Any, int]] = []  # of each level what was merged, and of how many
-
-    def add(self, item: Item, level: int = 0) -> None:
-        """Adds the next item."""
-        if level == len(self._levels):
-            self._levels.append((None, 0))
-        held, number = self._levels[level]
-        joined = item if number == 0 else self._merge(held, item)
-        self._levels[level] = (joined, number + 1)
-        if number + 1 == FAN:
-            self._levels[level] = (None, 0)
-            self.add(joined, level + 1)
-
-    def result(self) -> Item:
-        """All items merged. There has to be one at least."""
-        total: Any = None
-        for held, number in self._levels:
-            if number:
-                total = held if total is None else self._merge(held, total)
-        found: Item = total
-        return found
-
-
-def fold(items: Iterable[Item], merge: Callable[[Item, Item], Item]) -> Item:
-    """All items merged, in their order."""
-    folding = Fold(merge)
-    for item in items:
-        folding.add(item)
-    return folding.result()
 
 
 def extract(split: str, partials: Partials, task: Task) -> list[statistics_pb2.DatasetFeatureStatistics]:

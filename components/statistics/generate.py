@@ -18,13 +18,13 @@ import pyarrow.parquet as pq
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from headrace.artifacts.dataset import SPLITS, Dataset
+from headrace.components.fold import fold
 from headrace.components.statistics import slices
 from headrace.components.statistics.describe import (
     Partials,
     Task,
     describe_stretch,
     extract,
-    fold,
     merge,
     slice_counts,
     stretches,

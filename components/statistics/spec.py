@@ -55,13 +55,21 @@ def with_runner(settings: StatisticsSpec, runner: str) -> StatisticsSpec:
     Raises:
         HeadraceError: Beam has no such runner.
     """
+    return settings.model_copy(update={"beam": runner_of(settings.beam, runner)})
+
+
+def runner_of(beam: BeamSpec | None, runner: str) -> BeamSpec | None:
+    """A section's Beam with another runner; blank changes nothing, and `none` is in process.
+
+    Raises:
+        HeadraceError: Beam has no such runner.
+    """
     if not runner:
-        return settings
+        return beam
     if runner == "none":
-        return settings.model_copy(update={"beam": None})
+        return None
     if runner not in RUNNERS:
         near = difflib.get_close_matches(runner, RUNNERS, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]}?" if near else "`none` is in process"
         raise HeadraceError(f"expected one of Beam's runners {', '.join(RUNNERS)}. Received: {runner}; {hint}")
-    options = settings.beam.options if settings.beam else {}
-    return settings.model_copy(update={"beam": BeamSpec(runner=cast(Runner, runner), options=options)})
+    return BeamSpec(runner=cast(Runner, runner), options=beam.options if beam else {})

@@ -21,6 +21,7 @@ def track(
     tags: dict = {},  # noqa: B006
     required: bool = False,
     mlflow: str = "",
+    of_many: str = "",
 ) -> None:
     """Puts a run on record: parameters, metrics with their intervals, curves, reports, and where all of it comes from.
 
@@ -37,6 +38,7 @@ def track(
         tags: Tags of the user's own.
         required: Whether a tracker that cannot be reached ends the step; by default it is noted.
         mlflow: An MLflow store instead of those of `trackers`.
+        of_many: The model's name, where one pipeline run trains several: each is tracked as a run of its own.
         tracked: What went on record, and where, as JSON.
     """
     from pathlib import Path
@@ -52,7 +54,7 @@ def track(
         uris={"model": model.uri, **{name: report.uri for name, report in reports.items()}},
         experiment=experiment,
         spec=spec,
-        run=run,
+        run=f"{run}-{of_many}" if of_many else run,
         started=started,
         tags=tags,
         required=required,

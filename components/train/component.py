@@ -19,6 +19,7 @@ def train(
     card: Output[HTML],
     transform: Input[Artifact] = None,  # KFP's way to say that it may be left out
     tuning: Input[Artifact] = None,
+    value: dict = {},  # noqa: B006
 ) -> None:
     """Trains a model, exports it as one graph from raw features, and proves that graph equal to what was trained.
 
@@ -31,6 +32,7 @@ def train(
         train: The `train` section of the spec (`headrace.components.train.spec.TrainSpec`).
         model: The bundle.
         tuning: What tuning tried; the parameters that it chose overrule the section's own.
+        value: The section `evaluate.value` of the spec, where the threshold of most value is asked for.
         metrics: Rounds or epochs, the training metric on the eval split, and what a constant reaches.
         report: How the training went.
         card: The model card.
@@ -51,6 +53,7 @@ def train(
         Path(card.path),
         Path(statistics.path),
         None if tuning is None else Path(tuning.path),
+        value,
     )
-    for name, value in logged.items():
-        metrics.log_metric(name, value)
+    for name, figure in logged.items():
+        metrics.log_metric(name, figure)

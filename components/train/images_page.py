@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace.artifacts import report as r
-from headrace.components.train.page import cost, metric_title, settings, thinned
+from headrace.components.train.page import cost, metric_title, settings, thinned, threshold_tile
 from headrace.trainer.images.card import tensorflow_in_words
 from headrace.trainer.images.train import TrainedImages
 from headrace.trainer.parameters import Training
@@ -26,6 +26,7 @@ def _figures(trained: TrainedImages) -> r.Html:
         ("Accuracy, eval", model.accuracy[last], "on the labels as they are"),
         (f"{title}, eval", model.curve["eval"][last], f"a constant: {r.number(constant.values['eval'])}"),
         (f"{title}, train", model.curve["train"][last], "of varied pictures, while learning"),
+        *threshold_tile(trained.threshold),
         ("Epochs", model.rounds, f"of {r.count(len(model.curve['eval']))} made"),
         ("Pictures a second", round(model.images_per_second, 1), "learned from"),
         ("Seconds", round(sum(trained.seconds.values()), 2), ""),

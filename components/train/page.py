@@ -17,6 +17,7 @@ from headrace.trainer.lineage import plain
 from headrace.trainer.model import Learned
 from headrace.trainer.parameters import Training
 from headrace.trainer.tabular import Trained, named_importance
+from headrace.trainer.threshold import TITLES, Chosen
 
 _MOST_FEATURES = 25
 _MOST_LINES = 5  # classes whose probability is drawn
@@ -50,6 +51,7 @@ def _figures(trained: Trained) -> r.Html:
     tiles: list[tuple[str, r.Cell, r.Cell]] = [
         (f"{title}, eval", model.curve["eval"][last], f"a constant: {r.number(constant.values['eval'])}"),
         *([(f"{title}, train", train[last], "")] if len(train) > last else []),
+        *threshold_tile(trained.threshold),
         ("Rounds", model.rounds, f"of {r.count(len(model.curve['eval']))} made"),
         ("Seconds", round(sum(trained.seconds.values()), 2), ""),
         ("Peak memory, MiB", round(trained.peak_mib), ""),
@@ -59,6 +61,15 @@ def _figures(trained: Trained) -> r.Html:
         words = f"A constant answer, {constant.words(trained.data.classes or ())}, is as good on the eval split."
         blocks.append(r.callout(words, "bad", "The features tell nothing of the label."))
     return r.section("What came of it", *blocks, intro=f"A constant is {constant.words(trained.data.classes or ())}.")
+
+
+def threshold_tile(chosen: Chosen | None) -> list[tuple[str, r.Cell, r.Cell]]:
+    """The threshold and what it was chosen by, where it was chosen."""
+    if chosen is None or chosen.reached is None or chosen.at_half is None:
+        return []
+    gain = f"{r.number(chosen.reached)}; at 0.5 {r.number(chosen.at_half)}"
+    per_row = ", per row" if chosen.by == "value" else ""
+    return [("Threshold", chosen.at, f"best by {TITLES[chosen.by]}{per_row}: {gain}")]
 
 
 def _curves(trained: Trained) -> r.Html | None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from headrace.artifacts.gains import Gains
 from headrace.components.section import Section
 from headrace.components.tune.spec import TuneSpec
 from headrace.components.tune.spec import misfits as misfits_of_space
@@ -22,6 +23,7 @@ from headrace.trainer.parameters import (
     MixedPrecision,
     MlpParameters,
     ModuleParameters,
+    Objective,
     Precision,
     Schedule,
     Training,
@@ -190,6 +192,10 @@ class TrainSpec(Section):
     """A column of numbers, 0 or more: how much a row counts in training. It is no feature."""
     calibrate: Calibration = "none"
     """How probabilities are mended, on the eval split: `sigmoid` (Platt), `isotonic`, `temperature`; or not at all."""
+    threshold: Annotated[float, Field(ge=0, le=1)] | Objective = 0.5
+    """From which probability on a row is predicted positive, where there are two classes: a number, or what is best on
+    the eval split: `value`, the money that `evaluate.value` states; `f1`; or `youden`, recall plus specificity. It is
+    part of the model: what is served decides by it."""
     gbdt: GbdtSpec = GbdtSpec()
     """Settings of the trees."""
     linear: LinearSpec = LinearSpec()
@@ -261,8 +267,13 @@ class TrainSpec(Section):
         section: Section | None = None if self.model == "module" else getattr(self, self.model)
         return section
 
-    def training(self, tuned: dict[str, Any] | None = None) -> Training:
-        """What the trainer is told; `tuned` are parameters of this kind of model that overrule the section's own."""
+    def training(self, tuned: dict[str, Any] | None = None, gains: Gains | None = None) -> Training:
+        """What the trainer is told.
+
+        Args:
+            tuned: parameters of this kind of model that overrule the section's own.
+            gains: what decisions bring, for the threshold of most value.
+        """
         saved_model = self.model in ("mlp", "cnn") if self.export.saved_model is None else self.export.saved_model
         return Training(
             self.model,
@@ -272,6 +283,8 @@ class TrainSpec(Section):
             self.sample_weight,
             self.calibrate,
             Export(saved_model, self.export.tflite),
+            self.threshold,
+            gains if self.threshold == "value" else None,
         )
 
     def parameters_of_kind(self, tuned: dict[str, Any] | None = None) -> Any:
@@ -292,4 +305,6 @@ class TrainSpec(Section):
             found["class_weight"] = f"expected weights of classes only in a classification. Received: {received}"
         if self.calibrate != "none":
             found["calibrate"] = f"expected calibration only of a classification's probabilities. Received: {received}"
+        if self.threshold != 0.5:
+            found["threshold"] = f"expected a threshold only in a classification of two classes. Received: {received}"
         return found

@@ -6,6 +6,7 @@ import os
 import shutil
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from headrace import __version__
 from headrace.artifacts.bundle import Bundle
@@ -13,10 +14,12 @@ from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.report import write as write_report
 from headrace.artifacts.schema import FILE, read_schema
 from headrace.artifacts.tuning import read_tuning
+from headrace.components.evaluate.value_spec import ValueSpec
 from headrace.components.train.page import training_page
 from headrace.components.train.spec import TrainSpec
 from headrace.trainer.parameters import Training
 from headrace.trainer.tabular import train
+from headrace.trainer.threshold import Chosen
 
 
 def train_model(
@@ -30,6 +33,7 @@ def train_model(
     card: Path,
     statistics: Path | None = None,
     tuning: Path | None = None,
+    value: dict[str, Any] | None = None,
 ) -> dict[str, float]:
     """Trains and writes the bundle to `model`, how it went to `report`, and the bundle's card to `card`.
 
@@ -39,6 +43,7 @@ def train_model(
         settings: the spec's `train` section.
         model, report, card: where to write.
         tuning: what tuning tried; the parameters that it chose overrule those of the settings.
+        value: the section `evaluate.value` of the spec, for a threshold of most value.
 
     Returns:
         what is worth logging: rounds, the training metric on the eval split, what a constant reaches there, and how
@@ -46,7 +51,8 @@ def train_model(
     """
     read_schema(schema)  # refuses a damaged or newer one
     found = None if tuning is None else read_tuning(tuning)
-    training = settings.training(found.chosen if found else None)
+    gains = ValueSpec(**value).gains if value else None
+    training = settings.training(found.chosen if found else None, gains)
     if training.kind == "cnn":
         return _train_images(dataset, schema / FILE, name, training, model, report, card, statistics)
     if transform is None:
@@ -59,6 +65,7 @@ def train_model(
     print(f"{learned.rounds} rounds; eval {metric} {reached:.6g}, a constant's {constant:.6g}; "
           f"parity over {parity.rows:,} rows: {parity.largest_difference:.1e}")  # fmt: skip
     return {
+        **_threshold(trained.threshold),
         "rounds": learned.rounds,
         f"eval_{metric}": reached,
         f"baseline_eval_{metric}": constant,
@@ -78,7 +85,7 @@ def _train_images(
 ) -> dict[str, float]:
     # Keras is imported only where pictures are trained on.
     trained = import_module("headrace.trainer.images.train").train(
-        dataset, schema, name, training, origin(), model, statistics
+        dataset, schema, name, training, origin(), model, statistics, _told
     )
     page: str = import_module("headrace.components.train.images_page").images_page(name, trained, training)
     write_report(report, page)
@@ -90,6 +97,7 @@ def _train_images(
           f"{constant:.6g}; {learned.images_per_second:.1f} pictures a second; "
           f"parity over {parity.rows:,} pictures: {parity.largest_difference:.1e}")  # fmt: skip
     return {
+        **_threshold(trained.threshold),
         "rounds": learned.rounds,
         "eval_accuracy": accuracy,
         "eval_log_loss": reached,
@@ -97,6 +105,19 @@ def _train_images(
         "images_per_second": learned.images_per_second,
         "parity_largest_difference": parity.largest_difference,
     }
+
+
+def _threshold(chosen: Chosen | None) -> dict[str, float]:
+    """The threshold, where it was chosen."""
+    if chosen is None or chosen.reached is None:
+        return {}
+    print(f"threshold {chosen.words}")
+    return {"threshold": chosen.at}
+
+
+def _told(epoch: int, loss: float) -> None:
+    """An epoch may take minutes: who follows the task's log sees each."""
+    print(f"epoch {epoch}: eval log loss {loss:.4f}", flush=True)
 
 
 def origin() -> dict[str, str]:

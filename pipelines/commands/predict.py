@@ -17,17 +17,34 @@ from headrace.pipelines.commands.options import home_option
 @click.option("--json", "text", help="An instance, or a list of them; `-` reads standard input, `@FILE` a file.")
 @click.option("--csv", "file", type=click.Path(path_type=Path), help="A CSV file; a prediction per row.")
 @click.option("--image", "image", type=click.Path(path_type=Path), help="An image file; more may follow it.")
+@click.option("--explain", is_flag=True, help="With --json: what each column contributed to the answer.")
 @click.argument("images", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE]...")
 @home_option
 def command(
-    endpoint: str, text: str | None, file: Path | None, image: Path | None, images: tuple[Path, ...], home: Path
+    endpoint: str,
+    text: str | None,
+    file: Path | None,
+    image: Path | None,
+    explain: bool,
+    images: tuple[Path, ...],
+    home: Path,
 ) -> None:
-    """Ask ENDPOINT (its name, or a server's URL) for predictions; prints one JSON object per line."""
+    """Ask ENDPOINT (its name, or a server's URL) for predictions; prints one JSON object per line.
+
+    With --explain an answer also says what it is made of: the mean answer for the model's own samples, and what each
+    column's value added to it or took from it (Shapley values, by sampling), which together come to the answer.
+    """
     from headrace.pipelines.locate import find_address
     from headrace.serving.client import predict, predict_csv, predict_images
 
     if sum(given is not None for given in (text, file, image)) != 1:
         raise click.UsageError("expected one of --json, --csv and --image")
+    if explain and text is None:
+        raise click.UsageError("expected --json with --explain")
+    if explain and "://" in endpoint:
+        raise click.UsageError(
+            f"expected an endpoint's name with --explain, as its model is needed. Received: {endpoint}"
+        )
     if images and image is None:
         raise click.UsageError(f"expected files behind --image only. Received: {images[0]}")
     url = endpoint if "://" in endpoint else find_address(endpoint, home)
@@ -35,7 +52,12 @@ def command(
         for name, answer in predict_images(url, [image, *images]):
             click.echo(json.dumps({"image": str(name), **answer}))
         return
-    answers = predict_csv(url, file) if file is not None else predict(url, instances(text or ""))
+    given = instances(text or "") if text is not None else []
+    answers = predict_csv(url, file) if file is not None else predict(url, given)
+    if explain:
+        from headrace.pipelines.explained import explained_answers
+
+        answers = explained_answers(endpoint, home, given, answers)
     for answer in answers:
         click.echo(json.dumps(answer))
 

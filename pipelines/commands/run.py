@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -63,7 +63,8 @@ def command(
     """Run the pipeline of SPEC (or a compiled pipeline.yaml) on this machine.
 
     Tasks of which neither code, environment nor inputs have changed are taken from the cache, also after a run
-    that was killed. Exits with 1 when the run failed, and with 3 when it ran well but a gate did not pass.
+    that was killed. Exits with 1 when the run failed, and with 3 when it ran well but a gate did not pass. Where each
+    segment has a model of its own, 3 also says that steps of some segments failed, and not of all.
     """
     from headrace.pipelines.local.views.view import viewing
     from headrace.pipelines.local.workers.resources import cores
@@ -105,7 +106,8 @@ def execute(
                 early.append(stack.enter_context(head_start(home, environments, slow, max_parallel)))
 
         pipeline = compiled(spec, home, start_early)
-        given = {**pipeline.parameters, **(previous(home, pipeline.name) if pipeline.incremental else {}), **parameters}
+        previous_data = previous(home, pipeline.name) if pipeline.incremental else {}
+        given = {**pipeline.parameters, **previous_data, **registry(pipeline.ir), **parameters}
         result = run_pipeline(
             pipeline.ir,
             parameters=given,
@@ -119,6 +121,13 @@ def execute(
             early=early[0] if early else None,
         )
     return pipeline, result
+
+
+def registry(ir: dict[str, Any]) -> dict[str, str]:
+    """The parameter `platform`, where a pipeline takes one, from HEADRACE_PLATFORM; `headrace models` heeds it too."""
+    taken = ir.get("pipelineSpec", ir).get("root", {}).get("inputDefinitions", {}).get("parameters", {})
+    uri = os.environ.get("HEADRACE_PLATFORM")
+    return {"platform": uri} if uri and "platform" in taken else {}
 
 
 def environments_of(runner: str, view: View) -> Environments:
@@ -143,13 +152,16 @@ def report(spec: Path, pipeline: Compiled, result: RunResult, view: View) -> int
     from headrace.pipelines.local.views.view import failure_text, summary_text
     from headrace.pipelines.outcome import outcome, outcome_text
     from headrace.pipelines.reports import publish_reports
+    from headrace.pipelines.segments import exit_code
 
     found = outcome(result)
     page = publish_reports(result, found)
-    code = 1 if not result.succeeded else 3 if found.passed is False else 0
+    code = exit_code(result, found.segments, found.passed)
     view.ended(result, {**found.as_json(), "page": str(page)}, code)
     if not result.succeeded:
         click.echo(failure_text(result, debug=bool(os.environ.get("HEADRACE_DEBUG"))), err=True)
+        if found.segments is not None:
+            click.echo("\n" + outcome_text(found, pipeline.name), view.text)
         if found.reports:
             click.echo(f"Reports: {page}", err=True)
         click.echo(summary_text(result), err=True)

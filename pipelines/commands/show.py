@@ -57,6 +57,7 @@ def show(record: Record, run_id: str, whole: bool, as_json: bool) -> None:
     from headrace.pipelines.local.views.view import failure_text, summary_text
     from headrace.pipelines.outcome import outcome, outcome_text
     from headrace.pipelines.reports import publish_reports
+    from headrace.pipelines.segments import in_loop
 
     result, graph = record.run(run_id), graph_of(record, run_id)
     found = outcome(result)
@@ -68,6 +69,8 @@ def show(record: Record, run_id: str, whole: bool, as_json: bool) -> None:
     for line in run_text.graph_text(graph, result, signs(sys.stdout), whole):
         click.echo(line)
     shown = ["evaluate"] if found.evaluation is not None else []
+    if found.segments is not None:  # each has the same metrics as all others, which the outcome sums up
+        shown += [path for path, task in result.tasks.items() if in_loop(task)]
     for title, lines in (
         ("Metrics", run_text.metrics_text(result, shown, whole)),
         ("Artifacts", run_text.artifacts_text(result, whole)),

@@ -13,62 +13,11 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from headrace.artifacts.errors import ArtifactError, HeadraceError
+from headrace.platforms.local.account import account, now
+from headrace.platforms.local.schema import APPLICATION, FORMAT_VERSION, SCHEMA, upgrade
 
 FILE = "registry.db"
-FORMAT_VERSION = 1  # in SQLite's user_version
-_APPLICATION = 0x48524143  # "HRAC" in SQLite's application_id: this file is a registry of ours
 _PATIENCE_S = 30.0  # how long one process waits for the others' writes
-
-_SCHEMA = f"""
-PRAGMA application_id = {_APPLICATION};
-PRAGMA user_version = {FORMAT_VERSION};
-CREATE TABLE model_version (
-    name TEXT NOT NULL,
-    version INTEGER NOT NULL,
-    digest TEXT NOT NULL,
-    created TEXT NOT NULL,
-    run TEXT NOT NULL,
-    metrics TEXT NOT NULL,  -- JSON object
-    labels TEXT NOT NULL,   -- JSON object
-    PRIMARY KEY (name, version),
-    UNIQUE (name, digest)
-) STRICT;
-CREATE TABLE alias (
-    name TEXT NOT NULL,
-    alias TEXT NOT NULL,
-    version INTEGER NOT NULL,
-    updated TEXT NOT NULL,
-    PRIMARY KEY (name, alias),
-    FOREIGN KEY (name, version) REFERENCES model_version (name, version)
-) STRICT;
-CREATE TABLE deployed (
-    endpoint TEXT NOT NULL,
-    model TEXT NOT NULL,
-    version INTEGER NOT NULL,
-    traffic INTEGER NOT NULL CHECK (traffic BETWEEN 1 AND 100),
-    updated TEXT NOT NULL,
-    PRIMARY KEY (endpoint, model, version),
-    FOREIGN KEY (model, version) REFERENCES model_version (name, version)
-) STRICT;
-CREATE TABLE audit (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    time TEXT NOT NULL,
-    actor TEXT NOT NULL,
-    action TEXT NOT NULL,
-    subject TEXT NOT NULL,
-    run TEXT NOT NULL,
-    detail TEXT NOT NULL    -- JSON object
-) STRICT;
-CREATE INDEX audit_subject ON audit (subject, id);
-CREATE TRIGGER version_is_immutable BEFORE UPDATE ON model_version
-    BEGIN SELECT RAISE(ABORT, 'a registered version is immutable'); END;
-CREATE TRIGGER version_is_kept BEFORE DELETE ON model_version
-    BEGIN SELECT RAISE(ABORT, 'a registered version is kept'); END;
-CREATE TRIGGER audit_is_immutable BEFORE UPDATE ON audit
-    BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;
-CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit
-    BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;
-"""
 
 
 @contextmanager
@@ -127,16 +76,27 @@ class Database:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.file, timeout=_PATIENCE_S, isolation_level=None)
         try:
-            _check(connection, self.file)
-            connection.execute("PRAGMA foreign_keys = ON")
+            version = _check(connection, self.file)
             connection.execute("PRAGMA synchronous = FULL")  # what was committed survives a power cut
+            if version < FORMAT_VERSION:
+                _upgrade(connection)
+            connection.execute("PRAGMA foreign_keys = ON")
         except BaseException:
             connection.close()
             raise
         return connection
 
 
-def _check(connection: sqlite3.Connection, file: Path) -> None:
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Brings a file of an older format up to date: as a whole or not at all, and once, whoever comes first."""
+    with transaction(connection, "BEGIN IMMEDIATE"):
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version < FORMAT_VERSION:
+            upgrade(connection, now(), account())
+
+
+def _check(connection: sqlite3.Connection, file: Path) -> int:
+    """The file's format version, if it is a registry of ours that this version can read."""
     try:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -144,13 +104,14 @@ def _check(connection: sqlite3.Connection, file: Path) -> None:
         if isinstance(error, sqlite3.OperationalError):  # busy, disk: not the file's content
             raise
         raise ArtifactError(f"{file}: expected a model registry. Received: a damaged file ({error})") from None
-    if application != _APPLICATION:
+    if application != APPLICATION:
         raise ArtifactError(f"{file}: expected a model registry. Received: another or an empty file")
     if version > FORMAT_VERSION:
         raise ArtifactError(
             f"{file}: expected a registry of format version {FORMAT_VERSION} or older. "
             f"Received: version {version}. Upgrade headrace to use it."
         )
+    return int(version)
 
 
 def _create(file: Path) -> None:
@@ -160,7 +121,7 @@ def _create(file: Path) -> None:
     try:
         with closing(sqlite3.connect(partial, isolation_level=None)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+            connection.executescript(f"BEGIN; {SCHEMA} COMMIT;")
         with suppress(FileExistsError):
             os.link(partial, file)
         sync_folder(file.parent)

@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import sqlite3
 from itertools import groupby
+from pathlib import Path
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.platforms.interface import ANY_CHAMPION, CHAMPION, ChampionChanged, Deployed, Endpoint
+from headrace.platforms.interface import (
+    ANY_CHAMPION,
+    ARCHIVED,
+    CANDIDATE,
+    CHALLENGER,
+    CHAMPION,
+    REJECTED,
+    ChampionChanged,
+    Deployed,
+    Endpoint,
+    NotAllowed,
+    RolledBack,
+)
+from headrace.platforms.lifecycle import check_deployable, motive, person
 from headrace.platforms.local import rows
+from headrace.platforms.local.account import now, who_asks
 from headrace.platforms.local.database import Database
+from headrace.platforms.local.schema import insert_deployment
+from headrace.platforms.local.versions import load_versions, model_settings, one_version
 
 _QUERY = "SELECT endpoint, model, version, traffic, updated FROM deployed"
 _ORDER = "ORDER BY endpoint, traffic DESC, model, version DESC"
@@ -17,7 +34,8 @@ _ORDER = "ORDER BY endpoint, traffic DESC, model, version DESC"
 class LocalEndpoints:
     """The endpoints in a home folder's registry. Implements `platforms.interface.Endpoints`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, home: Path, database: Database) -> None:
+        self._models = Path(home) / "models"
         self._database = database
 
     def deploy(
@@ -29,31 +47,62 @@ class LocalEndpoints:
         traffic: int = 100,
         run: str = "",
         expected_champion: str | None = ANY_CHAMPION,
+        who: str = "",
+        reason: str = "",
     ) -> Endpoint:
         """Puts a version behind an endpoint and makes it the champion; see `Endpoints.deploy`."""
         rows.check_name("endpoint", endpoint)
         if traffic != 100:
             # A share needs a router that honours it; until there is one, a part would be all or nothing.
             raise HeadraceError(f"endpoint {endpoint}: expected 100 percent of the traffic. Received: {traffic}")
+        who = who_asks(who)
         with self._database.write() as connection:
-            number = rows.version_number(connection, name, version)
+            found = one_version(connection, self._models, name, version)
+            number = int(found.version)
             _require_champion(connection, name, number, expected_champion)
+            check_deployable(found, model_settings(connection, name).approvals)
             before = [f"{item.model}/{item.version}" for item in _deployed(connection, endpoint)]
-            connection.execute("DELETE FROM deployed WHERE endpoint = ?", (endpoint,))
-            connection.execute(
-                "INSERT INTO deployed (endpoint, model, version, traffic, updated) VALUES (?, ?, ?, ?, ?)",
-                (endpoint, name, number, traffic, rows.now()),
-            )
-            champion = rows.point_alias(connection, name, CHAMPION, number)
+            champion = _serve(connection, endpoint, name, number)
+            insert_deployment(connection, endpoint, name, number, now())
             detail = {
                 "model": name,
                 "version": number,
                 "traffic": traffic,
                 "before": before,
                 "champion": champion,
+                "who": who,
+                **({"reason": reason} if reason else {}),
             }
             rows.record(connection, "deploy", endpoint, run, detail)
             return _endpoints(connection, endpoint)[0]
+
+    def rollback(
+        self, endpoint: str, *, who: str, reason: str, run: str = "", expected_version: str = ""
+    ) -> RolledBack:
+        """Serves again what served before; see `Endpoints.rollback`."""
+        who, reason = person(who), motive(reason)
+        with self._database.write() as connection:
+            pile = _pile(connection, endpoint)
+            if not pile:
+                raise HeadraceError(_no_such_endpoint(connection, endpoint))
+            (_, name, taken), *earlier = pile
+            if expected_version and expected_version != str(taken):
+                raise ChampionChanged(
+                    f"endpoint {endpoint}: expected version {expected_version} of {name} to serve. "
+                    f"Received: version {taken}; nothing was changed"
+                )
+            back, skipped = _earlier(connection, self._models, endpoint, name, taken, earlier)
+            passed = [entry for entry, _, _ in pile[: 1 + skipped]]
+            connection.executemany("UPDATE deployment SET undone = 1 WHERE id = ?", [(entry,) for entry in passed])
+            champion = _serve(connection, endpoint, name, back)
+            rejected = connection.execute(
+                "SELECT 1 FROM deployed WHERE model = ? AND version = ?", (name, taken)
+            ).fetchone() is None  # fmt: skip
+            if rejected:
+                rows.end(connection, name, taken, REJECTED)
+            detail = {"model": name, "version": back, "before": taken, "champion": champion, "rejected": rejected}
+            rows.record(connection, "rollback", endpoint, run, {**detail, "who": who, "reason": reason})
+            return RolledBack(_endpoints(connection, endpoint)[0], name, str(back), str(taken))
 
     def get(self, endpoint: str) -> Endpoint | None:
         """The endpoint, or None; see `Endpoints.get`."""
@@ -65,6 +114,54 @@ class LocalEndpoints:
         """All endpoints, by name."""
         with self._database.read() as connection:
             return _endpoints(connection)
+
+
+def _serve(connection: sqlite3.Connection, endpoint: str, name: str, number: int) -> int | None:
+    """Puts all of an endpoint's traffic on a version; it is the champion then. Returns the champion before."""
+    connection.execute("DELETE FROM deployed WHERE endpoint = ?", (endpoint,))
+    connection.execute(
+        "INSERT INTO deployed (endpoint, model, version, traffic, updated) VALUES (?, ?, ?, 100, ?)",
+        (endpoint, name, number, now()),
+    )
+    rows.drop_alias(connection, name, CHALLENGER, number)
+    return rows.point_alias(connection, name, CHAMPION, number)
+
+
+def _pile(connection: sqlite3.Connection, endpoint: str) -> list[tuple[int, str, int]]:
+    """What an endpoint served: (entry, model, version), the one that serves now first."""
+    query = "SELECT id, model, version FROM deployment WHERE endpoint = ? AND NOT undone ORDER BY id DESC"
+    return connection.execute(query, (endpoint,)).fetchall()
+
+
+def _earlier(
+    connection: sqlite3.Connection,
+    models: Path,
+    endpoint: str,
+    name: str,
+    taken: int,
+    earlier: list[tuple[int, str, int]],
+) -> tuple[int, int]:
+    """The version that served before and may serve again, and how many entries of the pile are passed over."""
+    seen = []
+    for skipped, (_, model, version) in enumerate(earlier):
+        if model != name:
+            seen.append(f"version {version} of the model {model}")
+            break
+        found = load_versions(connection, models, name, version)[0]
+        if version != taken and found.state not in (CANDIDATE, REJECTED, ARCHIVED):
+            return version, skipped
+        if version != taken:
+            seen.append(f"version {version}, which is {found.state}")
+    raise NotAllowed(
+        f"endpoint {endpoint}: expected a version of {name} that served before version {taken}, to go back to. "
+        f"Received: {', '.join(seen) or 'none, it was the first'}; "
+        f"`headrace models promote {name}:VERSION --reason ...` serves another"
+    )
+
+
+def _no_such_endpoint(connection: sqlite3.Connection, endpoint: str) -> str:
+    known = ", ".join(item.name for item in _endpoints(connection)) or "none yet"
+    return f"endpoint: expected one that serves ({known}). Received: {endpoint!r}"
 
 
 def _require_champion(connection: sqlite3.Connection, name: str, number: int, expected: str | None) -> None:

@@ -18,4 +18,4 @@ class LocalPlatform:
         self.home = Path(home).absolute()
         database = Database(self.home)
         self.registry = LocalRegistry(self.home, database)
-        self.endpoints = LocalEndpoints(database)
+        self.endpoints = LocalEndpoints(self.home, database)

@@ -1,18 +1,18 @@
-"""What registry and endpoints share: finding a version's row, checking names, writing the audit log."""
+"""What registry and endpoints share: finding a version's row, checking names, moving aliases, writing the audit log."""
 
 from __future__ import annotations
 
 import json
-import os
-import pwd
 import re
 import sqlite3
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.platforms.interface import NAME_PATTERN
+from headrace.platforms.audit_chain import FIRST, chained
+from headrace.platforms.interface import CHALLENGER, NAME_PATTERN, Event
+from headrace.platforms.local.account import account, now
+from headrace.platforms.local.schema import insert_event
 
 _ALIAS = re.compile(r"[a-z][a-z0-9-]{0,62}")  # starts with a letter, so that no alias looks like a version
 
@@ -78,27 +78,42 @@ def point_alias(connection: sqlite3.Connection, name: str, alias: str, version: 
     return None if before is None else int(before[0])
 
 
+def drop_alias(connection: sqlite3.Connection, name: str, alias: str, version: int) -> None:
+    """Takes an alias away from a version, if it points at this one."""
+    connection.execute("DELETE FROM alias WHERE name = ? AND alias = ? AND version = ?", (name, alias, version))
+
+
+def end(connection: sqlite3.Connection, name: str, version: int, ended: str) -> None:
+    """Marks a version as rejected or archived, or as neither; its approvals end, and it is no challenger."""
+    query = "UPDATE standing SET ended = ? WHERE name = ? AND version = ?"
+    connection.execute(query, (ended, name, version))
+    connection.execute("UPDATE approval SET ended = 1 WHERE name = ? AND version = ?", (name, version))
+    drop_alias(connection, name, CHALLENGER, version)
+
+
+def newest_version(connection: sqlite3.Connection, name: str) -> int:
+    """The number of a model's newest version.
+
+    Raises:
+        HeadraceError: there is no such model; it says which there are.
+    """
+    (newest,) = connection.execute("SELECT max(version) FROM model_version WHERE name = ?", (name,)).fetchone()
+    if newest is None:
+        raise HeadraceError(_no_such_version(connection, name, ""))
+    return int(newest)
+
+
 def record(connection: sqlite3.Connection, action: str, subject: str, run: str, detail: Mapping[str, Any]) -> None:
-    """Adds a line to the audit log, in the transaction of the deed itself."""
-    connection.execute(
-        "INSERT INTO audit (time, actor, action, subject, run, detail) VALUES (?, ?, ?, ?, ?, ?)",
-        (now(), _actor(), action, subject, run, to_json(detail)),
-    )
+    """Adds a line to the audit log, chained to the one before, in the transaction of the deed itself."""
+    insert_event(connection, chained(Event(now(), account(), action, subject, run, dict(detail)), head(connection)))
+
+
+def head(connection: sqlite3.Connection) -> str:
+    """The hash of the audit log's last entry."""
+    row = connection.execute("SELECT hash FROM audit ORDER BY id DESC LIMIT 1").fetchone()
+    return FIRST if row is None else str(row[0])
 
 
 def to_json(value: Mapping[str, Any]) -> str:
     """An object as JSON; NaN is refused, since JSON has none."""
     return json.dumps(dict(value), sort_keys=True, ensure_ascii=False, allow_nan=False)
-
-
-def now() -> str:
-    """The time in UTC, ISO 8601 to the millisecond."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _actor() -> str:
-    try:
-        user = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # containers run as users that have no name
-        user = str(os.getuid())
-    return f"{user}@{os.uname().nodename}"

@@ -112,12 +112,12 @@ class VertexTracker:
         from google.cloud import aiplatform
 
         try:
-            _knock(self._place)
+            knock(self._place)
             aiplatform.init(
                 project=self._place.project,
                 location=self._place.location,
                 experiment_tensorboard=False,  # else one is made, and paid for, in each region
-                **_transport(self._place.endpoint),
+                **transport(self._place.endpoint),
             )
             yield aiplatform
         except (GoogleAPIError, GoogleAuthError, OSError) as error:  # requests' errors are OSErrors
@@ -125,7 +125,7 @@ class VertexTracker:
             raise TrackingError(f"{self.uri}: expected Vertex AI to answer. Received: {told}") from error
 
 
-def _knock(place: Place) -> None:
+def knock(place: Place) -> None:
     """Fails within seconds where nobody answers; the client itself would try for minutes.
 
     Raises:
@@ -149,7 +149,8 @@ def names(experiment: str, run: str) -> tuple[str, str]:
     return clean[0], clean[1]
 
 
-def _transport(endpoint: str | None) -> dict[str, Any]:
+def transport(endpoint: str | None) -> dict[str, Any]:
+    """What `aiplatform.init` needs to speak to another address than Google's."""
     if endpoint is None:
         return {}
     address = urlsplit(endpoint)

@@ -49,9 +49,11 @@ def test_the_first_run_pushes(trained: Project) -> None:
     for report in ("examine.html", "train.html", "evaluate.html", "gate.html"):
         assert f'href="{report}"' in index.read_text()
         assert (index.parent / report).read_text().startswith("<!doctype html>")
-    (version,) = trained.headrace("models").ok().out.splitlines()
-    assert version.startswith("churn version 1 (champion)")
-    assert version.endswith(f"run {run}")
+    _, model = trained.headrace("models").ok().out.splitlines()
+    assert model.startswith("churn  1       1 live  auc 0.")
+    _, version = trained.headrace("models", "churn").ok().out.splitlines()
+    assert version.startswith("churn:1  live at churn  champion")
+    assert version.endswith(f"  {run}")
     assert trained.headrace("logs", "latest", "train").ok() == trained.headrace("logs", run, "train").ok()
     refused = trained.headrace("logs", run, "trane")
     assert (refused.code, refused.out) == (1, "")
@@ -69,8 +71,8 @@ def test_nothing_changed_so_nothing_is_done(own: Project) -> None:
     assert "Pushed: version 1 of churn is the champion now." in done.out
     assert after["evaluation"] == before["evaluation"]
     assert own.versions() == [1]
-    (version,) = own.headrace("models", "churn").ok().out.splitlines()
-    assert version.startswith("churn version 1 (champion)")
+    _, version = own.headrace("models", "churn").ok().out.splitlines()
+    assert version.startswith("churn:1  live at churn  champion")
 
 
 def test_changed_data_makes_a_new_version(own: Project) -> None:
@@ -80,10 +82,16 @@ def test_changed_data_makes_a_new_version(own: Project) -> None:
     assert "Pushed: version 2 of churn is the champion now." in done.out
     assert own.versions() == [1, 2]
     assert own.digest(1) != own.digest(2)
-    newest, oldest = own.headrace("models", "churn").ok().out.splitlines()
-    assert newest.startswith("churn version 2 (champion)")
-    assert oldest.startswith("churn version 1 ")
+    _, newest, oldest = own.headrace("models", "churn").ok().out.splitlines()
+    assert newest.startswith("churn:2  live at churn  champion")
+    assert oldest.startswith("churn:1  blessed  ")
     assert "champion" not in oldest
+    rolled = own.headrace("models", "rollback", "churn", "--reason", "too slow", "--by", "anna").ok()
+    assert rolled.out == "endpoint churn serves churn:1 again; churn:2 is rejected, by anna\n"
+    again = own.headrace("run", "spec.yaml")  # the same data makes the same version, which a person took out of service
+    assert again.code == 1
+    assert "churn:2: expected a version that may serve. Received: one that is rejected" in again.err
+    assert own.headrace("models", "audit", "--verify", "--bundles").ok().out.startswith("1")
 
 
 def test_a_gate_that_does_not_pass(own: Project) -> None:
@@ -109,8 +117,8 @@ def test_a_challenger_that_is_worse_than_the_champion_is_not_pushed(own: Project
     assert [gate["gate"] for gate in failed] == ["auc versus champion: no worse than 0.002"]
     assert "worse" in failed[0]["reason"]
     assert own.versions() == [1]
-    (version,) = own.headrace("models", "churn").ok().out.splitlines()
-    assert version.startswith("churn version 1 (champion)")
+    _, version = own.headrace("models", "churn").ok().out.splitlines()
+    assert version.startswith("churn:1  live at churn  champion")
 
 
 def test_an_accepted_schema_refuses_data_that_breaks_it(own: Project) -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from headrace.artifacts import bundle as files
 from headrace.artifacts.card import ModelCard
 from headrace.artifacts.dataset import DatasetInfo
-from headrace.artifacts.folder import write_text
 from headrace.artifacts.report import number
 from headrace.trainer.baseline import Baseline
-from headrace.trainer.card import details, split_in_words, variants_in_words
+from headrace.trainer.card import details, environment, split_in_words, variants_in_words, write_files
 from headrace.trainer.export.parity import Parity
 from headrace.trainer.images.cnn import Cnn
 from headrace.trainer.parameters import Training
@@ -28,7 +26,7 @@ def write_card(
     variants: dict[str, Any],
     lineage: dict[str, str],
 ) -> None:
-    """Writes card.md and card.html into a bundle."""
+    """Writes the card into a bundle."""
     height, width = training.parameters.size
     card = ModelCard(
         name=name,
@@ -50,10 +48,10 @@ def write_card(
         features=(("image", "picture", f"JPEG, PNG or pixels of any size, seen at {height} x {width}"),),
         metrics={model.metric: model.curve["eval"][model.rounds - 1], "accuracy": model.accuracy[model.rounds - 1]},
         limits=limits(training),
+        environment=environment("cnn"),
         lineage=lineage,
     )
-    write_text(folder / files.CARD_MD, card.to_markdown())
-    write_text(folder / files.CARD_HTML, card.to_html())
+    write_files(folder, card)
 
 
 def tensorflow_in_words(variants: dict[str, Any]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from headrace.trainer.memory import free_memory, peak_mib
 from headrace.trainer.model import Rows
 from headrace.trainer.parameters import ImageParameters, Training
 from headrace.trainer.rows import class_weights, combined, labels, sample_weights
+from headrace.trainer.threshold import Chosen, threshold_of
 
 COLUMN = "image"  # of a snapshot's encoded bytes
 _SHARE = 0.5  # of the memory that is free, which the decoded pictures may take
@@ -65,6 +66,7 @@ class TrainedImages:
     seconds: dict[str, float]
     peak_mib: float
     variants: dict[str, Any]
+    threshold: Chosen | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,9 @@ def train(
                        len(signature.classes), parameters, training.seed, checkpoints, on_round)  # fmt: skip
         model = _calibrated(fit(job), training, job, held_out)
         constant = baseline(train_rows.rows, held_out.rows, job.classes)
+        two = None if info.positive is None else signature.classes.index(info.positive)
+        chosen = threshold_of(training, two, lambda: _answers(model, job), held_out.unweighted, snapshot)
+        signature = replace(signature, threshold=None if chosen is None else chosen.at)
     with write_bundle(output, {"name": name}) as folder, clock.part("exporting, proving the export"):
         evaluation = _files(snapshot, "eval", item, held_out.labels, export.MOST_PICTURES)
         representative = _files(snapshot, "train", item, train_rows.labels, export.REPRESENTATIVE)
@@ -134,7 +139,7 @@ def train(
         parity, variants = Parity(**found.pop("parity")), found
         signature.write(folder / files.SIGNATURE)
         write_json(folder / files.SAMPLES, samples(evaluation, folder / files.MODEL, signature))
-        record = training_record(model, training, constant, info)
+        record = training_record(model, training, constant, info, chosen)
         _write_lineage(folder, snapshot, record, parity, variants, origin)
         write_json(folder / files.CURVE, curve_record(model))
         shutil.copyfile(schema, folder / files.SCHEMA)
@@ -146,7 +151,8 @@ def train(
         shutil.rmtree(checkpoints, ignore_errors=True)
     digest = files.Bundle.open(output, verify=False).digest
     decoded = not any(isinstance(each, Encoded) for each in pictures.values())
-    return TrainedImages(digest, signature, model, parity, constant, info, decoded, clock.seconds, peak_mib(), variants)
+    seconds, peak = clock.seconds, peak_mib()
+    return TrainedImages(digest, signature, model, parity, constant, info, decoded, seconds, peak, variants, chosen)
 
 
 def make_signature(info: DatasetInfo, parameters: ImageParameters) -> Signature:
@@ -220,10 +226,14 @@ def _pictures(snapshot: Dataset, item: Input) -> dict[str, Pictures]:
 def _calibrated(model: Cnn, training: Training, job: ImageJob, held_out: Split) -> Cnn:
     if training.calibrate == "none":
         return model
-    count = len(held_out.labels)
+    return calibrate(model, training.calibrate, _answers(model, job), held_out.unweighted)
+
+
+def _answers(model: Cnn, job: ImageJob) -> np.ndarray:
+    """The network's probabilities for the eval split, (pictures, classes)."""
+    count = len(job.evaluation.labels)
     parts = [np.arange(start, min(start + 64, count)) for start in range(0, count, 64)]
-    answers = np.concatenate([model.predict(job.evaluation.pictures.batch(part)) for part in parts])
-    return calibrate(model, training.calibrate, answers, held_out.unweighted)
+    return np.concatenate([model.predict(job.evaluation.pictures.batch(part)) for part in parts])
 
 
 def _files(snapshot: Dataset, split: str, item: Input, numbers: np.ndarray, most: int) -> export.Pictures:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,7 @@ from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.evaluation import Evaluation
 from headrace.artifacts.image_evaluation import WRONG, ImageEvaluation, Labels, OperatingPoint, Review, Robustness
 from headrace.artifacts.pictures import Pixels
+from headrace.artifacts.value_found import Value
 from headrace.components.evaluate.images.network import Network, pictures_of
 from headrace.components.evaluate.images.occlusion import Attention, attention, overlay
 from headrace.components.evaluate.images.operating import operating_point
@@ -22,10 +23,14 @@ from headrace.components.evaluate.images.review import review
 from headrace.components.evaluate.images.robustness import robustness
 from headrace.components.evaluate.images.shares import class_quality, share, share_of
 from headrace.components.evaluate.images.tiles import MOST_LISTED, Looked, Mistake, Seen, as_uri, mistakes, shrunk
+from headrace.components.evaluate.looks import look_closer
 from headrace.components.evaluate.measure import measure
+from headrace.components.evaluate.rows import Keep, per_row
 from headrace.components.evaluate.scores import Array, Floats, Scores, score
 from headrace.components.evaluate.spec import EvaluateSpec, LookSpec
 from headrace.components.evaluate.summary import Measurement, summary
+from headrace.components.evaluate.value import valued
+from headrace.components.evaluate.weights import row_weights
 
 CHOOSE = "eval"  # the split that the operating point is chosen on: training has seen it, but not learned from it
 
@@ -46,17 +51,23 @@ class _Split:
 
 
 def assess_images(
-    network: Network, data: Dataset, settings: EvaluateSpec, split: str = "test"
+    network: Network, data: Dataset, settings: EvaluateSpec, split: str = "test", keep: Keep | None = None
 ) -> tuple[Evaluation, Seen | None]:
     """Everything that is measured of a model of images on one split, with the pictures for the report.
+
+    `keep` is given each row's scores.
 
     Raises:
         HeadraceError: model and dataset do not fit each other; a column or class of the settings is not there.
     """
     part = _split(network, data, settings, split)
     scores = part.truth
+    if keep is not None:
+        keep(per_row(scores, part.table, settings, data.info.rows[split], part.rows))
     measured = Measurement(scores, *measure(scores), part.table)
     found = summary(measured, data, network, settings, split)
+    worst = look_closer(scores, part.table, data.info, settings).worst
+    found = replace(found, worst=worst, value=_value(network, data, settings, part))
     if not measured.metrics:
         return found, None
     look = settings.look or LookSpec()
@@ -87,8 +98,11 @@ def _split(network: Network, data: Dataset, settings: EvaluateSpec, split: str) 
         _needed(table, settings.truth)
         rows = np.flatnonzero(pc.is_valid(table[settings.truth]).to_numpy())
         table, outputs = table.take(pa.array(rows)), outputs[rows]
-    labels = score(info, network.signature, table[info.label], outputs)
-    truth = score(info, network.signature, table[settings.truth], outputs) if settings.truth else labels
+    weights = row_weights(table, settings.weight)
+    labels = replace(score(info, network.signature, table[info.label], outputs), weights=weights)
+    if settings.truth is None:
+        return _Split(split, table, rows, labels, labels)
+    truth = replace(score(info, network.signature, table[settings.truth], outputs), weights=weights)
     return _Split(split, table, rows, truth, labels)
 
 
@@ -104,6 +118,14 @@ def _operating(network: Network, data: Dataset, settings: EvaluateSpec, part: _S
         return None
     choose = _split(network, data, settings, CHOOSE) if part.name != CHOOSE else part
     return operating_point(settings.recall, choose.truth, part.truth, (CHOOSE, part.name))
+
+
+def _value(network: Network, data: Dataset, settings: EvaluateSpec, part: _Split) -> Value | None:
+    def chosen() -> tuple[Scores, pa.Table]:
+        choose = _split(network, data, settings, CHOOSE)
+        return choose.truth, choose.table
+
+    return valued(part.truth, part.table, settings.value, settings.seed, chosen)
 
 
 def _review(part: _Split, look: LookSpec) -> tuple[Review, ...]:

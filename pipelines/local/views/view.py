@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,8 @@ from headrace.pipelines.local.record.results import (
 
 LOG_LINES = 20  # of a failed task that has no traceback
 FAILURES = 5  # that are told at length; of a loop a thousand may have failed, and for the same reason
+PROGRESS = 10.0  # seconds between two lines that say how far a loop is
+_LATER = re.compile(r"\[(?:[3-9]|\d{2,})\]")  # an iteration that is not among the first three of its loop
 WORDS = {SUCCEEDED: "done", FAILED: "FAILED", SKIPPED: "skipped", CANCELLED: "cancelled", RUNNING: "running"}
 
 
@@ -117,20 +120,42 @@ def task_text(task: TaskResult) -> str:
 
 
 class PlainView:
-    """One line per event."""
+    """One line per event; of a loop's iterations the first few, what fails, and now and then how far the others are."""
 
     wants_ticks = False
 
     def __init__(self, stream: TextIO) -> None:
         self.text = stream
+        self._loops: dict[str, dict[str, TaskResult]] = {}  # the tasks not told one by one, by loop and path
+        self._told = 0.0  # when it was last said how far they are
+        self._said: dict[str, str] = {}  # what was, by loop
 
     def __call__(self, event: events.Event) -> None:
         line = self._line(event)
         if line:
-            print(showable(self.text, line), file=self.text, flush=True)
+            self._print(line)
+        if self._loops and (event.kind == events.RUN_FINISHED or event.time - self._told >= PROGRESS):
+            self._told = event.time
+            self._tell_progress()
+
+    def _tell_progress(self) -> None:
+        """How far each loop is, where that is not what was said last."""
+        for loop, tasks in self._loops.items():
+            line = f"{loop}: {_progress(tasks)}"
+            if self._said.get(loop) != line:
+                self._said[loop] = line
+                self._print(line)
+
+    def _print(self, line: str) -> None:
+        print(showable(self.text, line), file=self.text, flush=True)
 
     def _line(self, event: events.Event) -> str:
         task = event.task
+        if task is not None and task.leaf and (iteration := _LATER.search(task.path)):
+            if event.kind in (events.TASK_STARTED, events.TASK_FINISHED):
+                self._loops.setdefault(task.path[: iteration.start()], {})[task.path] = task
+            if event.kind != events.TASK_RETRIED and task.state != FAILED:
+                return ""
         if event.kind == events.RUN_STARTED:
             return f"run {event.run} of {event.message}"
         if event.kind == events.NOTICE:
@@ -157,6 +182,14 @@ def first_line(text: str, limit: int = 160) -> str:
     """The first line of a message, shortened."""
     line = text.strip().splitlines()[0] if text.strip() else ""
     return line if len(line) <= limit else line[:limit] + "..."
+
+
+def _progress(tasks: Mapping[str, TaskResult]) -> str:
+    """How far the iterations of a loop are, in a line."""
+    counts = Counter(task.state for task in tasks.values())
+    begun = len({_LATER.split(path)[0] + match.group() for path in tasks if (match := _LATER.search(path))})
+    said = ", ".join(f"{counts[s]:,} {WORDS[s]}" for s in (SUCCEEDED, FAILED, SKIPPED, CANCELLED) if counts[s])
+    return f"{begun:,} more iterations begun" + (f"; of their tasks {said}" if said else "")
 
 
 def failure_text(result: RunResult, debug: bool = False) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from headrace.components.push.push import Evidence, push
-from headrace.platforms.interface import ChampionChanged
+from headrace.platforms.interface import Blessing, ChampionChanged
 from headrace.platforms.local.platform import LocalPlatform
 from tests.unit.components.evidence import write_decision, write_infra_report
 from tests.unit.platforms.bundles import write_unscorable_bundle as write_bundle
@@ -33,14 +33,16 @@ def test_one_of_two_wins(tmp_path: Path, with_champion: bool, attempt: int) -> N
     platform = LocalPlatform(home)
     before = None
     if with_champion:
-        first = platform.registry.register(write_bundle(tmp_path / "first", 1), "homes", metrics={}, run="r")
+        first = platform.registry.register(
+            write_bundle(tmp_path / "first", 1), "homes", metrics={}, run="r", blessing=Blessing(None)
+        )
         platform.endpoints.deploy("prices", "homes", first.version)
         before = first.digest
     start = FORK.Barrier(2)
     children = {}
     for seed in (2, 3):
         bundle = write_bundle(tmp_path / str(seed), seed)
-        made = platform.registry.register(bundle, "homes", metrics={}, run="r")
+        made = platform.registry.register(bundle, "homes", metrics={}, run="r", blessing=Blessing(None))
         evidence = Evidence(tmp_path / f"decision-{seed}", tmp_path / f"infra-{seed}")
         write_decision(evidence.decision, made.digest, champion=before)
         write_infra_report(evidence.infra, made.digest)

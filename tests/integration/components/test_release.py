@@ -27,8 +27,8 @@ COMPONENTS = {
     "infra-validate": (infra_validate, set(), {"model"}, {"infra"}, set()),
     "register": (
         register,
-        {"platform", "model_name", "run"},
-        {"model", "evaluation", "decision"},
+        {"platform", "model_name", "run", "deploy", "endpoint"},
+        {"model", "evaluation", "decision", "card"},
         set(),
         {"version"},
     ),
@@ -37,7 +37,7 @@ COMPONENTS = {
         {"model_name", "version", "platform", "endpoint", "deploy", "run"},
         {"decision", "infra"},
         set(),
-        set(),
+        {"state"},
     ),
 }
 

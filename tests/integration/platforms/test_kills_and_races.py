@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from headrace.artifacts.bundle import Bundle
+from headrace.platforms.interface import Blessing
 from headrace.platforms.local import files
 from headrace.platforms.local.platform import LocalPlatform
 from tests.unit.platforms.bundles import write_unscorable_bundle as write_bundle
@@ -35,6 +36,7 @@ def check(home: Path, newest: int = 1_000_000) -> int:
     assert len(new) == len(versions)
     for endpoint in platform.endpoints.list():
         assert platform.registry.champion("homes").version == endpoint.main.version  # type: ignore[union-attr]
+    assert platform.registry.verify().problems == ()
     if versions:
         with sqlite3.connect(home / "registry.db") as connection:
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -44,7 +46,7 @@ def check(home: Path, newest: int = 1_000_000) -> int:
 
 def register_and_deploy(home: Path, bundle: Path) -> None:
     platform = LocalPlatform(home)
-    version = platform.registry.register(bundle, "homes", metrics={"rmse": 1.0}, run="run")
+    version = platform.registry.register(bundle, "homes", metrics={"rmse": 1.0}, run="run", blessing=Blessing(None))
     platform.endpoints.deploy("prices", "homes", version.version, run="run")
 
 

@@ -106,9 +106,9 @@ def _error(code: int, message: str) -> dict[str, Any]:
 
 
 @contextmanager
-def metadata_service() -> Iterator[Metadata]:
-    """The service, on a port of its own, while the block runs."""
-    service = Metadata()
+def metadata_service(service: Metadata | None = None) -> Iterator[Metadata]:
+    """The service, or a larger one that is given, on a port of its own, while the block runs."""
+    service = service or Metadata()
 
     class Handler(BaseHTTPRequestHandler):
         def _any(self) -> None:

@@ -13,14 +13,13 @@ from headrace.artifacts.evaluation import (
     VERSION,
     Curve,
     Evaluation,
-    Fairness,
-    Group,
     Importance,
     Slice,
     Unjudged,
     read_evaluation,
     write_evaluation,
 )
+from headrace.artifacts.fairness_found import Fairness, Group
 from headrace.artifacts.folder import write_folder, write_json
 from headrace.artifacts.metrics import FAIRNESS, METRICS
 

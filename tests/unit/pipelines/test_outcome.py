@@ -12,7 +12,7 @@ from headrace.pipelines.local.record.results import (
     TaskResult,
 )
 from headrace.pipelines.outcome import outcome, outcome_text
-from headrace.pipelines.reports import INDEX, publish_reports
+from headrace.pipelines.reports import INDEX, index_page, publish_reports
 
 
 def run(home: Path, *tasks: TaskResult, state: str = SUCCEEDED) -> RunResult:
@@ -48,6 +48,17 @@ def test_passed_and_pushed_come_from_the_tasks():
     failed = outcome(run(home, task("gate", outputs={"passed": False}), task("c/push", SKIPPED)))
     assert (failed.passed, failed.pushed) == (False, False)
     assert outcome_text(failed, "m") == "Not every gate passed: nothing was registered, nothing was pushed."
+
+
+def test_a_model_that_waits_for_approval_is_told_with_what_to_do(tmp_path):
+    gate, register = task("gate", outputs={"passed": True}), task("c/register", outputs={"version": "3"})
+    found = outcome(run(tmp_path, gate, register, task("c/push", outputs={"state": "waits for approval"})))
+    assert (found.passed, found.pushed, found.waits) == (True, False, True)
+    assert (found.as_json()["pushed"], found.as_json()["waits_for_approval"]) == (False, True)
+    text = outcome_text(found, "m")
+    assert text.startswith("Waits for approval: version 3 of m passed its gates, and does not serve yet.\n")
+    assert "headrace models approve m:3 --reason ..." in text
+    assert "waits for approval</span>" in index_page(run(tmp_path), found, {})
 
 
 def test_an_emptied_store_leaves_nothing_to_show(tmp_path):

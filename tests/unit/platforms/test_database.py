@@ -8,12 +8,13 @@ import pytest
 
 from headrace.artifacts.errors import ArtifactError, HeadraceError
 from headrace.platforms.local.database import FILE, Database
+from headrace.platforms.local.rows import record
 
 
 def test_a_new_file_is_write_ahead_and_leaves_nothing_else(tmp_path: Path) -> None:
     with Database(tmp_path / "home").read() as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
     assert [file.name for file in (tmp_path / "home").iterdir()] == [FILE]
 
 
@@ -22,9 +23,9 @@ def test_a_newer_file_is_refused(tmp_path: Path) -> None:
     with database.read():
         pass
     with sqlite3.connect(tmp_path / FILE) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 3")
     with (
-        pytest.raises(ArtifactError, match=r"Received: version 2\. Upgrade headrace to use it"),
+        pytest.raises(ArtifactError, match=r"Received: version 3\. Upgrade headrace to use it"),
         database.read(),
     ):
         pass
@@ -48,7 +49,7 @@ def test_another_programs_database_is_refused(tmp_path: Path) -> None:
 def test_a_block_that_raises_leaves_no_trace(tmp_path: Path) -> None:
     database = Database(tmp_path)
     with pytest.raises(ZeroDivisionError), database.write() as connection:
-        connection.execute("INSERT INTO audit (time, actor, action, subject, run, detail) VALUES ('','','','','','')")
+        record(connection, "alias", "homes", "", {})
         raise ZeroDivisionError
     with database.read() as connection:
         assert connection.execute("SELECT count(*) FROM audit").fetchone() == (0,)
@@ -58,7 +59,7 @@ def test_a_block_that_raises_leaves_no_trace(tmp_path: Path) -> None:
 def test_the_audit_log_is_only_added_to(tmp_path: Path, statement: str) -> None:
     database = Database(tmp_path)
     with database.write() as connection:
-        connection.execute("INSERT INTO audit (time, actor, action, subject, run, detail) VALUES ('','','','','','')")
+        record(connection, "alias", "homes", "", {})
     with pytest.raises(HeadraceError, match="the audit log is only added to"), database.write() as connection:
         connection.execute(statement)
 
@@ -75,7 +76,7 @@ def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
 def _create(home: Path, start: multiprocessing.synchronize.Event) -> None:
     start.wait()
     with Database(home).write() as connection:
-        connection.execute("INSERT INTO audit (time, actor, action, subject, run, detail) VALUES ('','','','','','')")
+        record(connection, "alias", "homes", "", {})
 
 
 def test_processes_that_create_it_at_once_share_one_file(tmp_path: Path) -> None:

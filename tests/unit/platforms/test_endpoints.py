@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.platforms.interface import Deployed
+from headrace.platforms.interface import Blessing, Deployed
 from headrace.platforms.local.platform import LocalPlatform
 from tests.unit.platforms.bundles import write_unscorable_bundle as write_bundle
 
@@ -15,7 +15,7 @@ def platform(tmp_path: Path) -> LocalPlatform:
     platform = LocalPlatform(tmp_path / "home")
     for seed in range(2):
         bundle = write_bundle(tmp_path / str(seed), seed)
-        platform.registry.register(bundle, "homes", metrics={}, run="run")
+        platform.registry.register(bundle, "homes", metrics={}, run="run", blessing=Blessing(None))
     return platform
 
 

@@ -32,15 +32,17 @@ def test_local_without_a_home_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
         open_platform("local")
 
 
-@pytest.mark.parametrize("uri", ["vertex:project/region", "vertex", "kubeflow:https://host"])
+@pytest.mark.parametrize("uri", ["kubeflow", "kubeflow:https://host"])
 def test_platforms_of_later_versions_say_so(uri: str) -> None:
     with pytest.raises(HeadraceError, match="is not available in this version"):
         open_platform(uri)
 
 
-@pytest.mark.parametrize("uri", ["", "Local", "locally", "s3://bucket"])
+@pytest.mark.parametrize("uri", ["", "Local", "locally", "s3://bucket", "vertex", "vertex:", "mlflow"])
 def test_unknown_platforms_are_refused(uri: str) -> None:
-    with pytest.raises(HeadraceError, match=r"platform: expected `local`\. Received: "):
+    with pytest.raises(
+        HeadraceError, match=r"platform: expected `local`, `mlflow:URL` or `vertex:PROJECT/LOCATION`\. Received: "
+    ):
         open_platform(uri)
 
 

@@ -142,14 +142,11 @@ def test_a_metric_that_is_not_finite_is_refused(registry: LocalRegistry, tmp_pat
 def test_aliases_move(registry: LocalRegistry, tmp_path: Path) -> None:
     for seed in range(2):
         register(registry, write_bundle(tmp_path / str(seed), seed))
-    assert registry.champion("homes") is None
-    registry.set_alias("homes", "champion", "1", run="run-7")
-    registry.set_alias("homes", "challenger", "2")
-    assert registry.get("homes", "champion").version == "1"
-    registry.set_alias("homes", "champion", "challenger")
-    champion = registry.champion("homes")
-    assert champion is not None
-    assert (champion.version, champion.aliases) == ("2", ("challenger", "champion"))
+    registry.set_alias("homes", "stable", "1", run="run-7")
+    registry.set_alias("homes", "newest", "2")
+    assert registry.get("homes", "stable").version == "1"
+    registry.set_alias("homes", "stable", "newest")
+    assert (registry.get("homes", "stable").version, registry.get("homes", "2").aliases) == ("2", ("newest", "stable"))
     assert registry.get("homes", "1").aliases == ()
     moved = [event for event in registry.history("homes") if event.action == "alias"]
     assert [(event.detail["before"], event.detail["version"]) for event in moved] == [
@@ -159,6 +156,13 @@ def test_aliases_move(registry: LocalRegistry, tmp_path: Path) -> None:
     ]
     assert moved[0].run == "run-7"
     assert moved[0].actor.endswith("@" + os.uname().nodename)
+
+
+def test_the_champion_is_moved_by_deploying_alone(registry: LocalRegistry, tmp_path: Path) -> None:
+    register(registry, write_bundle(tmp_path / "bundle"))
+    with pytest.raises(HeadraceError, match="expected another than champion, which deploying moves"):
+        registry.set_alias("homes", "champion", "1")
+    assert registry.champion("homes") is None
 
 
 @pytest.mark.parametrize("alias", ["", "1", "2nd", "Champion", "a/b", "a b"])
@@ -177,10 +181,10 @@ def test_a_version_that_is_not_there_is_refused_with_those_that_are(
 ) -> None:
     for seed in range(2):
         register(registry, write_bundle(tmp_path / str(seed), seed))
-    registry.set_alias("homes", "champion", "1")
+    registry.set_alias("homes", "stable", "1")
     with pytest.raises(HeadraceError) as caught:
         registry.get("homes", version)
-    expected = f"model homes: expected a registered version (1 to 2, champion). Received: {shown}"
+    expected = f"model homes: expected a registered version (1 to 2, stable). Received: {shown}"
     assert str(caught.value).startswith(expected)
 
 
@@ -189,7 +193,7 @@ def test_a_model_that_is_not_there_is_refused_with_those_that_are(registry: Loca
         registry.get("homs", "1")
     register(registry, write_bundle(tmp_path / "bundle"))
     with pytest.raises(HeadraceError, match=r"expected a registered one \(homes\). Received: 'homs'"):
-        registry.set_alias("homs", "champion", "1")
+        registry.set_alias("homs", "stable", "1")
     assert registry.versions("homs") == []
 
 

@@ -20,7 +20,9 @@ from headrace.artifacts.folder import write_json
 from headrace.artifacts.raw_inputs import batches, open_graph, run_graph
 from headrace.artifacts.signature import Input
 from headrace.artifacts.text_batches import MOST_CHARACTERS, MOST_ROWS, text_slices
-from headrace.components.evaluate.importance import by_tensors
+from headrace.components.evaluate.importance import by_cells
+from headrace.components.evaluate.matrix_model import MatrixModel
+from headrace.pipelines.explained import explain_instances
 from headrace.serving.raw import OnnxModel
 from headrace.serving.request import BadRequest
 from headrace.serving.scorer import Scorer
@@ -141,10 +143,8 @@ def test_half_a_surrogate_pair_is_refused_and_no_crash(bundle: Bundle) -> None:
 
 
 def test_a_text_is_shuffled_as_any_feature(bundle: Bundle) -> None:
-    from headrace.artifacts.raw_inputs import raw_inputs
-
-    session = open_graph(bundle.model)
-    answer = by_tensors(lambda tensors: session.run(None, dict(tensors))[0], raw_inputs(table(INSTANCES), INPUTS))
+    model = MatrixModel.of(bundle)
+    answer = by_cells(model, model.encode(table(INSTANCES)))
     order = np.array([2, 0, 1])
     expected = answer(None, order).ravel() - WORDS - SAME + WORDS[order]
     got = answer("note", order).ravel()
@@ -162,3 +162,12 @@ def test_a_graph_without_its_texts_is_refused(bundle: Bundle, tmp_path: Path) ->
         onnx.save(summed(), folder / MATRIX)
     with pytest.raises(ArtifactError, match=r"expected the inputs .*'texts', 'tensor\(string\)', \[2\]"):
         Scorer(Bundle.open(other))
+
+
+def test_an_answer_is_explained_with_its_text(bundle: Bundle) -> None:
+    found = explain_instances(bundle, INSTANCES)
+    for row, explanation in enumerate(found):
+        made_of = explanation["contributions"]
+        assert explanation["base"] + sum(made_of.values()) == pytest.approx(explanation["output"], abs=1e-9)
+        assert explanation["output"] == pytest.approx(OnnxModel(bundle).predict(table(INSTANCES))[row, 0])
+        assert "note" in made_of

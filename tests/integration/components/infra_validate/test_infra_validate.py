@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import pytest
 from headrace.artifacts.bundle import FORMAT, FORMAT_VERSION, SAMPLES, Bundle
 from headrace.artifacts.errors import ArtifactError
 from headrace.artifacts.folder import MANIFEST, seal, write_json
-from headrace.artifacts.infra import Infra, read_infra
+from headrace.artifacts.infra import FIGURES, Infra, read_infra
+from headrace.components.infra_validate.figures import LEAST_REQUESTS, REQUESTS, ROUNDS, server_mib
 from headrace.components.infra_validate.validate import infra_validate, last_line
 from tests.unit.platforms.bundles import write_unscorable_bundle
 from tests.unit.serving.tiny_bundle import write_tiny_bundle
@@ -45,6 +47,13 @@ def test_a_sound_bundle_passes(tmp_path: Path, kind: str) -> None:
     assert outcome(infra) == dict.fromkeys(["starts", "model", "answers", "refuses", "healthy"], True)
     assert infra.model_digest == Bundle.open(model).digest
     assert 0 < infra.latency_ms["p50"] <= infra.latency_ms["p99"] < 1000
+    assert set(infra.figures) == set(FIGURES)
+    assert infra.figures["latency_p99_ms"] == infra.latency_ms["p99"]
+    assert ROUNDS * LEAST_REQUESTS <= infra.requests <= ROUNDS * REQUESTS
+    size = sum(file.stat().st_size for file in model.rglob("*") if file.is_file())
+    assert infra.figures["bundle_mib"] == size / 2**20
+    assert 10 < infra.figures["server_mib"] < 300  # an interpreter with ONNX Runtime
+    assert 0.05 < infra.figures["cold_start_s"] < 60
     assert read_infra(tmp_path / "infra") == infra
 
 
@@ -64,8 +73,23 @@ def test_samples_that_the_server_refuses_are_a_finding(bundle: Path, tmp_path: P
     samples["instances"][0]["tenure"] = "twelve"
     infra = infra_validate(resealed(bundle, tmp_path / "model", samples), tmp_path / "infra")
     assert not outcome(infra)["answers"]
-    assert infra.latency_ms == {}
+    assert infra.latency_ms == {} and infra.requests == 0
+    assert set(infra.figures) == {"bundle_mib"}  # nothing is said of a server that does not answer
     assert "tenure: expected a number or null" in "".join(check.message for check in infra.checks)
+
+
+def test_memory_is_that_of_the_process_and_those_below_it() -> None:
+    code = (
+        "import os, sys; held = bytearray(os.urandom(1 << 20) * 64); below = os.fork();"
+        "held = held if below else bytearray(os.urandom(1 << 20) * 64);"
+        "print('ready', flush=True) if not below else None; sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        found = server_mib(process.pid)
+        process.terminate()
+    assert found is not None and 128 <= found < 220
+    assert server_mib(process.pid) is None  # it is gone
 
 
 def test_a_bundle_that_does_not_load_is_a_finding(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from headrace.artifacts.dataset import Dataset
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.folder import read_manifest
 from headrace.artifacts.statistics import read_statistics
+from headrace.components import fold as folding
 from headrace.components.statistics import beam as beam_path
 from headrace.components.statistics import describe
 from headrace.components.statistics.compute import compute_statistics, task_of
@@ -163,7 +164,7 @@ def rank_errors(stats, values) -> list[float]:
 
 def beam_is_the_same(folder: Path) -> dict:
     """The bytes of the statistics in process and on Beam, cut into many stretches that are merged in three levels."""
-    describe.STRETCH_ROWS, describe.FAN, beam_path.FAN = 100, 3, 3
+    describe.STRETCH_ROWS, folding.FAN, beam_path.FAN = 100, 3, 3
     result = {}
     try:
         for name, settings in {"taxi": {}, "small": BOTH}.items():
@@ -175,7 +176,7 @@ def beam_is_the_same(folder: Path) -> dict:
             metadata = pq.read_metadata(folder / name / "train" / "data.parquet")
             result[name] = {"digests": digests, "stretches": len(describe.stretches(metadata))}
     finally:
-        describe.STRETCH_ROWS, describe.FAN, beam_path.FAN = 1_000_000, 32, 32
+        describe.STRETCH_ROWS, folding.FAN, beam_path.FAN = 1_000_000, 32, 32
     return result
 
 
@@ -193,11 +194,11 @@ def chunked(folder: Path) -> list[str]:
     snapshot = Dataset.open(folder / "taxi")
     task, _ = task_of(snapshot, StatisticsSpec())
     whole, _ = generate(snapshot, task, [], 1)
-    describe.STRETCH_ROWS, describe.FAN = 100, 3
+    describe.STRETCH_ROWS, folding.FAN = 100, 3
     try:
         parts, _ = generate(snapshot, task, [], 1, batch_rows=70)
     finally:
-        describe.STRETCH_ROWS, describe.FAN = 1_000_000, 32
+        describe.STRETCH_ROWS, folding.FAN = 1_000_000, 32
     found = [path for a, b in zip(whole.datasets, parts.datasets, strict=True) for path, _, _ in differences(a, b)]
     return sorted({path.split("/", 1)[1] for path in found})
 

@@ -10,6 +10,7 @@ from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.errors import ArtifactError, HeadraceError
 from headrace.artifacts.folder import read_manifest
 from headrace.components.champion.fetch import fetch_champion
+from headrace.platforms.interface import Blessing
 from headrace.platforms.local.platform import LocalPlatform
 from tests.unit.platforms.bundles import write_unscorable_bundle as write_bundle
 
@@ -21,8 +22,10 @@ def platform(tmp_path: Path) -> LocalPlatform:
 
 def test_the_champion_is_placed_as_it_was_registered(platform: LocalPlatform, tmp_path: Path) -> None:
     for seed in range(2):
-        platform.registry.register(write_bundle(tmp_path / str(seed), seed), "homes", metrics={}, run="r")
-    platform.registry.set_alias("homes", "champion", "1")
+        platform.registry.register(
+            write_bundle(tmp_path / str(seed), seed), "homes", metrics={}, run="r", blessing=Blessing(None)
+        )
+    platform.endpoints.deploy("prices", "homes", "1")
     assert fetch_champion(platform, "homes", tmp_path / "out") is True
     assert Bundle.open(tmp_path / "out").digest == Bundle.open(tmp_path / "0").digest
     assert not is_absent(tmp_path / "out")
@@ -31,7 +34,9 @@ def test_the_champion_is_placed_as_it_was_registered(platform: LocalPlatform, tm
 @pytest.mark.parametrize("registered", [True, False])
 def test_no_champion_is_stated(platform: LocalPlatform, tmp_path: Path, registered: bool) -> None:
     if registered:
-        platform.registry.register(write_bundle(tmp_path / "bundle"), "homes", metrics={}, run="r")
+        platform.registry.register(
+            write_bundle(tmp_path / "bundle"), "homes", metrics={}, run="r", blessing=Blessing(None)
+        )
     (tmp_path / "out").mkdir()
     assert fetch_champion(platform, "homes", tmp_path / "out") is False
     assert is_absent(tmp_path / "out")
@@ -59,8 +64,10 @@ def test_a_registry_without_its_table_is_no_absence(platform: LocalPlatform, tmp
 
 
 def test_a_champion_whose_bundle_is_gone_is_no_absence(platform: LocalPlatform, tmp_path: Path) -> None:
-    version = platform.registry.register(write_bundle(tmp_path / "bundle"), "homes", metrics={}, run="r")
-    platform.registry.set_alias("homes", "champion", "1")
+    version = platform.registry.register(
+        write_bundle(tmp_path / "bundle"), "homes", metrics={}, run="r", blessing=Blessing(None)
+    )
+    platform.endpoints.deploy("prices", "homes", "1")
     Path(version.uri).rename(tmp_path / "elsewhere")
     with pytest.raises(ArtifactError, match="Received: none there"):
         fetch_champion(platform, "homes", tmp_path / "out")

@@ -54,7 +54,7 @@ def logistic_bundle(path: Path, signature) -> None:
 
     with write_bundle(path, {"name": "logistic"}) as folder:
         (folder / "model.onnx").write_bytes(graph("x", TensorProto.DOUBLE))
-        (folder / "matrix.onnx").write_bytes(graph("matrix", TensorProto.FLOAT))
+        (folder / "matrix.onnx").write_bytes(graph("matrix", TensorProto.DOUBLE))
         signature.write(folder / "signature.json")
         half = {"label": "1", "probabilities": {"0": 0.5, "1": 0.5}}
         write_json(folder / "samples.json", {"instances": [{"x": 0}], "predictions": [half]})
@@ -79,7 +79,8 @@ def test_a_model_that_knows_the_truth(binary, subjects):
     low, high = found.intervals["auc"]
     assert low < found.metrics["auc"] < high < low + 0.06
     assert sum(map(sum, found.confusion)) == 2000
-    assert [curve.kind for curve in found.curves] == ["roc", "pr", "calibration"]
+    kinds = ["roc", "pr", "gain", "lift", "calibration", "roc_band", "pr_band"]
+    assert [curve.kind for curve in found.curves] == kinds
     assert found.importance[0].feature == "x" and found.importance[0].worse_by > 0.2
 
 
@@ -115,7 +116,10 @@ def test_several_classes(several, subjects):
     found = assess(subjects["several"], several, SPEC)
     assert found.kind == "multiclass" and found.positive is None and found.threshold is None
     assert found.metrics["accuracy"] > 0.7 > found.baseline["accuracy"]
-    assert [curve.of for curve in found.curves] == ["a", "b", "c"]
+    assert [(curve.kind, curve.of) for curve in found.curves] == [
+        *(("roc", name) for name in ("a", "b", "c")),
+        ("calibration", None),
+    ]
     assert len(found.confusion) == 3
 
 

@@ -10,7 +10,8 @@ from headrace.artifacts.bundle import Bundle, write_bundle
 from headrace.artifacts.folder import write_json
 from headrace.artifacts.signature import Input, Signature
 from headrace.components.evaluate import importance as module
-from headrace.components.evaluate.importance import by_columns, by_tensors, importance, training_gain
+from headrace.components.evaluate.importance import by_cells, by_columns, importance, training_gain
+from headrace.components.evaluate.matrix_model import Cells, MatrixModel
 from headrace.components.evaluate.scores import Scores
 
 FEATURES = [f"f{number}" for number in range(300)]
@@ -31,12 +32,11 @@ def scored(table: pa.Table, outputs: np.ndarray) -> Scores:
     return Scores("regression", truth, outputs)
 
 
-def run(tensors) -> np.ndarray:
-    return np.hstack([tensors[name] for name in FEATURES]) @ WEIGHTS.reshape(-1, 1)
+def encode(table: pa.Table) -> Cells:
+    return Cells(np.column_stack([np.asarray(table[name]) for name in FEATURES]))
 
 
-def tensors(table: pa.Table):
-    return {name: np.asarray(table[name]).reshape(-1, 1) for name in FEATURES}
+MODEL = MatrixModel(tuple(FEATURES), encode, lambda cells: (cells.matrix @ WEIGHTS).reshape(-1, 1))
 
 
 def columns(table: pa.Table):
@@ -45,7 +45,7 @@ def columns(table: pa.Table):
 
 def test_both_ways_of_shuffling_agree():
     slow = importance(columns, scored, TABLE, FEATURES[:20], seed=1)
-    fast = importance(lambda table: by_tensors(run, tensors(table)), scored, TABLE, FEATURES[:20], seed=1)
+    fast = importance(lambda table: by_cells(MODEL, MODEL.encode(table)), scored, TABLE, FEATURES[:20], seed=1)
     assert [item.feature for item in fast.found] == [item.feature for item in slow.found]
     assert [item.worse_by for item in fast.found] == pytest.approx([item.worse_by for item in slow.found])
     assert (fast.rows, fast.skipped) == (500, 0)

@@ -28,6 +28,7 @@ def gated(task: str, section: dict):
         evaluation=own.outputs["evaluation"],
         champion_evaluation=champion.outputs["evaluation"],
         infra=made.outputs["infra"],
+        findings=made.outputs["infra"],
         task=task,
         evaluate=section,
     )

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from headrace.artifacts.decision import Verdict
-from headrace.artifacts.evaluation import Evaluation, Fairness, Group, Slice, Unjudged
+from headrace.artifacts.evaluation import Evaluation, Slice, Unjudged
+from headrace.artifacts.fairness_found import Fairness, Group
 from headrace.artifacts.infra import Check, Infra
 from headrace.components.gate import conditions
 from headrace.components.gate.decide import decide
@@ -283,15 +284,14 @@ def test_an_exception_in_a_gate(monkeypatch, error):
     def broken(gate, evidence):
         raise error
 
-    monkeypatch.setattr(conditions, "CONDITIONS", {})
-    monkeypatch.setattr("headrace.components.gate.decide.CONDITIONS", {**conditions.CONDITIONS, "absolute": broken})
+    monkeypatch.setattr(conditions, "CONDITIONS", {**conditions.CONDITIONS, "absolute": broken})
     decision = judge(AUC)
     assert not decision.passed
     assert decision.reason.startswith(f"the gate could not be evaluated: {type(error).__name__}")
 
 
 def test_a_form_that_nobody_implements(monkeypatch):
-    monkeypatch.setattr("headrace.components.gate.decide.CONDITIONS", {})
+    monkeypatch.setattr(conditions, "CONDITIONS", {})
     assert not judge(AUC).passed
 
 
@@ -299,7 +299,7 @@ def test_a_condition_that_answers_something_else_than_true(monkeypatch):
     def vague(gate, evidence):
         return conditions.Outcome("yes", "", {})
 
-    monkeypatch.setattr("headrace.components.gate.decide.CONDITIONS", {"absolute": vague})
+    monkeypatch.setattr(conditions, "CONDITIONS", {"absolute": vague})
     assert not judge(AUC).passed
 
 

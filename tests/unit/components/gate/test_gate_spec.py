@@ -29,6 +29,26 @@ from headrace.components.gate.spec import Gate, default_gates
             "fairness",
             "demographic_parity_ratio by gender: at least 0.8",
         ),
+        (
+            {"fairness": "demographic_parity_ratio", "by": ["gender", "region"], "at_least": 0.8, "confidence": 0.9},
+            "fairness",
+            "demographic_parity_ratio by gender × region: at least 0.8, 90 % sure",
+        ),
+        ({"metric": "auc", "at_least": 0.75, "confidence": 0.95}, "absolute", "auc at least 0.75, 95 % sure"),
+        (
+            {"metric": "auc", "versus": "champion", "better_by": 0, "confidence": 0.975, "slice": ["plan", "region"]},
+            "versus_slice",
+            "auc versus champion: better by 0 for each plan × region, 97.5 % sure",
+        ),
+        ({"value": "total", "at_least": 1000}, "value", "value in total at least 1000"),
+        (
+            {"value": "per_row", "versus": "none", "better_by": 0.5},
+            "versus_value",
+            "value per row versus acting on none: better by 0.5",
+        ),
+        ({"infra": "latency_p99_ms", "at_most": 5}, "infra", "latency_p99_ms at most 5"),
+        ({"anomalies": "error", "at_most": 0}, "anomalies", "errors in the data at most 0"),
+        ({"anomalies": "warning", "at_most": 2}, "anomalies", "errors and warnings in the data at most 2"),
     ],
 )
 def test_forms(given, form, text):
@@ -39,11 +59,11 @@ def test_forms(given, form, text):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, "expected either `metric` or `fairness` in a gate. Received: {}"),
-        ({"at_least": 1}, "expected either `metric` or `fairness` in a gate. Received: at_least: 1.0"),
+        ({}, "expected exactly one of `metric`, `fairness`, `value`, `infra`, `anomalies` in a gate. Received: {}"),
+        ({"at_least": 1}, "`anomalies` in a gate. Received: at_least: 1.0"),
         (
             {"metric": "auc", "fairness": "demographic_parity_ratio", "by": "g", "at_least": 1},
-            "expected either `metric` or `fairness`",
+            "expected exactly one of `metric`, `fairness`",
         ),
         ({"metric": "acuracy", "at_least": 1}, "Received: acuracy; did you mean `accuracy`?"),
         (
@@ -61,8 +81,8 @@ def test_forms(given, form, text):
             "expected no `at_least` in a gate with `versus`",
         ),
         (
-            {"metric": "auc", "versus": "champion", "better_by": 0, "slice": "x"},
-            "expected no `slice` in a gate with `versus`",
+            {"metric": "auc", "versus": "baseline", "better_by": 0, "slice": "x"},
+            "expected no `slice` in a gate versus the baseline",
         ),
         ({"metric": "auc", "better_by": 0.1}, "expected no `better_by` in a gate without `versus`"),
         (
@@ -95,6 +115,27 @@ def test_forms(given, form, text):
             "expected `at_least`, as equalized_odds_ratio is 1 when fair",
         ),
         ({"metric": "auc", "at_lest": 1}, "at_lest"),
+        (
+            {"metric": "auc", "versus": "all", "better_by": 0},
+            "expected `versus` champion, baseline in a gate on a metric",
+        ),
+        ({"value": "total", "versus": "baseline", "better_by": 0}, "expected `versus` champion, all, none"),
+        ({"value": "total", "at_least": 1, "slice": "x"}, "expected no `slice` in a gate on value"),
+        ({"value": "total", "versus": "all", "better_by": 0, "without_champion": "pass"}, "versus acting on all"),
+        ({"value": "sum", "at_least": 1}, "'total' or 'per_row'"),
+        ({"infra": "latency_p99", "at_most": 5}, "did you mean `latency_p99_ms`?"),
+        ({"infra": "bundle_mib", "at_least": 5}, "expected no `at_least` in a gate on the server"),
+        ({"infra": "bundle_mib"}, "expected `at_most`, 0 or more, in a gate on the server"),
+        ({"infra": "bundle_mib", "at_most": 1, "confidence": 0.9}, "expected no `confidence` in a gate on the server"),
+        ({"anomalies": "error", "at_most": -1}, "expected `at_most`, 0 or more"),
+        ({"metric": "auc", "at_least": 0.5, "confidence": 1}, "less than 1"),
+        ({"metric": "auc", "at_least": 0.5, "confidence": 0.05}, "greater than or equal to 0.5"),
+        ({"metric": "bias", "at_most": 0.5, "confidence": 0.9}, "expected a metric with a direction. Received: bias"),
+        (
+            {"metric": "auc", "versus": "baseline", "better_by": 0, "confidence": 0.9},
+            "no `confidence` in a gate versus",
+        ),
+        ({"metric": "auc", "at_least": 0.5, "slice": []}, "slice"),
         ({"metric": "auc", "versus": "champion", "no_worse_than": -0.1}, "greater than or equal to 0"),
         ({"metric": "auc", "at_least": float("nan")}, "finite number"),
     ],
@@ -131,7 +172,10 @@ def test_misfits_name_the_gate():
             {"fairness": "demographic_parity_difference", "by": "g", "at_most": 0.1},
         ]
     )
-    assert spec.misfits("regression") == {1: "expected fairness gates only in a classification. Received: regression"}
+    assert spec.misfits("regression") == {
+        1: "expected a fairness metric of regression: mae_difference, mae_ratio, bias_difference, "
+        "mean_prediction_difference. Received: demographic_parity_difference"
+    }
     ((gate, message),) = spec.misfits("classification").items()
     assert gate == 0
     assert message.startswith("expected a metric of classification: auc, ")

@@ -11,7 +11,7 @@ from headrace.artifacts.errors import ArtifactError, HeadraceError
 from headrace.artifacts.folder import write_folder, write_json
 from headrace.components.push.push import Evidence, Pushed, push
 from headrace.components.register.blessing import NotBlessed
-from headrace.platforms.interface import ChampionChanged
+from headrace.platforms.interface import Blessing, ChampionChanged, NotAllowed
 from headrace.platforms.local.platform import LocalPlatform
 from tests.unit.components.evidence import write_decision, write_infra_report
 from tests.unit.platforms.bundles import write_unscorable_bundle as write_bundle
@@ -26,7 +26,9 @@ class Case:
         self.folder = folder
         self.platform = LocalPlatform(folder / "home")
         bundles = [write_bundle(folder / str(seed), seed) for seed in (1, 2)]
-        registered = [self.platform.registry.register(b, "homes", metrics={}, run="r") for b in bundles]
+        registered = [
+            self.platform.registry.register(b, "homes", metrics={}, run="r", blessing=Blessing(None)) for b in bundles
+        ]
         self.digests = {item.version: item.digest for item in registered}
 
     def evidence(self, version: str) -> Evidence:
@@ -77,6 +79,36 @@ def test_pushing_what_is_there_changes_nothing_and_says_so(case: Case, capsys: p
     assert "serves homes version 1 already: nothing to push" in capsys.readouterr().out
 
 
+def test_a_version_that_lacks_approval_waits_and_that_is_no_error(
+    case: Case, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case.bless("1")
+    case.platform.registry.require_approvals("homes", 1, who="anna", reason="the auditors ask")
+    before = case.platform.registry.history()
+    assert case.push("1") == Pushed("prices", "1", changed=False, before=None, state="waits for approval")
+    assert (case.platform.endpoints.list(), case.platform.registry.history()) == ([], before)
+    assert capsys.readouterr().out == (
+        "waits for approval: homes:1: expected approval by 1 person. Received: 0. "
+        "`headrace models approve homes:1 --reason ...` gives one\n"
+    )
+    case.platform.registry.approve("homes", "1", who="anna", reason="good")
+    assert case.push("1").state == "live"
+
+
+def test_the_spec_may_ask_for_more_than_the_registry_does(case: Case) -> None:
+    case.bless("1")
+    done = push(case.platform, "homes", "1", case.evidence("1"), "prices", approvals=2)
+    assert (done.state, done.changed) == ("waits for approval", False)
+    assert case.platform.endpoints.list() == []
+
+
+@pytest.mark.parametrize("state", ["rejected", "archived"])
+def test_what_a_person_put_away_is_not_pushed(case: Case, state: str) -> None:
+    case.bless("1")
+    case.platform.registry.transition("homes", "1", state, who="anna", reason="no")
+    case.refused(NotAllowed, f"homes:1: expected a version that may serve. Received: one that is {state}")
+
+
 def test_a_run_judged_against_an_earlier_champion_is_not_pushed(case: Case) -> None:
     case.bless("1")
     case.bless("2")  # against no champion too, as both were judged at the same time
@@ -94,7 +126,7 @@ def test_a_run_judged_against_an_earlier_champion_is_not_pushed(case: Case) -> N
 def test_a_champion_that_was_moved_away_is_not_taken_back(case: Case) -> None:
     case.bless("1")
     case.push("1")
-    case.platform.registry.set_alias("homes", "champion", "2")
+    case.platform.endpoints.deploy("prices", "homes", "2")
     with pytest.raises(ChampionChanged, match="expected: none. Received: version 2"):
         case.push("1")
     assert case.platform.registry.get("homes", "champion").version == "2"

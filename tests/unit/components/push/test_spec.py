@@ -9,7 +9,7 @@ from headrace.components.push.spec import DeploySpec
 
 
 def test_the_defaults_replace_at_the_specs_own_endpoint() -> None:
-    assert DeploySpec().model_dump() == {"endpoint": None, "strategy": "replace"}
+    assert DeploySpec().model_dump() == {"endpoint": None, "strategy": "replace", "approval": "none"}
 
 
 @pytest.mark.parametrize("extra", [{}, {"steps": [10, 50, 100]}])

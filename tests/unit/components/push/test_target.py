@@ -9,6 +9,7 @@ import pytest
 from headrace.artifacts.errors import HeadraceError
 from headrace.components.push.spec import DeploySpec
 from headrace.components.push.target import STRATEGIES, Target, target
+from headrace.platforms.interface import ModelSettings
 
 
 @pytest.mark.parametrize("deploy", [{}, {"endpoint": None}, {"strategy": "replace"}])
@@ -28,8 +29,16 @@ def test_a_strategy_of_a_later_version_is_refused(strategy: Any) -> None:
         target({"strategy": strategy, "steps": [10, 100]}, "churn")
 
 
+def test_approvals_are_what_the_registry_keeps() -> None:
+    found = target({"approval": "two"}, "churn")
+    assert (found.approvals, found.settings) == (2, ModelSettings(2, "churn"))
+    assert target(DeploySpec(approval="one").model_dump(mode="json"), "churn").approvals == 1
+    with pytest.raises(HeadraceError, match="approval: expected none, one or two. Received: 'three'"):
+        target({"approval": "three"}, "churn")
+
+
 def test_a_setting_that_would_be_ignored_is_refused() -> None:
-    with pytest.raises(HeadraceError, match=r"deploy: expected only endpoint and strategy\. Received: steps"):
+    with pytest.raises(HeadraceError, match=r"deploy: expected only endpoint, strategy, approval\. Received: steps"):
         target({"steps": [10, 100]}, "churn")
 
 

@@ -50,6 +50,7 @@ def test_a_passed_model_is_registered_with_its_metrics(case: Case) -> None:
     assert (version.version, version.digest, version.run) == ("1", case.digest, "run-1")
     assert version.metrics == {"rmse": 1.25}
     assert version.labels == {"task": "regression", "split": "test", "dataset": "sha256:data"}
+    assert (version.state, version.judged_against) == ("blessed", None)
     assert case.register() == version
 
 

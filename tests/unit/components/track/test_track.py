@@ -8,7 +8,8 @@ from kfp import compiler
 from headrace.artifacts import bundle as files
 from headrace.artifacts.bundle import Bundle, write_bundle
 from headrace.artifacts.errors import ArtifactError
-from headrace.artifacts.evaluation import Curve, Evaluation, Fairness, write_evaluation
+from headrace.artifacts.evaluation import Curve, Evaluation, write_evaluation
+from headrace.artifacts.fairness_found import Fairness
 from headrace.artifacts.folder import write_json
 from headrace.artifacts.signature import Input, Signature
 from headrace.components.track.component import track as component

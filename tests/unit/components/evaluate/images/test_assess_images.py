@@ -121,4 +121,5 @@ def test_what_only_images_have_is_refused_for_a_table():
     assert set(SPEC.without_images(False)) == {"recall", "look"}
     plain = SPEC.model_dump(mode="json", by_alias=True, exclude_none=True)
     assert EvaluateSpec(**plain) == SPEC and plain["recall"]["class"] == "red"
-    assert set(EvaluateSpec().model_dump(mode="json", exclude_none=True)) == {"slices", "seed"}
+    assert not {"truth", "recall", "look"} & set(EvaluateSpec().model_dump(mode="json", exclude_none=True))
+    assert set(EvaluateSpec(explain={"rows": 5}).without_images(True)) == {"explain"}

@@ -1,0 +1,1 @@
+"""Segments: one model for each value of a column."""

@@ -1,0 +1,1 @@
+"""Registered models in words: lists, one version, two side by side, the audit log."""

@@ -1,0 +1,120 @@
+"""What a name means in a registry in a service, watched by a process of its own.
+
+The clients of such services are large, and start threads: a server that forks its workers has neither. So the process
+that is started here asks the service once a second, fetches the bundle of what is to be served into the home folder,
+and says so in a line of JSON; the server only reads lines.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from headrace.artifacts.errors import HeadraceError
+from headrace.serving.target import Target
+
+SERVED = "served"  # in the home: bundles by their digest
+_POLL_SECONDS = 1.0
+_FIRST_SECONDS = 120.0  # for the first answer: a client's import, and a download
+_RESTART_SECONDS = 30.0
+
+
+class Watch:
+    """Says what is to be served now; see `serving.target.Follow`."""
+
+    def __init__(self, name: str, platform: str, home: Path) -> None:
+        self._words = [name, platform, str(home), str(os.getpid())]
+        self._platform = platform
+        self._said: dict[str, Any] = {}
+        self._rest = b""
+        self._start()
+
+    def _start(self) -> None:
+        command = [sys.executable, "-m", "headrace.pipelines.watching", *self._words]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        self._started = time.monotonic()
+
+    def first(self) -> Target:
+        """What is to be served, waited for.
+
+        Raises:
+            HeadraceError: nothing has that name, or the service does not answer.
+        """
+        deadline = time.monotonic() + _FIRST_SECONDS
+        while not self._said and self._process.poll() is None and time.monotonic() < deadline:
+            self._read(wait=0.2)
+        return self()
+
+    def __call__(self) -> Target:
+        """What was said last.
+
+        Raises:
+            HeadraceError: the service does not answer, or nothing has that name any more.
+        """
+        self._read(wait=0)
+        if self._process.poll() is not None:
+            if time.monotonic() - self._started > _RESTART_SECONDS:
+                self._start()
+            raise HeadraceError(f"{self._platform}: expected to watch it. Received: the end of the process that does")
+        if "path" not in self._said:
+            raise HeadraceError(str(self._said.get("error") or f"{self._platform}: expected an answer. Received: none"))
+        return Target(Path(self._said["path"]), self._said["version"])
+
+    def _read(self, wait: float) -> None:
+        """Takes in what was said since; the last whole line counts."""
+        output = self._process.stdout
+        assert output is not None  # it was asked for
+        while select.select([output], [], [], wait)[0]:
+            piece = os.read(output.fileno(), 65536)
+            if not piece:
+                return
+            *lines, self._rest = (self._rest + piece).split(b"\n")
+            if lines:
+                self._said = json.loads(lines[-1])
+            wait = 0
+
+    def stop(self) -> None:
+        """Ends the process."""
+        self._process.terminate()
+        self._process.wait()
+
+
+def watch(name: str, platform: str, home: Path) -> None:
+    """Says in a line of JSON what a name means, as often as that changes; for ever."""
+    from headrace.pipelines.locate import meant
+    from headrace.platforms.open import open_platform
+
+    opened, said = open_platform(platform, home), ""
+    while True:
+        try:
+            found = meant(opened, name, f"in {platform}")
+            folder = home / SERVED / found.digest.partition(":")[2]
+            if not folder.exists():
+                opened.registry.download(found.name, found.version, folder)
+            answer = {"path": str(folder), "version": found.version}
+        except HeadraceError as error:
+            answer = {"error": str(error)}
+        line = json.dumps(answer)
+        if line != said:
+            print(line, flush=True)
+        said = line
+        time.sleep(_POLL_SECONDS)
+
+
+if __name__ == "__main__":
+    from headrace.serving.server import stop_with
+
+    stop_with(int(sys.argv[4]))
+    try:
+        watch(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    except (KeyboardInterrupt, BrokenPipeError):
+        sys.exit(0)
+    except HeadraceError as error:  # no such platform
+        print(json.dumps({"error": str(error)}), flush=True)
+        time.sleep(_FIRST_SECONDS)

@@ -1,0 +1,156 @@
+"""Endpoints over a log in a service: which version each name serves. Servers read this; nothing is started here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headrace.artifacts.errors import HeadraceError
+from headrace.platforms.interface import (
+    ANY_CHAMPION,
+    ARCHIVED,
+    CANDIDATE,
+    CHAMPION,
+    REJECTED,
+    ChampionChanged,
+    Endpoint,
+    NotAllowed,
+    RolledBack,
+)
+from headrace.platforms.ledger.ledger import Ledger
+from headrace.platforms.ledger.showing import show, versions_of
+from headrace.platforms.ledger.state import Held, State
+from headrace.platforms.ledger.store import Store
+from headrace.platforms.lifecycle import check_deployable, motive, person
+from headrace.platforms.local.account import who_asks
+from headrace.platforms.local.rows import check_name
+
+
+class LedgerEndpoints:
+    """Implements `platforms.interface.Endpoints` on a `Store`."""
+
+    def __init__(self, store: Store, ledger: Ledger) -> None:
+        self._store = store
+        self._ledger = ledger
+
+    def deploy(
+        self,
+        endpoint: str,
+        name: str,
+        version: str,
+        *,
+        traffic: int = 100,
+        run: str = "",
+        expected_champion: str | None = ANY_CHAMPION,
+        who: str = "",
+        reason: str = "",
+    ) -> Endpoint:
+        """Puts a version behind an endpoint and makes it the champion; see `Endpoints.deploy`."""
+        check_name("endpoint", endpoint)
+        if traffic != 100:
+            raise HeadraceError(f"endpoint {endpoint}: expected 100 percent of the traffic. Received: {traffic}")
+        words = {"who": who_asks(who), **({"reason": reason} if reason else {})}
+
+        def decide(state: State) -> tuple[str, str, str, dict[str, Any]]:
+            held = state.find(name, version)
+            _require_champion(state, name, held, expected_champion)
+            check_deployable(state.version(name, held), state.kept(name).approvals)
+            there = state.deployed.get(endpoint)
+            detail = {
+                "model": name,
+                "version": held.number,
+                "traffic": traffic,
+                "before": [f"{there[0]}/{there[1]}"] if there else [],
+                "champion": state.aliases.get(name, {}).get(CHAMPION),
+            }
+            return "deploy", endpoint, run, {**detail, **words}
+
+        return self._change(endpoint, decide)
+
+    def rollback(
+        self, endpoint: str, *, who: str, reason: str, run: str = "", expected_version: str = ""
+    ) -> RolledBack:
+        """Serves again what served before; see `Endpoints.rollback`."""
+        words = {"who": person(who), "reason": motive(reason)}
+        decided: dict[str, Any] = {}
+
+        def decide(state: State) -> tuple[str, str, str, dict[str, Any]]:
+            pile = state.piles.get(endpoint, [])
+            if not pile:
+                known = ", ".join(sorted(state.deployed)) or "none yet"
+                raise HeadraceError(f"endpoint: expected one that serves ({known}). Received: {endpoint!r}")
+            name, taken = pile[-1]
+            if expected_version and expected_version != str(taken):
+                raise ChampionChanged(
+                    f"endpoint {endpoint}: expected version {expected_version} of {name} to serve. "
+                    f"Received: version {taken}; nothing was changed"
+                )
+            back, undone = _earlier(state, endpoint, pile)
+            others = [key for key, (model, number, _) in state.deployed.items() if (model, number) == (name, taken)]
+            decided.update(
+                model=name,
+                version=back,
+                before=taken,
+                champion=state.aliases.get(name, {}).get(CHAMPION),
+                rejected=others == [endpoint],
+                undone=undone,
+            )
+            return "rollback", endpoint, run, {**decided, **words}
+
+        after = self._change(endpoint, decide)
+        return RolledBack(after, decided["model"], str(decided["version"]), str(decided["before"]))
+
+    def get(self, endpoint: str) -> Endpoint | None:
+        """The endpoint, or None; see `Endpoints.get`."""
+        return self._ledger.refresh().endpoint(endpoint)
+
+    def list(self) -> list[Endpoint]:
+        """All endpoints, by name."""
+        state = self._ledger.refresh()
+        return [found for name in sorted(state.deployed) if (found := state.endpoint(name)) is not None]
+
+    def _change(self, endpoint: str, decide: Any) -> Endpoint:
+        """Does it, and shows it on the versions of the model that serves now, and of the one that did before."""
+        state = self._ledger.refresh()
+        was = state.deployed.get(endpoint)
+        before = versions_of(state)
+        state = self._ledger.change(decide)
+        found = state.endpoint(endpoint)
+        assert found is not None  # something was put behind it
+        show(self._store, self._ledger, before, {found.main.model, *([was[0]] if was else [])})
+        return found
+
+
+def _require_champion(state: State, name: str, held: Held, expected: str | None) -> None:
+    """Compares the champion with the expected one."""
+    number = state.aliases.get(name, {}).get(CHAMPION)
+    now = state.models[name][number] if number is not None else None
+    if expected == ANY_CHAMPION or (now is None and expected is None):
+        return
+    if now is not None and (now.number == held.number or now.digest == expected):
+        return
+    received = "none" if now is None else f"version {now.number} ({now.digest[:19]})"
+    raise ChampionChanged(
+        f"the champion of {name} changed while this run was judged; run again. "
+        f"expected: {'none' if expected is None else expected[:19]}. Received: {received}"
+    )
+
+
+def _earlier(state: State, endpoint: str, pile: list[tuple[str, int]]) -> tuple[int, int]:
+    """The version that served before and may serve again, and how many entries of the pile end with that."""
+    name, taken = pile[-1]
+    seen = []
+    for undone, (model, number) in enumerate(reversed(pile[:-1]), start=1):
+        if model != name:
+            seen.append(f"version {number} of the model {model}")
+            break
+        if number == taken:
+            continue
+        found = state.version(name, state.models[name][number])
+        if found.state not in (CANDIDATE, REJECTED, ARCHIVED):
+            return number, undone
+        seen.append(f"version {number}, which is {found.state}")
+    raise NotAllowed(
+        f"endpoint {endpoint}: expected a version of {name} that served before version {taken}, to go back to. "
+        f"Received: {', '.join(seen) or 'none, it was the first'}; "
+        f"`headrace models promote {name}:VERSION --reason ...` serves another"
+    )

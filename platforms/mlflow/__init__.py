@@ -1,0 +1,1 @@
+"""MLflow's Model Registry as a platform. (The tracker of runs is in `platforms/local/tracking`.)"""

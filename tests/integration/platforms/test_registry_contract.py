@@ -1,0 +1,249 @@
+"""What every registry does, wherever it lives: the same tests for a folder, Vertex's Model Registry and MLflow's."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from headrace.artifacts.bundle import Bundle
+from headrace.artifacts.errors import ArtifactError, HeadraceError
+from headrace.platforms.interface import (
+    Blessing,
+    ChampionChanged,
+    ModelSettings,
+    ModelVersion,
+    NotAllowed,
+    Platform,
+    WaitsForApproval,
+)
+from tests.integration.platforms import registries
+from tests.unit.platforms.bundles import write_unscorable_bundle
+
+PLACES = ["local", "vertex", pytest.param("mlflow", marks=pytest.mark.slow)]
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="module", params=PLACES)
+def connect(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[registries.Connect]:
+    place: AbstractContextManager[registries.Connect] = getattr(registries, request.param)(
+        tmp_path_factory.mktemp(request.param)
+    )
+    with place as connect:
+        yield connect
+
+
+@pytest.fixture
+def platform(connect: registries.Connect) -> Platform:
+    return connect()
+
+
+@pytest.fixture
+def name() -> str:
+    """A model that no test had before: starting a server for each test would take minutes."""
+    return f"homes.{next(_NUMBERS)}"
+
+
+class Homes:
+    """Registers bundles of one model."""
+
+    def __init__(self, platform: Platform, name: str, place: Path) -> None:
+        self.platform, self.name, self.place = platform, name, place
+
+    def __call__(
+        self, seed: int, approvals: int = 0, blessed: bool = True, champion: str | None = None
+    ) -> ModelVersion:
+        folder = self.place / f"bundle-{seed}"
+        bundle = folder if folder.exists() else write_unscorable_bundle(folder, seed)
+        return self.platform.registry.register(
+            bundle,
+            self.name,
+            metrics={"rmse": 1.5},
+            run=f"run-{seed}",
+            labels={"task": "regression"},
+            blessing=Blessing(champion) if blessed else None,
+            settings=ModelSettings(approvals, self.name),
+            who="Ann",
+        )
+
+
+@pytest.fixture
+def homes(platform: Platform, name: str, tmp_path: Path) -> Homes:
+    return Homes(platform, name, tmp_path)
+
+
+def test_a_version_holds_what_was_registered(homes: Homes, connect: registries.Connect) -> None:
+    first, second = homes(1, champion="sha256:12"), homes(2)
+    assert (first.version, first.run, first.metrics) == ("1", "run-1", {"rmse": 1.5})
+    assert (first.labels, first.registered_by, first.state) == ({"task": "regression"}, "Ann", "blessed")
+    assert first.digest == Bundle.open(homes.place / "bundle-1").digest and first.judged_against == "sha256:12"
+    other = connect().registry
+    assert [item.version for item in other.versions(homes.name)] == ["1", "2"]
+    assert other.get(homes.name, "2") == second == other.get(homes.name, "challenger")
+    assert other.get(homes.name, "1").aliases == ()  # the newest is the challenger
+    assert homes.name in other.models() and other.champion(homes.name) is None
+    assert other.settings(homes.name) == ModelSettings(0, homes.name)
+
+
+def test_the_same_content_keeps_its_version(homes: Homes) -> None:
+    candidate = homes(1, blessed=False)
+    assert candidate.state == "candidate"
+    again = homes(1)
+    assert (again.version, again.state, again.created) == ("1", "blessed", candidate.created)
+    assert len(homes.platform.registry.versions(homes.name)) == 1
+    assert [event.detail["new"] for event in homes.platform.registry.history(homes.name)] == [True, False]
+
+
+def test_a_bundle_comes_back_as_it_was(homes: Homes, tmp_path: Path) -> None:
+    version = homes(1)
+    (homes.place / "bundle-1" / "stray.txt").write_text("no part of the bundle")
+    homes.platform.registry.download(homes.name, "1", tmp_path / "there")
+    assert Bundle.open(tmp_path / "there").digest == version.digest
+    with pytest.raises(ArtifactError, match="expected a place that is still free"):
+        homes.platform.registry.download(homes.name, "1", tmp_path / "there")
+
+
+def test_documents_lie_beside_a_version(homes: Homes, connect: registries.Connect) -> None:
+    homes(1)
+    registry = homes.platform.registry
+    registry.attach(homes.name, "1", "card.html", b"<p>one</p>", run="run-1")
+    kept = registry.attach(homes.name, "1", "card.html", b"<p>two</p>")
+    assert registry.attach(homes.name, "1", "card.html", b"<p>two</p>") == kept
+    registry.attach(homes.name, "1", "card.json", b"{}")
+    other = connect().registry
+    assert [item.file for item in other.documents(homes.name, "1")] == ["card.html", "card.json"]
+    assert other.document(homes.name, "1", "card.html") == b"<p>two</p>"
+    with pytest.raises(HeadraceError, match=r"expected a document \(card.html, card.json\). Received: 'card.md'"):
+        other.document(homes.name, "1", "card.md")
+    with pytest.raises(HeadraceError, match="document: expected"):
+        registry.attach(homes.name, "1", "../card", b"")
+
+
+def test_four_eyes(homes: Homes) -> None:
+    homes(1, approvals=2)
+    registry, endpoints = homes.platform.registry, homes.platform.endpoints
+    for who, waiting in (("Ben", "expected approval by 2 people. Received: 0"), ("Cleo", "Received: 1")):
+        with pytest.raises(WaitsForApproval, match=waiting):
+            endpoints.deploy(homes.name, homes.name, "1")
+        with pytest.raises(NotAllowed, match="expected approval by another person than Ann, who registered it"):
+            registry.approve(homes.name, "1", who="ann@example.org", reason="mine")
+        found = registry.approve(homes.name, "1", who=who, reason="looked at the card")
+        with pytest.raises(NotAllowed, match="who approved it before"):
+            registry.approve(homes.name, "1", who=who.lower(), reason="again")
+    assert found.state == "approved" and [item.who for item in found.approvals] == ["Ben", "Cleo"]
+    endpoints.deploy(homes.name, homes.name, "1")
+    homes(2, approvals=0)  # a spec that asks for fewer changes nothing
+    assert registry.settings(homes.name).approvals == 2
+    registry.require_approvals(homes.name, 0, who="Dora", reason="a prototype")
+    assert endpoints.deploy(homes.name, homes.name, "2").main.version == "2"
+
+
+def test_states_and_what_may_not_be(homes: Homes) -> None:
+    registry, endpoints = homes.platform.registry, homes.platform.endpoints
+    homes(1), homes(2, blessed=False)
+    with pytest.raises(NotAllowed, match="expected a version that passed its gates. Received: a candidate"):
+        endpoints.deploy(homes.name, homes.name, "2")
+    assert registry.transition(homes.name, "1", "rejected", who="Ben", reason="odd").state == "rejected"
+    with pytest.raises(NotAllowed, match="Received: one that is rejected"):
+        endpoints.deploy(homes.name, homes.name, "1")
+    assert registry.transition(homes.name, "1", "archived", who="Ben", reason="old").state == "archived"
+    assert registry.transition(homes.name, "1", "blessed", who="Ben", reason="no").state == "blessed"
+    endpoints.deploy(homes.name, homes.name, "1")
+    assert registry.get(homes.name, "champion").state == "live"
+    with pytest.raises(NotAllowed, match=f"Received: one that is live behind {homes.name}"):
+        registry.transition(homes.name, "1", "archived", who="Ben", reason="old")
+    for who, reason, wanted in (("", "r", "who: expected"), ("Ben", " ", "reason: expected why")):
+        with pytest.raises(HeadraceError, match=wanted):
+            registry.approve(homes.name, "1", who=who, reason=reason)
+    with pytest.raises(HeadraceError, match=r"expected a registered version \(1 to 2, champion\). Received: '7'"):
+        registry.get(homes.name, "7")
+    with pytest.raises(HeadraceError, match="expected another than champion"):
+        registry.set_alias(homes.name, "champion", "2")
+    registry.set_alias(homes.name, "shadow", "2")
+    assert registry.get(homes.name, "shadow").version == "2"
+
+
+def test_one_command_goes_back(homes: Homes, connect: registries.Connect) -> None:
+    endpoints = homes.platform.endpoints
+    versions = [homes(seed) for seed in (1, 2, 3)]
+    assert endpoints.get(homes.name) is None
+    for item in versions:
+        endpoints.deploy(homes.name, homes.name, item.version, reason="better")
+    with pytest.raises(ChampionChanged, match="expected version 2 of .* to serve. Received: version 3"):
+        endpoints.rollback(homes.name, who="Ben", reason="slow", expected_version="2")
+    done = endpoints.rollback(homes.name, who="Ben", reason="slow")
+    assert (done.before, done.version, done.endpoint.main.version) == ("3", "2", "2")
+    other = connect()
+    assert [item.state for item in other.registry.versions(homes.name)] == ["blessed", "live", "rejected"]
+    assert other.registry.get(homes.name, "champion").version == "2"
+    assert other.endpoints.rollback(homes.name, who="Ben", reason="slow too").version == "1"
+    with pytest.raises(NotAllowed, match="that served before version 1, to go back to"):
+        endpoints.rollback(homes.name, who="Ben", reason="slow too")
+    found = endpoints.get(homes.name)
+    assert found is not None and found.main.version == "1" and found in endpoints.list()
+
+
+def test_the_champion_that_a_run_was_judged_against(homes: Homes) -> None:
+    first, second, third = homes(1), homes(2), homes(3)
+    endpoints = homes.platform.endpoints
+    with pytest.raises(ChampionChanged, match="Received: none"):
+        endpoints.deploy(homes.name, homes.name, "1", expected_champion=second.digest)
+    endpoints.deploy(homes.name, homes.name, "1", expected_champion=None)
+    endpoints.deploy(homes.name, homes.name, "2", expected_champion=first.digest)
+    with pytest.raises(ChampionChanged, match="expected: sha256:.*Received: version 2"):
+        endpoints.deploy(homes.name, homes.name, third.version, expected_champion=first.digest)
+
+
+def test_of_many_promotions_at_once_one_wins(homes: Homes, connect: registries.Connect) -> None:
+    first = homes(0)
+    homes.platform.endpoints.deploy(homes.name, homes.name, first.version)
+    versions = [homes(seed).version for seed in range(1, 5)]
+
+    def promote(version: str) -> str:
+        try:
+            connect().endpoints.deploy(homes.name, homes.name, version, expected_champion=first.digest)
+        except ChampionChanged:
+            return ""
+        return version
+
+    with ThreadPoolExecutor(4) as pool:
+        won = [version for version in pool.map(promote, versions) if version]
+    assert len(won) == 1
+    other = connect()
+    champion = other.registry.champion(homes.name)
+    assert champion is not None and champion.version == won[0]
+    assert [item.state for item in other.registry.versions(homes.name)].count("live") == 1
+    audit = other.registry.verify()
+    assert audit.problems == () and audit.intact
+
+
+def test_of_many_registrations_of_one_content_there_is_one_version(homes: Homes, connect: registries.Connect) -> None:
+    homes(1)
+    bundle = write_unscorable_bundle(homes.place / "same", 9)
+
+    def register(_: int) -> str:
+        found = connect().registry.register(bundle, homes.name, metrics={}, run="r", blessing=Blessing(None))
+        return found.version
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(register, range(4)))) == 1
+    assert len(connect().registry.versions(homes.name)) == 2
+    assert connect().registry.verify().problems == ()
+
+
+def test_the_audit_log_tells_all_and_holds(homes: Homes, connect: registries.Connect) -> None:
+    homes(1, approvals=1)
+    registry = homes.platform.registry
+    registry.approve(homes.name, "1", who="Ben", reason="grün — 好")
+    homes.platform.endpoints.deploy(homes.name, homes.name, "1", run="run-9", who="Cleo", reason="first")
+    told = connect().registry.history(homes.name)
+    assert [event.action for event in told] == ["register", "approve", "deploy"]
+    assert told[1].detail["reason"] == "grün — 好" and told[2].detail["who"] == "Cleo" and told[2].run == "run-9"
+    audit = connect().registry.verify()
+    assert audit.intact and audit.head == connect().registry.history()[-1].hash
+    assert connect().registry.verify(head=told[0].hash[:16]).intact
+    assert not connect().registry.verify(head="0123456789abcdef").intact
