@@ -16,12 +16,15 @@ _POLICIES = {"none": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_
 
 
 def reproducible(seed: int) -> None:
-    """The same seed gives the same weights."""
+    """The same seed gives the same weights, with the same number of threads: TensorFlow's sums are rounded by it.
+
+    So it is that of the cores that the task may have (`HEADRACE_CORES`), and not of those that happen to be free now.
+    """
     keras.utils.set_random_seed(seed)
     if keras.backend.backend() == "tensorflow":
         tensorflow = import_module("tensorflow")
         tensorflow.config.experimental.enable_op_determinism()
-        threads = os.environ.get("HEADRACE_THREADS") or os.environ.get("OMP_NUM_THREADS")
+        threads = os.environ.get("HEADRACE_CORES") or os.environ.get("OMP_NUM_THREADS")
         if threads and threads.isdigit() and int(threads):
             try:
                 tensorflow.config.threading.set_intra_op_parallelism_threads(int(threads))

@@ -264,7 +264,7 @@ def _place(attempt: Attempt) -> tuple[Path, str]:
 
 def _passed_on(env: Mapping[str, str]) -> dict[str, str]:
     """What a task knows of its run, and how many threads its libraries may use."""
-    names = ("HEADRACE_COMMIT", "HEADRACE_TASK", "HEADRACE_THREADS")
+    names = ("HEADRACE_COMMIT", "HEADRACE_TASK", "HEADRACE_THREADS", "HEADRACE_CORES")
     everything = {**os.environ, **env}
     threads = everything.get("HEADRACE_THREADS", "1")
     return {"OMP_NUM_THREADS": threads, **{name: everything[name] for name in names if name in everything}}

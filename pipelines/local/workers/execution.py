@@ -247,12 +247,17 @@ class Workers:
         return given if given is not None else (node.component.executor.timeout if node.component.executor else None)
 
     def _threads(self, node: Node, claim: resources.Amount) -> dict[str, str]:
-        """How many threads a task that starts now may use: the cores it asks for, else a share of all."""
+        """How many threads a task that starts now may use: the cores it asks for, else a share of all.
+
+        `HEADRACE_CORES` are those it asks for, else all, whatever else runs: for what rounds by its number of threads.
+        """
         if self._asked[node.path].cpu is not None:
             threads = max(1, claim.cpu // resources.CORE)
-            return {**zygote.threads_environment(threads), "HEADRACE_THREADS": str(threads)}
+            told = str(threads)
+            return {**zygote.threads_environment(threads), "HEADRACE_THREADS": told, "HEADRACE_CORES": told}
         beside = min(self._settings.max_parallel, self._line.running + len(self._line))
-        return {"HEADRACE_THREADS": str(max(1, resources.cores() // max(1, beside)))}
+        share = max(1, resources.cores() // max(1, beside))
+        return {"HEADRACE_THREADS": str(share), "HEADRACE_CORES": str(resources.cores())}
 
     def _read(self, one: zygote.Zygote) -> None:
         events = one.read()

@@ -19,7 +19,7 @@ def work(seconds: float = 0.25) -> list:
 
     begun = time.monotonic()
     time.sleep(seconds)
-    threads = [int(os.environ.get(name, 0)) for name in ("HEADRACE_THREADS", "OMP_NUM_THREADS")]
+    threads = [int(os.environ.get(name, 0)) for name in ("HEADRACE_THREADS", "OMP_NUM_THREADS", "HEADRACE_CORES")]
     return [begun, time.monotonic(), *threads]
 
 
@@ -64,9 +64,9 @@ def test_within_the_budget(runner, machine):
     assert all(running == {"work-6"} for running in together if "work-6" in running)
     notices = [e.message for e in runner.events if e.kind == "notice"]
     assert notices == ["work-6: asks for 64 cores of 4, and will run alone"]
-    assert spans["work"][2:] == [3, 3]  # threads follow the request
-    assert spans["work-3"][2:] == [1, 1]
-    assert spans["work-6"][2:] == [4, 4]
+    assert spans["work"][2:] == [3, 3, 3]  # threads follow the request
+    assert spans["work-3"][2:] == [1, 1, 1]
+    assert spans["work-6"][2:] == [4, 4, 4]
 
 
 def test_without_requests_the_number_alone_counts(runner, machine):
@@ -77,6 +77,9 @@ def test_without_requests_the_number_alone_counts(runner, machine):
     ir = runner.compile(plain)
     most = {n: max(map(len, overlapping(spans_of(runner.run(ir, max_parallel=n))))) for n in (2, 6)}
     assert most == {2: 2, 6: 6}
+    told = [(threads, cores) for _, _, threads, _, cores in spans_of(runner.run(ir, max_parallel=6)).values()]
+    assert min(told) == (1, 4), "a share of the cores; and all of them, whatever runs beside"
+    assert {cores for _, cores in told} == {4}
 
 
 def test_a_request_that_says_nothing(runner, machine):
