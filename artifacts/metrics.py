@@ -204,6 +204,12 @@ _FIRST: Mapping[str, tuple[str, ...]] = {
 }
 
 
+def most_read(task: str) -> tuple[str, ...]:
+    """The metrics of a task of the spec that are asked for most."""
+    kinds = (REGRESSION,) if task == REGRESSION else _CLASSES
+    return tuple(dict.fromkeys(name for kind in kinds for name in _FIRST[kind]))
+
+
 def first_metrics(kind: str, measured: Iterable[str]) -> list[str]:
     """Of what was measured, what is read first; a table behind it has all.
 

@@ -70,7 +70,7 @@ def index_page(run: RunResult, found: Outcome, links: dict[str, dict[str, str]])
         sections.append(r.section("Metrics", r.tiles(tiles), intro=intro))
     if found.verdict is not None:
         gates = [
-            (r.badge("passed", "good") if d.passed else r.badge("failed", "bad"), d.gate, d.reason)
+            (r.badge("passed", "good") if d.passed else r.badge("failed", "bad"), d.gate, r.prose(d.reason))
             for d in found.verdict.decisions
         ]
         sections.append(r.section("Gates", r.table(["", "Gate", "Why"], gates, "lww")))

@@ -16,7 +16,7 @@ from headrace.artifacts.transform import Transform
 from headrace.trainer.baseline import Baseline
 from headrace.trainer.export.parity import Parity
 from headrace.trainer.known import known_values
-from headrace.trainer.lineage import plain
+from headrace.trainer.lineage import plain, rounded
 from headrace.trainer.model import Learned, Model
 from headrace.trainer.parameters import Training
 
@@ -82,7 +82,7 @@ def write_card(
             *((item.name, item.type, known_values(item)) for item in recipe.inputs),
             *((feature, "constructed", expression) for feature, expression in recipe.construct.items()),
         ),
-        metrics={model.metric: model.curve["eval"][model.rounds - 1]},
+        metrics={model.metric: rounded(model.curve["eval"][model.rounds - 1])},
         limits=_limits(recipe, training, model),
         environment=environment(model.kind),
         lineage=lineage,

@@ -50,7 +50,7 @@ def training_record(
         "seed": training.seed,
         "rounds": model.rounds,
         "metric": model.metric,
-        model.metric: {split: _rounded(values[last]) for split, values in model.curve.items() if values},
+        model.metric: {split: rounded(values[last]) for split, values in model.curve.items() if values},
         "baseline": constant.record(info.classes or ()),
     }
     for name in ("class_weight", "sample_weight"):
@@ -67,7 +67,7 @@ def training_record(
 
 def curve_record(model: Learned) -> dict[str, list[float]]:
     """split -> the metric after each round or epoch."""
-    return {split: [_rounded(value) for value in values] for split, values in model.curve.items()}
+    return {split: [rounded(value) for value in values] for split, values in model.curve.items()}
 
 
 def plain(value: Any) -> Any:
@@ -81,5 +81,6 @@ def plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else str(value)
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
+    """To as many digits as do not depend on the number of threads."""
     return float(f"{value:.{_DIGITS}g}")

@@ -30,6 +30,7 @@ from headrace.artifacts.report.blocks import (
     markup,
     meter,
     paragraph,
+    prose,
     table,
     tiles,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "page",
     "paragraph",
     "percent",
+    "prose",
     "scatter_chart",
     "section",
     "size",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from headrace.artifacts.report.numbers import number, percent
 
 Kind = Literal["good", "bad", "warn", "info", "neutral"]
+_CODE = re.compile(r"`([^`]+)`")
 _KINDS = ("good", "bad", "warn", "info", "neutral")
 
 
@@ -30,6 +32,15 @@ def markup(value: Cell) -> Html:
     if value is None or isinstance(value, int | float):
         return Html(number(value))
     return Html(html.escape(str(value)))
+
+
+def prose(text: str) -> Html:
+    """Our own words, with what is between backticks as code.
+
+    >>> prose("the gate says `without_champion: pass`")
+    'the gate says <code>without_champion: pass</code>'
+    """
+    return Html(_CODE.sub(r"<code>\1</code>", markup(text)))
 
 
 def paragraph(text: str) -> Html:

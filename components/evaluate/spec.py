@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
+
 from pydantic import Field
 
 from headrace.artifacts.by import By, as_by
 from headrace.artifacts.fairness_found import SMALLEST_GROUP
-from headrace.artifacts.metrics import FAIRNESS, METRICS
+from headrace.artifacts.metrics import FAIRNESS, METRICS, most_read
 from headrace.components.evaluate.fairness_spec import FairnessSpec
 from headrace.components.evaluate.look_spec import ErrorsSpec, ExplainSpec
 from headrace.components.evaluate.value_spec import ValueSpec
@@ -108,8 +110,9 @@ class EvaluateSpec(Section):
         found = {}
         for index, gate in enumerate(self.gates or []):
             if gate.metric and not METRICS[gate.metric].fits(task):
-                known = ", ".join(name for name, info in METRICS.items() if info.fits(task))
-                found[index] = f"expected a metric of {task}: {known}. Received: {gate.metric}"
+                near = [name for name in difflib.get_close_matches(gate.metric, METRICS, 9) if METRICS[name].fits(task)]
+                known = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(most_read(task))}, and more"
+                found[index] = f"expected a metric of {task}. Received: {gate.metric}; {known}"
             if gate.fairness and not FAIRNESS[gate.fairness].fits(task):
                 known = ", ".join(name for name, info in FAIRNESS.items() if info.fits(task))
                 found[index] = f"expected a fairness metric of {task}: {known}. Received: {gate.fairness}"

@@ -29,7 +29,7 @@ def value_blocks(found: Evaluation) -> list[r.Html]:
     gains = [(f"{_OUTCOMES[name]}", f"{words}{_unit(value)}") for name, words in value.gains.items()]
     stated = r.details("What a row brings", r.key_values(gains), opened=bool(value.undefined))
     if value.undefined:
-        return [r.section("Value", r.callout(f"{value.undefined}.", "bad", "Nothing was valued."), stated)]
+        return [r.section("Value", r.callout(r.prose(f"{value.undefined}."), "bad", "Nothing was valued."), stated)]
     same = value.best_threshold == value.threshold
     rows = [_row(value, name) for name in _WHO if name in value.amounts and not (name == "best" and same)]
     headers = ["Who decides", "Rows acted on", "Total", "95 % interval", "Per row", "The model brings more by"]
@@ -61,9 +61,9 @@ def _verdict(value: Value) -> r.Html:
         return r.callout(f"It brings {text} more.", "good", f"The model is worth more than {rival}.")
     if gain.high < 0:
         text = f"It brings {text} less. {_advice(value)}"
-        return r.callout(text, "bad", f"The model as it is served is worth less than {rival}.")
+        return r.callout(r.prose(text), "bad", f"The model as it is served is worth less than {rival}.")
     text = f"The difference of {money(gain.total, value.currency)} ({money(gain.low)} – {money(gain.high)})"
-    return r.callout(f"{text} may be chance. {_advice(value)}", "warn", f"No better than {rival}.")
+    return r.callout(r.prose(f"{text} may be chance. {_advice(value)}"), "warn", f"No better than {rival}.")
 
 
 def _advice(value: Value) -> str:

@@ -30,7 +30,7 @@ def verdict_page(verdict: Verdict, beside: Html | None = None) -> str:
         intro = "Every gate was looked at, whatever came of the others: this is all that stands in the way."
         sections.append(r.section("Not passed", *map(_failed, failed), intro=intro))
     if passed:
-        sections.append(r.section("Passed", r.key_values([(item.gate, item.reason) for item in passed])))
+        sections.append(r.section("Passed", r.key_values([(item.gate, r.prose(item.reason)) for item in passed])))
     if beside is not None:
         sections.append(beside)
     figures = [block for item in (*failed, *passed) for block in _figures(item)]
@@ -54,8 +54,8 @@ def _decision(verdict: Verdict, failed: int) -> Html:
 
 def _failed(item: Decision) -> Html:
     """A gate that is not passed: why, and what to do. Not a row of a table, which is too wide for a narrow screen."""
-    todo = f"<br><em>What to do:</em> {r.markup(item.todo)}." if item.todo else ""
-    return r.callout(Html(f"<br>{r.markup(item.reason)}.{todo}"), "bad", item.gate)
+    todo = f"<br><em>What to do:</em> {r.prose(item.todo)}." if item.todo else ""
+    return r.callout(Html(f"<br>{r.prose(item.reason)}.{todo}"), "bad", item.gate)
 
 
 def _figures(item: Decision) -> list[Html]:

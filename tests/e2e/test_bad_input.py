@@ -224,8 +224,8 @@ SPECS: dict[str, tuple[str, list[str]]] = {
     "a gate on a metric of the other task": (
         SPEC + "evaluate:\n  gates:\n    - {metric: rmse, at_most: 0.7}\n",
         [
-            "spec.yaml:9: evaluate.gates.0: expected a metric of classification: auc, pr_auc, log_loss, brier, ece, "
-            "accuracy, balanced_accuracy, precision, recall, f1, mcc, macro_f1, weighted_f1. Received: rmse"
+            "spec.yaml:9: evaluate.gates.0: expected a metric of classification. Received: rmse; known are auc, pr_auc, "
+            "log_loss, brier, ece, accuracy, precision, recall, f1, mcc, balanced_accuracy, macro_f1, weighted_f1, and more"
         ],
     ),
     "several mistakes": (

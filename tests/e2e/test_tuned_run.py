@@ -15,7 +15,7 @@ import pytest
 from headrace.artifacts.tuning import read_tuning
 from tests.e2e.projects import HEADRACE, Project, churn, environment, wait_for
 
-PLAIN = "train: {model: gbdt} "
+PLAIN = "train: {model: gbdt, threshold: value}"
 
 
 def lineage(project: Project) -> dict[str, Any]:

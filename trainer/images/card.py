@@ -12,6 +12,7 @@ from headrace.trainer.baseline import Baseline
 from headrace.trainer.card import details, environment, split_in_words, variants_in_words, write_files
 from headrace.trainer.export.parity import Parity
 from headrace.trainer.images.cnn import Cnn
+from headrace.trainer.lineage import rounded
 from headrace.trainer.parameters import Training
 
 
@@ -46,7 +47,10 @@ def write_card(
             f"{number(constant.values['eval'])} on the eval split",
         },
         features=(("image", "picture", f"JPEG, PNG or pixels of any size, seen at {height} x {width}"),),
-        metrics={model.metric: model.curve["eval"][model.rounds - 1], "accuracy": model.accuracy[model.rounds - 1]},
+        metrics={
+            model.metric: rounded(model.curve["eval"][model.rounds - 1]),
+            "accuracy": rounded(model.accuracy[model.rounds - 1]),
+        },
         limits=limits(training),
         environment=environment("cnn"),
         lineage=lineage,

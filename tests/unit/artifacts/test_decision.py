@@ -52,10 +52,10 @@ def test_infra_round_trip_and_evidence(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "newest", "read", "file", "content"),
     [
-        ("decision", 2, read_verdict, "decision.json", {"passed": True, "model_digest": "m", "decisions": []}),
+        ("decision", 3, read_verdict, "decision.json", {"passed": True, "model_digest": "m", "decisions": []}),
         (
             "infra",
-            1,
+            2,
             read_infra,
             "infra.json",
             {"passed": True, "model_digest": "m", "checks": [], "latency_ms": {}},

@@ -51,7 +51,7 @@ def test_each_mistake_has_a_line(tmp_path):
 
 def test_an_unknown_field_without_a_near_one_lists_what_there_is(tmp_path):
     (message,) = errors(MINIMAL + "deploy: {zzz: 1}\n", tmp_path)
-    assert message == "6: unknown field `zzz`; the fields here are endpoint, strategy"
+    assert message == "6: unknown field `zzz`; the fields here are endpoint, strategy, approval"
 
 
 def test_a_section_that_is_none(tmp_path):
@@ -68,8 +68,8 @@ def test_a_long_value_is_shortened(tmp_path):
 def test_gates_of_the_other_task_are_found_where_they_stand(tmp_path):
     gates = "evaluate:\n  gates:\n    - {metric: r2, at_least: 0.1}\n    - {metric: auc, at_least: 0.1}\n    - {metric: mae, at_most: 1}\n"
     first, second = errors(MINIMAL + gates, tmp_path)
-    assert first.startswith("8: evaluate.gates.0: expected a metric of classification: auc, ")
-    assert second.startswith("10: evaluate.gates.2: expected a metric of classification: auc, ")
+    assert first.startswith("8: evaluate.gates.0: expected a metric of classification. Received: r2; known are auc, ")
+    assert second.startswith("10: evaluate.gates.2: expected a metric of classification. Received: mae; ")
 
 
 def test_lines_of_nested_fields(tmp_path):
