@@ -9,6 +9,20 @@ from typing import Any
 from headrace.artifacts.limits import limit
 
 SMALLEST_GROUP = 20  # rows; of fewer a rate is mostly chance
+# Which rates a parity is of. Of two, the one that is less equal counts, as in fairlearn's equalized odds.
+RATES: Mapping[str, tuple[str, ...]] = {
+    "demographic_parity": ("selection_rate",),
+    "equal_opportunity": ("tpr",),
+    "equalized_odds": ("tpr", "fpr"),
+    "false_positive_rate": ("fpr",),
+    "false_negative_rate": ("fnr",),
+    "predictive_parity": ("precision",),
+    "calibration": ("calibration",),
+    "accuracy": ("accuracy",),
+    "mae": ("mae",),
+    "bias": ("bias",),
+    "mean_prediction": ("mean_prediction",),
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,14 @@ class Group:
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     calibration: tuple[tuple[float, float, float], ...] = ()
 
+    def rate(self, name: str) -> float | None:
+        """What a parity compares; `calibration` is by how much the mean probability exceeds the observed share."""
+        if name == "calibration":
+            predicted, observed = self.metrics.get("predicted"), self.metrics.get("observed")
+            return None if predicted is None or observed is None else predicted - observed
+        kept = {"selection_rate": self.selection_rate, "tpr": self.tpr, "fpr": self.fpr}
+        return kept[name] if kept.get(name) is not None else self.metrics.get(name)
+
 
 @dataclass(frozen=True)
 class Fairness:
@@ -65,6 +87,15 @@ class Fairness:
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     limits: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
     small_rows: int = 0
+
+    def furthest(self, metric: str) -> tuple[str, tuple[float, str], tuple[float, str]] | None:
+        """The rate in which groups are furthest apart, with its least and its greatest and whose they are."""
+        ends = []
+        for name in RATES.get(metric.rsplit("_", 1)[0], ()):
+            known = [(rate, group.value) for group in self.groups if (rate := group.rate(name)) is not None]
+            if len(known) > 1:
+                ends.append((name, min(known), max(known)))
+        return max(ends, key=lambda end: end[2][0] - end[1][0], default=None)
 
     def limit(self, metric: str, confidence: float, upper: bool) -> float | None:
         """A one-sided limit of a fairness metric; None where there is none of such confidence."""

@@ -13,25 +13,28 @@ from headrace.trainer.expressions.expression import BOOLEAN, NUMBER
 
 
 def evaluated_columns(evaluate: EvaluateSpec) -> list[tuple[Place, str]]:
-    """The columns that groups are compared by and gains are read from, each with its place in the spec."""
+    """The columns of weights, of the groups that are compared, and of gains, each with its place in the spec."""
     fairness = evaluate.fairness.columns if evaluate.fairness else []
     found: list[tuple[Place, str]] = [
         (("evaluate", "fairness", "by", place), name) for place, by in enumerate(fairness) for name in columns_of(by)
     ]
-    return found + [(("evaluate", "value", outcome), name) for outcome, name in _gains(evaluate).items()]
+    return found + _numbers(evaluate)
 
 
 def value_mistakes(evaluate: EvaluateSpec, types: Mapping[str, str]) -> list[tuple[Place, str]]:
-    """Gains that are read from a column of no numbers, each with its place in the spec."""
+    """Weights and gains that are read from a column of no numbers, each with its place in the spec."""
     return [
-        (("evaluate", "value", outcome), f"expected a column of numbers. Received: `{name}`, {types[name]}")
-        for outcome, name in _gains(evaluate).items()
+        (place, f"expected a column of numbers. Received: `{name}`, {types[name]}")
+        for place, name in _numbers(evaluate)
         if name in types and types[name] not in (NUMBER, BOOLEAN)
     ]
 
 
-def _gains(evaluate: EvaluateSpec) -> dict[str, str]:
+def _numbers(evaluate: EvaluateSpec) -> list[tuple[Place, str]]:
+    found: list[tuple[Place, str]] = [(("evaluate", "weight"), evaluate.weight)] if evaluate.weight else []
     if evaluate.value is None:
-        return {}
+        return found
     gains: dict[str, GainSpec] = {outcome: getattr(evaluate.value, outcome) for outcome in OUTCOMES}
-    return {outcome: gain.column for outcome, gain in gains.items() if gain.column is not None}
+    return found + [
+        (("evaluate", "value", name), gain.column) for name, gain in gains.items() if gain.column is not None
+    ]

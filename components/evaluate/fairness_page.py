@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from headrace.artifacts import report as r
 from headrace.artifacts.evaluation import Evaluation
-from headrace.artifacts.fairness_found import Fairness, Group
+from headrace.artifacts.fairness_found import RATES, Fairness, Group
 from headrace.artifacts.metrics import FAIRNESS, METRICS
-from headrace.components.evaluate.parities import RATES
 
 _MOST_LINES = 6  # groups in a calibration chart
 _MOST_OPENED = 3  # beyond, only the first comparison is unfolded
@@ -86,12 +85,12 @@ def _interval(pair: tuple[float, float] | None, percent: bool = False) -> str:
 def _parities(found: Evaluation, item: Fairness) -> list[list[r.Cell]]:
     """A row for each parity: its difference, its ratio, and the two groups that are farthest apart."""
     rows: list[list[r.Cell]] = []
-    for stem, rates in RATES.items():
+    for stem in RATES:
         names = [f"{stem}_{spread}" for spread in ("difference", "ratio")]
         if any(name in item.metrics for name in names):
             title = FAIRNESS[names[0]].title.removesuffix(" difference")
             cells = [_spread(item, name) for name in names]
-            rows.append([title, *cells, _apart(item, rates, found.kind == "regression")])
+            rows.append([title, *cells, _apart(item, names[0], found.kind == "regression")])
     return rows
 
 
@@ -111,18 +110,14 @@ def _short(value: float) -> str:
     return r.number(value, 3) if abs(value) >= 100 else f"{value:.3f}".replace("-", "−")
 
 
-def _apart(item: Fairness, rates: tuple[str, ...], numbers: bool) -> str:
+def _apart(item: Fairness, parity: str, numbers: bool) -> str:
     """The groups of the least and the greatest rate; of several rates, of the one that differs most."""
-    known = {name: [(_rate(group, name), group.value) for group in item.groups] for name in rates}
-    ends = {name: (min(found), max(found)) for name, found in known.items()}
-    least, most = max(ends.values(), key=lambda pair: pair[1][0] - pair[0][0])
+    ends = item.furthest(parity)
+    if ends is None:
+        return ""
+    _, least, most = ends
     written = _short if numbers else r.percent
     return f"{least[1]} {written(least[0])}, {most[1]} {written(most[0])}"
-
-
-def _rate(group: Group, name: str) -> float:
-    values = group.metrics
-    return values["predicted"] - values["observed"] if name == "calibration" else values.get(name, float("nan"))
 
 
 def _calibration_table(item: Fairness) -> r.Html:

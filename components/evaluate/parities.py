@@ -7,22 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from headrace.artifacts.fairness_found import RATES
 from headrace.components.evaluate.scores import Array, Floats, Scores
 
-# Which rates a parity is of. Of two, the one that is less equal counts, as in fairlearn's equalized odds.
-RATES: Mapping[str, tuple[str, ...]] = {
-    "demographic_parity": ("selection_rate",),
-    "equal_opportunity": ("tpr",),
-    "equalized_odds": ("tpr", "fpr"),
-    "false_positive_rate": ("fpr",),
-    "false_negative_rate": ("fnr",),
-    "predictive_parity": ("precision",),
-    "calibration": ("calibration",),
-    "accuracy": ("accuracy",),
-    "mae": ("mae",),
-    "bias": ("bias",),
-    "mean_prediction": ("mean_prediction",),
-}
 # Why a group may not have a rate.
 REASONS = {
     "tpr": "has no positive row",

@@ -16,8 +16,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from headrace.artifacts.fairness_found import RATES
 from headrace.artifacts.limits import CONFIDENCES
-from headrace.components.evaluate.parities import RATES, spread_of
+from headrace.components.evaluate.parities import spread_of
 from headrace.components.evaluate.resample import percentile_limits
 from headrace.components.evaluate.scores import Floats
 

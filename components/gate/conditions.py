@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from headrace.components.gate.circumstances import anomalies, infra
 from headrace.components.gate.estimates import Unsure
 from headrace.components.gate.evidence import Evidence, NoEvidence, agree, number
+from headrace.components.gate.one_class import of_class
 from headrace.components.gate.outcome import (
     MOST_NAMED,
     Outcome,
@@ -90,8 +92,10 @@ def _fairness(gate: Gate, evidence: Evidence) -> Outcome:
     if item is None:
         raise NoEvidence(f"fairness by {by} was not measured")
     measured = number(item.metrics, name, item.undefined, f"fairness by {by}")
-    rates = {group.value: group.selection_rate for group in item.groups}
-    shown = {name: measured, "selection_rates": rates}
+    apart = item.furthest(name)
+    shown: dict[str, Any] = {name: measured}
+    if apart is not None:
+        shown[_RATES.get(apart[0], apart[0])] = {group.value: group.rate(apart[0]) for group in item.groups}
     reason, tested = f"{name} is {measured:.6g}", measured
     if gate.confidence is not None:
         upper = gate.at_most is not None
@@ -104,24 +108,35 @@ def _fairness(gate: Gate, evidence: Evidence) -> Outcome:
         reason += f", with {percent(gate.confidence)} confidence {reach}"
         shown["bound"] = tested
     passed = within(gate, tested)
-    if not passed:
-        reason += _apart(rates)
+    if not passed and apart is not None:
+        reason += _apart(*apart)
     return without_small(
         gate, Outcome(passed, reason, shown), item.small_groups, len(item.small_groups), item.least_rows
     )
 
 
-def _apart(rates: Mapping[str, float | None]) -> str:
-    """Which groups are furthest apart, for the reader of a gate that failed."""
-    known = {group: rate for group, rate in rates.items() if rate is not None}
-    if len(known) < 2:
-        return ""
-    low, high = min(known, key=lambda g: known[g]), max(known, key=lambda g: known[g])
-    return f"; predicted positive are {known[low] * 100:.3g} % of {low} and {known[high] * 100:.3g} % of {high}"
+_RATES = {
+    "selection_rate": "predicted positive",
+    "tpr": "true positive rate",
+    "fpr": "false positive rate",
+    "fnr": "false negative rate",
+    "calibration": "mean probability above the observed share",
+    "mae": "mean absolute error",
+    "bias": "bias",
+    "mean_prediction": "mean prediction",
+}
+_NO_SHARES = ("mae", "bias", "mean_prediction")
+
+
+def _apart(rate: str, least: tuple[float, str], most: tuple[float, str]) -> str:
+    """Which groups are furthest apart, and in what, for the reader of a gate that failed."""
+    low, high = (f"{end[0]:.4g}" if rate in _NO_SHARES else f"{end[0] * 100:.3g} %" for end in (least, most))
+    return f"; {_RATES.get(rate, rate)}: {low} of {least[1]} and {high} of {most[1]}"
 
 
 CONDITIONS: Mapping[Form, Callable[[Gate, Evidence], Outcome]] = {
     "absolute": _absolute,
+    "class": of_class,
     "slice": _slice,
     "versus": versus,
     "versus_slice": versus_slice,

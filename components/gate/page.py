@@ -14,7 +14,6 @@ _NAMES = {
     "bound": "with the confidence asked for",
     "sure": "surely better by",
     "method": "how sure, by",
-    "selection_rates": "predicted positive",
 }
 
 

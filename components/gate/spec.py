@@ -11,7 +11,9 @@ from headrace.artifacts.infra import FIGURES
 from headrace.artifacts.metrics import FAIRNESS, METRICS, unknown
 from headrace.components.section import Section
 
-Form = Literal["absolute", "slice", "versus", "versus_slice", "fairness", "value", "versus_value", "infra", "anomalies"]
+Form = Literal[
+    "absolute", "class", "slice", "versus", "versus_slice", "fairness", "value", "versus_value", "infra", "anomalies"
+]
 Lenience = Literal["fail", "pass"]
 
 KINDS = ("metric", "fairness", "value", "infra", "anomalies")  # of which a gate names exactly one
@@ -19,7 +21,8 @@ KINDS = ("metric", "fairness", "value", "infra", "anomalies")  # of which a gate
 _BOUNDS = ("at_least", "at_most")
 _MARGINS = ("no_worse_than", "better_by")
 _CHAMPION = ("without_champion", "unfit_champion")
-_ROWS = ("slice", "by", "small_groups")
+_ROWS = ("slice", "by", "small_groups", "class_")
+OF_A_CLASS = ("precision", "recall", "f1", "auc")
 
 
 def _one_or_several(value: object) -> object:
@@ -37,6 +40,7 @@ class Gate(Section):
     """One demand, in one of these forms.
 
     - `{metric: auc, at_least: 0.75}`, with `slice: region` for each value of a column on its own
+    - `{metric: recall, class: crack, at_least: 0.9}`: one class against all others; also versus the champion
     - `{metric: auc, versus: champion, no_worse_than: 0.002}`, or `better_by`, with `slice` too
     - `{fairness: demographic_parity_difference, by: gender, at_most: 0.1}`
     - `{value: per_row, at_least: 1}`, or `versus: champion`, `all` or `none`
@@ -62,6 +66,8 @@ class Gate(Section):
     """The least value that passes."""
     at_most: float | None = Field(default=None, allow_inf_nan=False)
     """The greatest value that passes."""
+    class_: str | None = Field(default=None, alias="class")
+    """A class, such as `crack`, whose metric is meant: `precision`, `recall`, `f1`, or `auc` against all others."""
     slice: Columns | None = None
     """A column, or a pair such as `[plan, region]`: the gate must hold on the rows of each of its values."""
     by: Columns | None = None
@@ -101,6 +107,8 @@ class Gate(Section):
             return "fairness"
         if self.value is not None:
             return "value" if self.versus is None else "versus_value"
+        if self.class_ is not None:
+            return "class"
         if self.versus is not None:
             return "versus" if self.slice is None else "versus_slice"
         return "absolute" if self.slice is None else "slice"
@@ -113,7 +121,7 @@ class Gate(Section):
     @property
     def by_row(self) -> bool:
         """Whether the gate needs what a model says of each row, and not only what was measured of all of them."""
-        alone = self.value is not None and self.versus != "champion"
+        alone = self.class_ is not None or (self.value is not None and self.versus != "champion")
         return self.confidence is not None and self.fairness is None and not alone
 
     @property
@@ -137,7 +145,7 @@ class Gate(Section):
             return "value in total" if self.value == "total" else "value per row"
         if self.anomalies is not None:
             return "errors in the data" if self.anomalies == "error" else "errors and warnings in the data"
-        return str(self.metric or self.infra)
+        return str(self.metric or self.infra) + (f" of {self.class_}" if self.class_ is not None else "")
 
     @model_validator(mode="after")
     def _one_form(self) -> Gate:
@@ -157,10 +165,23 @@ class Gate(Section):
         self._check_versus("a gate on a metric", ("champion", "baseline"))
         if self.versus == "baseline":
             self._refuse("a gate versus the baseline", "slice", "confidence")
+        if self.class_ is not None:
+            self._check_class(name)
         direction = METRICS[name].higher_is_better
         if direction is None and (self.versus is not None or self.confidence is not None):
             about = METRICS[name].description
             raise ValueError(f"expected a metric with a direction. Received: {name}, {about}")
+
+    def _check_class(self, name: str) -> None:
+        if name not in OF_A_CLASS:
+            raise ValueError(f"expected {', '.join(OF_A_CLASS)} of a class. Received: {self._given()}")
+        self._refuse("a gate on a class", "slice")
+        if self.versus == "baseline":
+            raise ValueError(f"expected `versus: champion` in a gate on a class. Received: {self._given()}")
+        if self.confidence is not None and (self.versus is not None or name not in ("precision", "recall")):
+            raise ValueError(
+                f"expected `confidence` of a class only with a bound of precision or recall. Received: {self._given()}"
+            )
 
     def _check_fairness(self) -> None:
         name = str(self.fairness)
@@ -168,7 +189,7 @@ class Gate(Section):
             raise ValueError(unknown(name, FAIRNESS, "fairness metric"))
         if self.by is None:
             raise ValueError(f"expected `by`, the column of the groups. Received: {self._given()}")
-        self._refuse("a fairness gate", "slice", "versus", *_MARGINS, *_CHAMPION)
+        self._refuse("a fairness gate", "slice", "class_", "versus", *_MARGINS, *_CHAMPION)
         self._exactly_one(_BOUNDS)
         needed = "at_least" if FAIRNESS[name].higher_is_better else "at_most"
         if getattr(self, needed) is None:
@@ -210,12 +231,12 @@ class Gate(Section):
             raise ValueError(f"expected exactly one of {choice} in a gate. Received: {self._given()}")
 
     def _refuse(self, where: str, *names: str) -> None:
-        found = [f"`{name}`" for name in names if getattr(self, name) is not None]
+        found = [f"`{name.rstrip('_')}`" for name in names if getattr(self, name) is not None]
         if found:
             raise ValueError(f"expected no {' or '.join(found)} in {where}. Received: {self._given()}")
 
     def _given(self) -> str:
-        given = self.model_dump(exclude_none=True).items()
+        given = self.model_dump(exclude_none=True, by_alias=True).items()
         return ", ".join(f"{key}: {_plain(value)}" for key, value in given) or "{}"
 
 

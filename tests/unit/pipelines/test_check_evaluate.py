@@ -32,6 +32,8 @@ def check(folder: Path, evaluate: str, train: str = "{}", task: str = "classific
         ("{value: {true_positive: 5, false_negative: 5}}", "expected gains that depend on the decision"),
         ("{value: {true_positive: .nan}}", "evaluate.value.true_positive"),
         ("{value: {true_positives: 5}}", "did you mean `true_positive`?"),
+        ("{weight: amont}", ":5: evaluate.weight: expected a column of the source. Received: `amont`; did you mean `amount`?"),
+        ("{weight: plan}", ":5: evaluate.weight: expected a column of numbers. Received: `plan`, text"),
     ],
 )  # fmt: skip
 def test_mistakes(tmp_path, evaluate, message):
