@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all check format docs lock hooks bench-taxi bench-runner bench-data bench-quality bench-training bench-gates clean
+.PHONY: help setup setup-dev demo test test-all check format docs lock hooks bench-taxi bench-runner bench-data bench-quality bench-training bench-gates bench-evaluation bench-segments clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,12 @@ bench-training: setup  ## The training step on a million rows beside the bare le
 
 bench-gates: setup  ## How often the paired gate promotes a model that is no better, and one that is
 	@$(BIN)/python benchmarks/gates/run.py
+
+bench-evaluation: setup  ## How often the intervals of an evaluation hold the true value
+	@$(BIN)/python benchmarks/evaluation/run.py coverage
+
+bench-segments: setup  ## One spec, up to 500 models: time and memory for each
+	@$(BIN)/python benchmarks/segments/run.py
 
 clean:  ## remove the environments, all caches and the demo's data; runs and models in .headrace stay
 	@rm -rf .venv .venv-tfx .venv-uv .venv.lock build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

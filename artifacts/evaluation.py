@@ -119,6 +119,7 @@ class Evaluation:
     importance_skipped: int = 0  # features that the model uses, too many to shuffle each
     unfit: str = ""
     part_of: str = ""  # digest of the snapshot that this dataset is one segment of
+    segment: str = ""  # the value of that segment, as text
     weight: str = ""  # the column by which rows count, where they do not all count the same
     looked_at: int = 0  # rows that slices and all that divides rows was measured on; 0 where it is all of them
     per_class: tuple[ClassMetrics, ...] = ()

@@ -36,7 +36,7 @@ class FailedGate:
 class SegmentResult:
     """One segment: its rows, what its model is worth, and where it got to.
 
-    `state`: `failed`: a step before its gates did; `not passed`: a gate did not; `waiting`: for its approval;
+    `state`: `failed`: a step did, before its gates or after; `not passed`: a gate did not; `waiting`: for its approval;
     `registered`: but not pushed; `live`; `left out`: too few rows.
     """
 

@@ -17,7 +17,7 @@ class Amount:
 
     Attributes:
         total: over all rows.
-        per_row: the same, divided by their number.
+        per_row: the same, divided by their number, or by the sum of their weights.
         low, high: 95 % interval of the total.
         share: of the rows that are acted on; of a difference, by how much it differs.
         limits: one-sided limits of the total (`artifacts.limits`).
@@ -31,7 +31,7 @@ class Amount:
     limits: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def limit(self, confidence: float, upper: bool) -> float | None:
-        """A one-sided limit of the total; None where there is none of such confidence. Per row, divide it by `rows`."""
+        """A one-sided limit of the total; None where there is none of such confidence. Per row, divide by `count`."""
         return limit(self.limits, confidence, upper)
 
 
@@ -60,6 +60,8 @@ class Value:
         over: rival -> how much more the model as it is served brings than it, on the same rows.
         best_threshold: the threshold of most value on the split `chosen_on`, which is not the one that is valued.
         curve: total by threshold on the rows that are valued.
+        no_best: why there is no `best_threshold`, where one was sought.
+        weight: the sum of the rows' weights; 0 where each row counts as one.
     """
 
     gains: dict[str, str]
@@ -72,6 +74,13 @@ class Value:
     chosen_on: str | None = None
     curve: tuple[ValuePoint, ...] = ()
     undefined: str = ""
+    no_best: str = ""
+    weight: float = 0.0
+
+    @property
+    def count(self) -> float:
+        """What a total is divided by to be told per row."""
+        return self.weight or float(self.rows)
 
 
 def value_from(value: Mapping[str, Any] | None) -> Value | None:

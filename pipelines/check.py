@@ -147,6 +147,7 @@ def mistakes(spec: Spec, head: pa.Table, left_out: Sequence[str] = ()) -> list[t
     whole = head.num_rows < FIRST_ROWS and not spec.of_images  # of a folder, the first images are of one class
     if spec.for_each and (message := _segments(spec.for_each.segment, spec.data, head.schema)):
         found.append((("for_each", "segment"), message))
+    found += _learned_segment(spec)
     found += value_mistakes(spec.evaluate, types)
     return found + feature_mistakes(spec, head.schema) + train_mistakes(spec, head, whole)
 
@@ -167,6 +168,25 @@ def _segments(column: str, data: DataSpec, schema: pa.Schema) -> str | None:
     if pa.types.is_timestamp(type) or pa.types.is_floating(type) or pa.types.is_binary(type):
         return f"expected texts, whole numbers, truth values or dates. Received: `{column}`, of type {type}"
     return None
+
+
+def _learned_segment(spec: Spec) -> list[tuple[Place, str]]:
+    """Where `features` asks to learn from the column that says the segment."""
+    if spec.for_each is None:
+        return []
+    column, features = spec.for_each.segment, spec.features
+    listed = features.missing_indicators if isinstance(features.missing_indicators, list) else []
+    places: list[tuple[Place, str]] = [
+        *((("keep", i), name) for i, name in enumerate(features.keep)),
+        *((("text", name), name) for name in features.text),
+        *((("encode", name), name) for name in features.encode),
+        *((("missing_indicators", i), name) for i, name in enumerate(listed)),
+    ]
+    text = (
+        f"expected a column that may be learned from. Received: `{column}`, which for_each.segment names: within a "
+        "segment it does not vary, and no model sees it"
+    )
+    return [(("features", *place), text) for place, name in places if name == column]
 
 
 def _expression(text: str, types: dict[str, str]) -> str | None:

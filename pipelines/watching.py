@@ -32,11 +32,11 @@ class Watch:
         self._words = [name, platform, str(home), str(os.getpid())]
         self._platform = platform
         self._said: dict[str, Any] = {}
-        self._rest = b""
         self._start()
 
     def _start(self) -> None:
         command = [sys.executable, "-m", "headrace.pipelines.watching", *self._words]
+        self._rest = b""  # of a line that the one before did not end
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
         self._started = time.monotonic()
 
@@ -67,7 +67,7 @@ class Watch:
         return Target(Path(self._said["path"]), self._said["version"])
 
     def _read(self, wait: float) -> None:
-        """Takes in what was said since; the last whole line counts."""
+        """Takes in what was said since; the last whole line that is an answer counts."""
         output = self._process.stdout
         assert output is not None  # it was asked for
         while select.select([output], [], [], wait)[0]:
@@ -75,8 +75,8 @@ class Watch:
             if not piece:
                 return
             *lines, self._rest = (self._rest + piece).split(b"\n")
-            if lines:
-                self._said = json.loads(lines[-1])
+            for line in lines:
+                self._said = _answer(line) or self._said
             wait = 0
 
     def stop(self) -> None:
@@ -85,8 +85,27 @@ class Watch:
         self._process.wait()
 
 
-def watch(name: str, platform: str, home: Path) -> None:
-    """Says in a line of JSON what a name means, as often as that changes; for ever."""
+def _answer(line: bytes) -> dict[str, Any] | None:
+    """What a line says; None for one of somebody else's: a library that prints must not end the server."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return None
+    return said if isinstance(said, dict) and ("error" in said or {"path", "version"} <= said.keys()) else None
+
+
+def watch(name: str, platform: str, home: Path, output: int) -> None:
+    """Says in a line of JSON what a name means, as often as that changes; for ever.
+
+    Args:
+        name: of an endpoint or a model.
+        platform: the URI of the platform that knows it.
+        home: where the bundles are put.
+        output: the descriptor to write the lines to.
+
+    Raises:
+        HeadraceError: there is no such platform.
+    """
     from headrace.pipelines.locate import meant
     from headrace.platforms.open import open_platform
 
@@ -102,19 +121,31 @@ def watch(name: str, platform: str, home: Path) -> None:
             answer = {"error": str(error)}
         line = json.dumps(answer)
         if line != said:
-            print(line, flush=True)
+            _say(output, line)
         said = line
         time.sleep(_POLL_SECONDS)
+
+
+def _say(output: int, line: str) -> None:
+    os.write(output, f"{line}\n".encode())
+
+
+def _own_output() -> int:
+    """What was the standard output, for the answers alone: whatever else is printed goes to the standard error."""
+    output = os.dup(1)  # which the processes that a client starts do not inherit
+    os.dup2(2, 1)
+    return output
 
 
 if __name__ == "__main__":
     from headrace.serving.server import stop_with
 
+    said_to = _own_output()
     stop_with(int(sys.argv[4]))
     try:
-        watch(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+        watch(sys.argv[1], sys.argv[2], Path(sys.argv[3]), said_to)
     except (KeyboardInterrupt, BrokenPipeError):
         sys.exit(0)
     except HeadraceError as error:  # no such platform
-        print(json.dumps({"error": str(error)}), flush=True)
+        _say(said_to, json.dumps({"error": str(error)}))
         time.sleep(_FIRST_SECONDS)

@@ -252,7 +252,9 @@ class ModelRegistry(Protocol):
     def transition(self, name: str, version: str, state: str, *, who: str, reason: str) -> ModelVersion:
         """Moves a version to a state that a person may set: `rejected`, `archived`, or out of these back to `blessed`.
 
-        Approvals end with it, and the alias `challenger`. A version that never was blessed goes back to `candidate`.
+        Approvals end with it, and the alias `challenger`. The alias `champion` of what is rejected or archived goes to
+        the live version of the model that was deployed last, or away where there is none: nobody is to be served what
+        was put away. A version that never was blessed goes back to `candidate`.
 
         Raises:
             NotAllowed: the state cannot be reached from where the version is; a live one has to be replaced first.
@@ -336,13 +338,21 @@ class Endpoints(Protocol):
         """
 
     def rollback(
-        self, endpoint: str, *, who: str, reason: str, run: str = "", expected_version: str = ""
+        self,
+        endpoint: str,
+        *,
+        who: str,
+        reason: str,
+        run: str = "",
+        expected_version: str = "",
+        expected_model: str = "",
     ) -> RolledBack:
         """Takes out the version that an endpoint serves, and serves again the one of that model that did before it.
 
         The version that is taken out is rejected, unless another endpoint serves it too: else the next run with the
         same data would push it again. Versions that were rejected or archived since are passed over. A second rollback
-        goes back one further.
+        goes back one further. The champion moves only if it was the version that is taken out and serves nowhere any
+        more: to the live version of the model that was deployed last.
 
         Args:
             endpoint: the endpoint's name.
@@ -350,10 +360,12 @@ class Endpoints(Protocol):
             reason: why.
             run: the pipeline run, for the audit log.
             expected_version: the version that is to be taken out, so that of two who do it at once one is told.
+            expected_model: the model that this is a version of; without it a version of the same number is taken out,
+                whatever model it belongs to.
 
         Raises:
             ChampionChanged: another version serves than the expected one; nothing was changed.
-            NotAllowed: no version that could serve again served before.
+            NotAllowed: no version that could serve again served before, or what served before is not as the log says.
             HeadraceError: there is no such endpoint, or name or reason are empty.
         """
 

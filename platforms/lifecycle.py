@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 from headrace.artifacts.errors import HeadraceError
@@ -63,8 +64,15 @@ def motive(reason: str) -> str:
 
 
 def same_person(one: str, other: str) -> bool:
-    """Whether two names are one person's: letters' case and what follows an `@` on the same name do not count."""
-    return one.partition("@")[0].strip().casefold() == other.partition("@")[0].strip().casefold()
+    """Whether two names are one person's: letters' case and what follows an `@` on the same name do not count.
+
+    Nor does how Unicode writes the same letters: an é is one character on one keyboard, and two on another.
+    """
+    return _bare(one) == _bare(other)
+
+
+def _bare(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).partition("@")[0].strip().casefold()
 
 
 def count(approvals: int | str) -> int:

@@ -18,6 +18,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,7 +105,7 @@ def swap(
     """
     try:
         _try(target, settings, stopping)
-        order = {"do": "prepare", "path": str(target.path), "version": target.version}
+        order = {"do": "prepare", "path": str(target.path), "version": target.version, "seconds": LOAD_SECONDS}
         _ask(workers, order, stopping)
     except SwapFailed as error:
         discard(workers, str(error), stopping)
@@ -135,10 +136,10 @@ def _try(target: Target, settings: Settings, stopping: Callable[[], bool]) -> No
     with ours:
         try:
             error = _answer(ours, None, time.monotonic() + LOAD_SECONDS, stopping)
-        except BaseException:
-            os.kill(pid, 9)
-            raise
         finally:
+            with suppress(ProcessLookupError):
+                # What hangs would be waited for without an end. An answer has been read, and a status is not changed.
+                os.kill(pid, signal.SIGKILL)
             _, status = os.waitpid(pid, 0)
     if error is None:
         code = os.waitstatus_to_exitcode(status)

@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Awaitable
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +57,7 @@ class Switch:
     async def _do(self, loop: asyncio.AbstractEventLoop, order: dict[str, Any]) -> None:
         if order["do"] == "prepare":
             target = Target(Path(order["path"]), order["version"])
-            self._next = await loop.run_in_executor(None, self._load, target)
+            self._next = await _apart(loop, lambda: self._load(target), order["seconds"])
         elif order["do"] == "switch":
             self._switch()
         else:
@@ -71,6 +74,38 @@ class Switch:
         bundle = self._app.bundle
         self._app.metrics.serves(bundle.name, bundle.version, bundle.digest)
         old.retire()
+
+
+async def _apart(loop: asyncio.AbstractEventLoop, work: Callable[[], App], seconds: float) -> App:
+    """The result of work in a thread that nobody waits for once its time is over, or the process is to end.
+
+    Both would wait for a thread of the event loop's own: one that hangs would be the end of every later swap, and the
+    process could not be stopped.
+
+    Raises:
+        HeadraceError: it took longer than `seconds`. What it comes to later is dropped.
+        Exception: what the work raises.
+    """
+    done: asyncio.Future[App] = loop.create_future()
+
+    def settle(tell: Callable[[], None]) -> None:
+        if not done.done():
+            tell()
+
+    def run() -> None:
+        try:
+            tell = partial(done.set_result, work())
+        except Exception as error:  # noqa: BLE001 (raised where it is waited for)
+            tell = partial(done.set_exception, error)
+        with suppress(RuntimeError):  # the event loop has ended
+            loop.call_soon_threadsafe(settle, tell)
+
+    threading.Thread(target=run, daemon=True, name="load-model").start()
+    await asyncio.wait([done], timeout=seconds)
+    if not done.done():
+        done.cancel()
+        raise HeadraceError(f"expected it to load the model. Received: nothing for {seconds:g} seconds")
+    return done.result()
 
 
 def load(target: Target, settings: Settings, before: App | None = None) -> App:

@@ -107,9 +107,9 @@ def _cells(table: pa.Table, least: int) -> tuple[list[_Question], Array]:
         column, kind = table[field.name], field.type
         if pa.types.is_integer(kind) or pa.types.is_floating(kind):
             questions.append(_Question(field.name, "number"))
-            found.append(np.asarray(column.cast(pa.float64()).to_numpy()))
+            found.append(np.asarray(column.cast(pa.float64(), safe=False).to_numpy()))  # 2^53 + 1 is rounded
         elif pa.types.is_temporal(kind):
-            moments = column.cast(pa.timestamp("us")).cast(pa.int64()).cast(pa.float64(), safe=False)
+            moments = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64()).cast(pa.float64(), safe=False)
             questions.append(_Question(field.name, "date" if pa.types.is_date(kind) else "timestamp"))
             found.append(np.asarray(moments.to_numpy()) / 86_400e6)
         else:

@@ -41,7 +41,7 @@ from headrace.components.evaluate.tfma import FOLDER as TFMA
 from headrace.components.evaluate.tfma import write_tfma
 from headrace.components.evaluate.value import CHOOSE, valued
 from headrace.components.evaluate.weights import row_weights
-from headrace.components.evaluate.whole import of_all_rows
+from headrace.components.evaluate.whole import flaw_of, of_all_rows
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,9 @@ def assess(
         found = of_all_rows(found, scores, large.tally, of_train(data, subject.signature, settings.weight))
     places = None if large is None else large.row
     looked = look_closer(scores, table, info, settings, subject.matrix, subject.gain, places)
-    value = valued(scores, table, settings.value, settings.seed, lambda: chosen(some_rows(data, CHOOSE, settings)))
+    flaw = None if large is None else flaw_of(large.tally)
+    others = functools.partial(some_rows, data, CHOOSE, settings)
+    value = valued(scores, table, settings.value, settings.seed, lambda: chosen(others()), flaw)
     return replace(found, **looked._asdict(), value=value)
 
 

@@ -14,7 +14,7 @@ from headrace.artifacts.metrics import FAIRNESS
 from headrace.components.evaluate.bootstrap import intervals
 from headrace.components.evaluate.groups import groups
 from headrace.components.evaluate.measure import calibration, measure
-from headrace.components.evaluate.parities import REASONS, parities, rates, rates_of, terms_of
+from headrace.components.evaluate.parities import REASONS, parities, rates, rates_of, rows_of, terms_of
 from headrace.components.evaluate.parity_limits import limits_of
 from headrace.components.evaluate.resample import BOTH, resampled_sums, resamples_for
 from headrace.components.evaluate.scores import Array, Floats, Scores
@@ -60,6 +60,9 @@ def _compare(scores: Scores, table: pa.Table, by: By, least_rows: int, seed: int
     flaw = scores.flaw()
     if flaw is None and len(large) < 2:
         flaw = f"fewer than two groups have {least_rows} rows"
+    weightless = [part.value for part in large if not scores.counts()[part.rows].any()]
+    if flaw is None and weightless:  # such a group has no rate at all, and must not pass for an equal one
+        flaw = f"all rows of {weightless[0]} have weight 0"
     if flaw is None and len(large) > MOST_GROUPS:
         flaw = f"there are {len(large):,} groups: expected at most {MOST_GROUPS}"
     names, rest = tuple(part.value for part in small), sum(len(part.rows) for part in small)
@@ -74,7 +77,9 @@ def _compare(scores: Scores, table: pa.Table, by: By, least_rows: int, seed: int
     values = rates_of(chosen, member)
     metrics, undefined = parities(values, [part.value for part in compared], known)
     drawn = rates(scores.kind, np.stack([part.draws for part in compared], axis=1))
-    limits = limits_of(metrics, values, drawn)
+    told = [rows_of(part.scores) for part in compared]
+    rows = {rate: np.array([item[rate] for item in told]) for rate in told[0]}
+    limits = limits_of(metrics, values, drawn, rows)
     return Fairness(
         by=by_name(by),
         groups=tuple(_group(part, values, place, drawn, seed) for place, part in enumerate(compared)),

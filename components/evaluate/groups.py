@@ -15,6 +15,9 @@ from headrace.artifacts.evaluation import MISSING
 from headrace.components.evaluate.scores import Array
 
 MOST_DISTINCT = 10  # numbers with more distinct values are put into quartiles
+_QUARTILES = np.array([0, 0.25, 0.5, 0.75, 1])
+_LEAST_DIGITS, _MOST_DIGITS = 6, 17  # of an edge's name; 17 tell any two float64 apart
+_UNITS = ["s", "ms", "us", "ns"]  # likewise of a moment's
 
 
 class Group(NamedTuple):
@@ -59,7 +62,7 @@ def coded(table: pa.Table, by: By) -> Codes:
         # Only combinations that occur get a number: of many columns, all that are possible would be too many.
         present, codes = np.unique(codes * len(more.labels) + more.codes, return_inverse=True)
         pairs = (divmod(int(place), len(more.labels)) for place in present)
-        labels = [f"{labels[left]}{CROSS}{more.labels[right]}" for left, right in pairs]
+        labels = _distinct([f"{labels[left]}{CROSS}{more.labels[right]}" for left, right in pairs])
     return Codes(labels, codes)
 
 
@@ -79,28 +82,59 @@ def _coded(table: pa.Table, name: str) -> Codes:
 def _values(column: pa.ChunkedArray[Any]) -> tuple[list[str], Array]:
     texts = column.cast(pa.string()).fill_null(pa.scalar(""))
     encoded: Any = texts.dictionary_encode().combine_chunks()
-    labels = [value or MISSING for value in encoded.dictionary.to_pylist()]
-    return labels, np.asarray(encoded.indices, dtype=np.int64)
+    values = encoded.dictionary.to_pylist()
+    literal = f"{MISSING} as text" if "" in values else MISSING  # rows that say so are not those that say nothing
+    labels = [literal if value == MISSING else value or MISSING for value in values]
+    return _distinct(labels), np.asarray(encoded.indices, dtype=np.int64)
+
+
+def _distinct(labels: list[str]) -> list[str]:
+    """Labels of which no two are the same, as gates know groups by them: of equal ones the later get a number."""
+    given, found = set(labels), dict[str, None]()
+    for label in labels:
+        name, number = label, 1
+        while name in found or (number > 1 and name in given):
+            number += 1
+            name = f"{label} ({number})"
+        found[name] = None
+    return list(found)
 
 
 def _quartiles(column: pa.ChunkedArray[Any]) -> tuple[list[str], Array]:
-    numbers = column
-    if pa.types.is_temporal(column.type):
-        numbers = column.cast(pa.timestamp("us")).cast(pa.int64())
-    values = np.asarray(numbers.cast(pa.float64()).to_numpy())  # null is NaN
-    missing = np.isnan(values)
+    values, missing = _ordered(column)
     # Edges are values that occur, so that a quartile's name can be read off the data.
-    edges = np.unique(np.quantile(values[~missing], [0, 0.25, 0.5, 0.75, 1], method="lower"))
+    known = np.sort(values[~missing])
+    edges = np.unique(known[((len(known) - 1) * _QUARTILES).astype(np.int64)])
     codes = np.searchsorted(edges[1:-1], values, side="right")
     codes[missing] = len(edges) - 1
-    names = [_edge(edge, column.type) for edge in edges]
+    names = _edges(edges, column.type)
     ends = [")"] * (len(names) - 2) + ["]"]
     labels = [f"[{low}, {high}{end}" for low, high, end in zip(names, names[1:], ends, strict=False)]
     return [*labels, MISSING], codes
 
 
-def _edge(value: float, kind: pa.DataType) -> str:
-    if not pa.types.is_temporal(kind):
-        return f"{value:g}"
-    moment = np.datetime64(int(value), "us")
-    return str(moment.astype("datetime64[D]" if pa.types.is_date(kind) else "datetime64[s]"))
+def _ordered(column: pa.ChunkedArray[Any]) -> tuple[Array, Array]:
+    """(N,) numbers in the order of the column's values, whole ones to the last digit; and (N,) which are missing."""
+    kind = column.type
+    if pa.types.is_floating(kind):
+        values = np.asarray(column.cast(pa.float64()).to_numpy())  # null is NaN
+        return values, np.isnan(values)
+    numbers = column
+    if pa.types.is_temporal(kind):
+        numbers = (column if pa.types.is_timestamp(kind) else column.cast(pa.timestamp("us"))).cast(pa.int64())
+    return np.asarray(pc.fill_null(numbers, 0).to_numpy()), np.asarray(pc.is_null(column).to_numpy())
+
+
+def _edges(edges: Array, kind: pa.DataType) -> list[str]:
+    """The shortest texts that tell edges apart: two of the same name would be one quartile to a gate."""
+    tried: list[list[str]]
+    if pa.types.is_temporal(kind):
+        moments = edges.astype(f"datetime64[{kind.unit if pa.types.is_timestamp(kind) else 'us'}]")
+        units = ["D", *_UNITS] if pa.types.is_date(kind) else _UNITS
+        tried = [[str(moment.astype(f"datetime64[{unit}]")) for moment in moments] for unit in units]
+    elif edges.dtype.kind in "iu":
+        tried = [[f"{edge:g}" for edge in edges.tolist()], [str(edge) for edge in edges.tolist()]]
+    else:
+        digits = range(_LEAST_DIGITS, _MOST_DIGITS + 1)
+        tried = [[f"{edge:.{most}g}" for edge in edges.tolist()] for most in digits]
+    return next((names for names in tried if len(set(names)) == len(edges)), tried[-1])

@@ -9,6 +9,7 @@ import numpy as np
 
 from headrace.artifacts.fairness_found import RATES
 from headrace.components.evaluate.scores import Array, Floats, Scores
+from headrace.components.evaluate.wilson import effective_rows
 
 # Why a group may not have a rate.
 REASONS = {
@@ -56,6 +57,18 @@ def rates(kind: str, sums: Floats) -> dict[str, Floats]:
             "observed": actual / rows,
             "predicted": probability / rows,
         }
+
+
+def rows_of(scores: Scores) -> dict[str, float]:
+    """Rate that is a share of a group's rows -> how many equal rows it is a share of (`effective_rows`)."""
+    every = np.ones(len(scores), bool)
+    if scores.kind == "regression":
+        return {}
+    of = {"accuracy": every}
+    if scores.kind == "binary":
+        actual, selected = scores.actual, scores.predicted == scores.positive
+        of |= {"selection_rate": every, "tpr": actual, "fnr": actual, "fpr": ~actual, "precision": selected}
+    return {rate: effective_rows(scores, mask) for rate, mask in of.items()}
 
 
 def spread_of(name: str, of_groups: Mapping[str, Floats]) -> Floats:

@@ -71,6 +71,7 @@ def summary(
         rows=len(scores),
         dataset_digest=data.digest,
         part_of=str(data.info.query.get("segment", {}).get("of", "")),
+        segment=str(data.info.query.get("segment", {}).get("value", "")),
         model_digest=model.digest,
         classes=scores.classes,
         positive=positive,

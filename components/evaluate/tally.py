@@ -68,9 +68,10 @@ def tally(scores: Scores, most: int = MOST_LEVELS) -> Tally:
     sound = np.asarray(np.isfinite(scores.outputs).all(axis=1))
     flawed = int((~sound).sum())
     rows = scores if not flawed else scores.take(sound)
-    if not len(rows):
-        return _empty(scores, flawed)
     weights = rows.counts()
+    # Rows of no weight have no mean to take a regression's sums about.
+    if not len(rows) or (rows.kind == "regression" and not weights.any()):
+        return _empty(scores, flawed)
     size = len(rows.classes)
     squares: Floats = np.zeros(BINS)
     confusion: Floats = np.zeros((size, size))
@@ -91,7 +92,7 @@ def tally(scores: Scores, most: int = MOST_LEVELS) -> Tally:
 
 def merge(one: Tally, other: Tally, kind: str, most: int = MOST_LEVELS) -> Tally:
     """The tally of the rows of both."""
-    if not one.held or not other.held:  # no sound row in one of them
+    if not one.held or not other.held:  # no sound row of any weight in one of them
         full, bare = (one, other) if one.held else (other, one)
         return replace(full, rows=full.rows + bare.rows, flawed=full.flawed + bare.flawed)
     added = other.sums

@@ -45,7 +45,12 @@ def row_gains(scores: Scores, table: pa.Table, spec: ValueSpec | None) -> tuple[
 
 
 def valued(
-    scores: Scores, table: pa.Table, spec: ValueSpec | None, seed: int, choose_on: Callable[[], Split] | None = None
+    scores: Scores,
+    table: pa.Table,
+    spec: ValueSpec | None,
+    seed: int,
+    choose_on: Callable[[], Split] | None = None,
+    flaw: str | None = None,
 ) -> Value | None:
     """Values the decisions on N rows; None where the spec states no gains.
 
@@ -54,30 +59,56 @@ def valued(
         table: the columns of the same rows.
         spec: what each outcome brings.
         seed: of the resampling that gives the intervals.
-        choose_on: gives the rows of another split, to choose the best threshold on.
+        choose_on: gives the rows of another split, to choose the best threshold on. Where they do not tell it, the
+            value has no best threshold, and says why.
+        flaw: why the whole split that these are some rows of cannot be valued, if so.
     """
     if spec is None:
         return None
     gains = spec.gains
-    flaw = scores.flaw()
+    flaw = flaw or scores.flaw()
     if flaw is None and scores.positive is None:
         flaw = "decisions are valued where there are two classes"
     if flaw is not None:
         return Value(gains.words, gains.currency, undefined=flaw)
     try:
         worth = _Worth(*gains.of(table, scores.actual), scores.counts())
-        best = _best_threshold(gains, choose_on) if choose_on else None
     except HeadraceError as error:
         return Value(gains.words, gains.currency, undefined=str(error))
+    best, no_best = _best_threshold(gains, choose_on) if choose_on else (None, "")
     amounts, over, curve = _amounts(scores, worth, best, seed)
-    chosen_on = None if best is None else CHOOSE
-    return Value(gains.words, gains.currency, len(scores), scores.threshold, amounts, over, best, chosen_on, curve)
+    return Value(
+        gains.words,
+        gains.currency,
+        len(scores),
+        scores.threshold,
+        amounts,
+        over,
+        best,
+        None if best is None else CHOOSE,
+        curve,
+        no_best=no_best,
+        weight=0.0 if scores.weights is None else float(scores.weights.sum()),
+    )
 
 
-def _best_threshold(gains: Gains, choose_on: Callable[[], Split]) -> float | None:
-    scores, table = choose_on()
-    worths = gains.of(table, scores.actual)
-    return choose("value", scores.score, scores.actual, scores.weights, worths).at
+def _best_threshold(gains: Gains, choose_on: Callable[[], Split]) -> tuple[float | None, str]:
+    """The threshold, or None and why there is none: the value on other rows does not depend on it."""
+    try:
+        scores, table = choose_on()
+        flaw = scores.flaw()
+        if flaw is not None:
+            raise HeadraceError(flaw)
+        for which, of in (("positive", scores.actual), ("negative", ~scores.actual)):
+            if not scores.counts()[of].any():
+                raise HeadraceError(
+                    f"expected rows of both classes. Received: {len(scores):,} rows, none of them {which}; "
+                    "make data.split.eval larger"
+                )
+        worths = gains.of(table, scores.actual)
+        return choose("value", scores.score, scores.actual, scores.weights, worths).at, ""
+    except HeadraceError as error:
+        return None, f"no best threshold could be chosen on the {CHOOSE} split: {error}"
 
 
 def _amounts(

@@ -33,7 +33,9 @@ def value_blocks(found: Evaluation) -> list[r.Html]:
     same = value.best_threshold == value.threshold
     rows = [_row(value, name) for name in _WHO if name in value.amounts and not (name == "best" and same)]
     headers = ["Who decides", "Rows acted on", "Total", "95 % interval", "Per row", "The model brings more by"]
-    blocks = [_verdict(value), r.table(headers, rows, "lrrrrr"), r.grid(*_charts(value)), stated]
+    unknown = r.callout(r.prose(f"{value.no_best}."), "warn", "The best threshold is not known.")
+    note = [unknown] if value.no_best else []
+    blocks = [_verdict(value), *note, r.table(headers, rows, "lrrrrr"), r.grid(*_charts(value)), stated]
     intro = f"What the decisions bring on {r.count(value.rows)} rows of the {found.split} split"
     intro += f", in {value.currency}." if value.currency else "."
     return [r.section("Value", *blocks, intro=intro)]

@@ -21,7 +21,7 @@ def row_weights(table: pa.Table, column: str | None) -> Floats | None:
         hint = nearest_column(column, table.column_names)
         raise HeadraceError(f"evaluate.weight: expected a column of the data. Received: `{column}`; {hint}")
     try:
-        values = np.asarray(table[column].cast(pa.float64()).fill_null(float("nan")).to_numpy(), np.float64)
+        values = np.asarray(table[column].cast(pa.float64(), safe=False).fill_null(float("nan")).to_numpy(), np.float64)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         found = table[column].type
         raise HeadraceError(f"evaluate.weight: expected numbers in the column {column}. Received: {found}") from None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from headrace.artifacts.evaluation import Curve, Evaluation
+from headrace.artifacts.fairness_found import Fairness
 from headrace.artifacts.measured import ClassMetrics
 from headrace.components.evaluate import curves as drawn
 from headrace.components.evaluate.formulas import of_each_class
@@ -33,11 +34,9 @@ def of_all_rows(part: Evaluation, sample: Scores, found: Tally, train: Scores) -
         train: the train split's labels, of which a constant is learned.
     """
     rows = found.rows
-    if found.flawed:
-        flaw = f"the model's output is not a finite number in {found.flawed:,} rows"
-        undefined = dict.fromkeys([*part.metrics, *part.undefined], flaw)
-        nothing: dict[str, Any] = {"metrics": {}, "intervals": {}, "confusion": (), "curves": (), "thresholds": ()}
-        return replace(part, **nothing, per_class=(), undefined=undefined, rows=rows, looked_at=len(sample))
+    flaw = flaw_of(found)
+    if flaw is not None:
+        return _nothing(part, flaw, rows, len(sample))
     whole = totals_of(found, sample.kind, len(sample.classes))
     metrics, undefined = of_totals(whole, sample.kind, sample.classes, sample.positive)
     shrink = math.sqrt(len(sample) / rows)
@@ -54,6 +53,35 @@ def of_all_rows(part: Evaluation, sample: Scores, found: Tally, train: Scores) -
         per_class=_classes(found, whole, part.per_class, shrink),
         thresholds=threshold_table(levels_of(found), sample.threshold) if sample.positive is not None else (),
     )
+
+
+def flaw_of(found: Tally) -> str | None:
+    """Why nothing can be measured of all rows, if so; `Scores.flaw` of rows that were not kept."""
+    if found.flawed:
+        return f"the model's output is not a finite number in {found.flawed:,} rows"
+    counted = any(held.weights.any() for held in found.held)
+    return None if counted else "all rows have weight 0"
+
+
+def _nothing(part: Evaluation, flaw: str, rows: int, looked_at: int) -> Evaluation:
+    """An evaluation that says of nothing but why: neither of all rows, nor of those of a slice or group."""
+    undefined = dict.fromkeys([*part.metrics, *part.undefined], flaw)
+    empty: dict[str, Any] = {"metrics": {}, "intervals": {}, "confusion": (), "curves": (), "thresholds": ()}
+    empty |= {"per_class": (), "slices": (), "unjudged": ()}
+    fairness = tuple(
+        Fairness(
+            item.by,
+            (),
+            {},
+            # What is undefined in any case stays so for its own reason.
+            {**dict.fromkeys(item.metrics, flaw), **item.undefined},
+            item.small_groups,
+            item.least_rows,
+            small_rows=item.small_rows,
+        )
+        for item in part.fairness
+    )
+    return replace(part, **empty, fairness=fairness, undefined=undefined, rows=rows, looked_at=looked_at)
 
 
 def _moved(

@@ -32,7 +32,8 @@ def anomalies(gate: Gate, evidence: Evidence) -> Outcome:
         why = evidence.unread.get("findings", "")
         raise NoEvidence("there are no findings of the data report" + (f": {why}" if why else ""))
     own = evidence.own()
-    if found.dataset not in (own.dataset_digest, own.part_of):  # a segment is looked at with the whole
+    # A segment is looked at with the whole. What says of no data which it is about is about none.
+    if not found.dataset or found.dataset not in (own.dataset_digest, own.part_of):
         raise NoEvidence(f"the findings are about other data, {found.dataset}, not {own.dataset_digest}")
     levels = ("error",) if gate.anomalies == "error" else ("error", "warn")
     strange = sorted({item.level for item in found.found} - {"error", "warn"})

@@ -21,6 +21,7 @@ class Estimate:
         rows: that it is of.
         method: how the error was found, in words.
         count: of a share, how many of `rows` count: then bounds are exact.
+        least: what a share of 0 stands for, as some metrics go from -1 to 1.
     """
 
     value: float
@@ -28,14 +29,15 @@ class Estimate:
     freedom: float
     rows: int
     method: str
-    count: int | None = None
+    count: float | None = None
+    least: float = 0.0
 
     def bound(self, confidence: float, upper: bool) -> float:
         """The one-sided bound of this confidence: in so many of 100 samples the true figure is on its inner side."""
         from scipy import special
 
         if self.count is not None:
-            return _share_bound(self.count, self.rows, confidence, upper)
+            return self.least + (1 - self.least) * _share_bound(self.count, self.rows, confidence, upper)
         reach = float(special.stdtrit(self.freedom, confidence)) * self.error
         return self.value + reach if upper else self.value - reach
 
@@ -49,10 +51,10 @@ class Estimate:
         return math.ceil(self.rows * (float(special.stdtrit(self.freedom, confidence)) * self.error / distance) ** 2)
 
 
-def _share_bound(count: int, rows: int, confidence: float, upper: bool) -> float:
+def _share_bound(count: float, rows: int, confidence: float, upper: bool) -> float:
     """Clopper and Pearson 1934, one side."""
     from scipy import special
 
     if upper:
-        return 1.0 if count == rows else float(special.betaincinv(count + 1, rows - count, confidence))
-    return 0.0 if count == 0 else float(special.betaincinv(count, rows - count + 1, 1 - confidence))
+        return 1.0 if count >= rows else float(special.betaincinv(count + 1, rows - count, confidence))
+    return 0.0 if count <= 0 else float(special.betaincinv(count, rows - count + 1, 1 - confidence))

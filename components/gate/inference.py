@@ -8,7 +8,9 @@ at random, and five million rows take seconds. Metrics that have no such functio
 
 Few rows may carry all of a difference: where two models differ in the decision on three rows of ten thousand, a normal
 bound is far too sure. Bounds are therefore Student's, with as many degrees of freedom as rows carry the difference:
-(sum d^2)^2 / sum d^4 of the influences d, less one (after Satterthwaite 1946).
+(sum d^2)^2 / sum d^4 of the influences d, less one (after Satterthwaite 1946), and at most those of the smallest kind
+of rows that the metric rests on (the rows of a class, or those that are predicted positive). Where these are fewer than
+five, only exact bounds of a share are given, and else none.
 """
 
 from __future__ import annotations
@@ -23,14 +25,16 @@ from headrace.components.evaluate.measure import measure_one
 from headrace.components.evaluate.scores import Floats, Scores
 from headrace.components.evaluate.totals import totals
 from headrace.components.gate.estimates import Estimate, Unsure
-from headrace.components.gate.influence import influence
-from headrace.components.gate.shares import counted
+from headrace.components.gate.influence import influence, one_more, smoothed
+from headrace.components.gate.shares import AREAS, DECIDED, SAME_ROWS, counted, ends, enough, hits
 
 RESAMPLES, LEAST_RESAMPLES = 1000, 200
 GROUPS = 100  # random groups, where resampling would take too long
 MANY_ROWS = 100_000
 _BUDGET = 20_000_000  # rows times resamples
 _CELLS = 4_000_000  # weights that are held at once
+_NOTHING = 1e-7  # of a metric's scale: less is rounding
+_EXACT, _ALIKE = "exact binomial bound", "no row tells them apart"
 
 
 def estimate(scores: Scores, metric: str, seed: int = 0) -> Estimate:
@@ -42,14 +46,24 @@ def estimate(scores: Scores, metric: str, seed: int = 0) -> Estimate:
     value = _value(scores, metric)
     share = counted(scores, metric)
     if share is not None:
-        count, rows = share
-        return Estimate(value, math.sqrt(value * (1 - value) / rows), rows - 1, rows, "exact binomial bound", count)
+        right, of = share
+        return Estimate(value, math.sqrt(max(value * (1 - value), 0) / of), of - 1, of, _EXACT, right)
+    least = enough(scores, metric)
+    if metric in DECIDED:
+        if _at_an_end(scores, metric, value):
+            return _flawless(scores, metric, value, least)
+        along, made = smoothed(scores, metric)
+        return _least_free(_from_influence(along, value, "delta method", made, least), least - 1)
     own = influence(scores, metric)
     if own is None:
-        return _redrawn([scores], metric, value, seed)
-    if not np.any(own.values):
-        return _flawless(scores, value)
-    return _from_influence(own.values, value, own.method)
+        found = _redrawn([scores], metric, value, seed)
+    else:
+        found = _from_influence(_told(scores, own.values, value, least), value, own.method)
+    if found.error <= _NOTHING * (_scale(scores, value) or 1):
+        return _flawless(scores, metric, value, least)
+    if own is not None and metric in AREAS:
+        found = _from_influence(own.values, value, own.method, one_more(scores, metric, value))
+    return _least_free(found, least - 1)
 
 
 def paired(ours: Scores, theirs: Scores, metric: str, seed: int = 0) -> Estimate:
@@ -58,21 +72,50 @@ def paired(ours: Scores, theirs: Scores, metric: str, seed: int = 0) -> Estimate
     Where not one row tells the two apart, the difference is zero, and sure.
 
     Raises:
-        Unsure: the rows do not define it for both.
+        Unsure: the rows do not define it for both, or too few tell how sure it is.
         ValueError: the rows are not the same.
     """
     if len(ours) != len(theirs) or not np.array_equal(ours.truth, theirs.truth):
         raise ValueError("expected scores of the same rows. Received: other ones")
     value = _value(ours, metric) - _value(theirs, metric)
+    same_shape = ours.outputs.shape == theirs.outputs.shape and ours.threshold == theirs.threshold
+    apart = int((ours.outputs != theirs.outputs).any(axis=1).sum()) if same_shape else len(ours)
+    if not apart:
+        return Estimate(0.0, 0.0, 1, len(ours), _ALIKE)
+    least = min(enough(ours, metric), enough(theirs, metric))
+    if metric in DECIDED:
+        return _least_free(_decided(ours, theirs, metric, value, least), least - 1)
     own, other = influence(ours, metric), influence(theirs, metric)
     if own is not None and other is not None:
         method = "DeLong's paired test" if own.method.startswith("DeLong") else f"paired, {own.method}"
-        return _from_influence(own.values - other.values, value, method)
-    same_shape = ours.outputs.shape == theirs.outputs.shape
-    apart = int((ours.outputs != theirs.outputs).any(axis=1).sum()) if same_shape else len(ours)
-    if not apart:
-        return Estimate(0.0, 0.0, 1, len(ours), "no row tells them apart")
-    return _least_free(_redrawn([ours, theirs], metric, value, seed), apart - 1)
+        differ = _told(ours, own.values - other.values, _value(ours, metric), least)
+        found = _from_influence(differ, value, method)
+    else:
+        found = _least_free(_redrawn([ours, theirs], metric, value, seed), apart - 1)
+    size = _scale(ours, max(abs(_value(ours, metric)), abs(_value(theirs, metric)))) or 1
+    if found.error <= _NOTHING * size and abs(value) > _NOTHING * size:
+        raise Unsure(f"{metric} differs by {value:.6g}, but no row deviates from that: its error is not known")
+    return _least_free(found, least - 1)
+
+
+def _decided(ours: Scores, theirs: Scores, metric: str, value: float, least: float) -> Estimate:
+    """Of a metric of decisions.
+
+    A share of the same rows has as error that of a difference of zero, as in McNemar's test: rows that all speak for
+    one model do deviate. Where each model has rows of its own, as precision has, or where there are several shares,
+    neither is without error for being right on all of few rows (`smoothed`).
+    """
+    if np.array_equal(ours.predicted, theirs.predicted):
+        return Estimate(0.0, 0.0, 1, len(ours), _ALIKE)
+    method = "paired, delta method"
+    if metric in SAME_ROWS:
+        of, own = hits(ours, metric)
+        weights = ours.counts() * of
+        apart = own.astype(np.float64) - hits(theirs, metric)[1]
+        return _from_influence(apart * weights * len(ours) / weights.sum(), value, method)
+    own_rows, own_made = smoothed(ours, metric)
+    rows, made = smoothed(theirs, metric)
+    return _from_influence(own_rows - rows, value, method, np.r_[own_made, made], least)
 
 
 def paired_mean(ours: Floats, theirs: Floats, weights: Floats | None = None) -> Estimate:
@@ -83,15 +126,34 @@ def paired_mean(ours: Floats, theirs: Floats, weights: Floats | None = None) -> 
     return _from_influence((apart - value) * scale, value, "paired t-test")
 
 
-def _from_influence(values: Floats, value: float, method: str) -> Estimate:
+def _from_influence(
+    values: Floats, value: float, method: str, made: Floats | None = None, least: float = math.inf
+) -> Estimate:
+    """From the rows' influences, and those of rows that are made up.
+
+    These, two in each of the kinds that the metric rests on, add to the error, but carry nothing: neither do they make
+    the smallest kind, of `least` rows, larger.
+    """
     rows = len(values)
     squares = values**2
     total = float(squares.sum())
-    if not total:
-        return Estimate(value, 0.0, 1, rows, "no row tells them apart")
-    carriers = total**2 / float((squares**2).sum())
-    error = math.sqrt(total / rows / max(rows - 1, 1))
+    more = 0.0 if made is None else float((made**2).sum())
+    if not total + more:
+        return Estimate(value, 0.0, 1, rows, _ALIKE)
+    carriers = total**2 / float((squares**2).sum()) if total else 1.0
+    error = math.sqrt((total + more) * (1 + 2 / least) / rows / max(rows - 1, 1))
     return Estimate(value, error, max(carriers - 1, 1.0), rows, method)
+
+
+def _told(scores: Scores, values: Floats, value: float, least: float) -> Floats:
+    """The influences without what is only the rounding of a numerical gradient."""
+    size = (_scale(scores, value) or float(np.abs(values).max())) * len(scores) / least
+    return np.where(np.abs(values) < _NOTHING * size, 0.0, values)
+
+
+def _scale(scores: Scores, value: float) -> float:
+    """How large a metric's influences are, to order of magnitude: of regression in the metric's own unit."""
+    return abs(value) if scores.task == "regression" else max(1.0, abs(value))
 
 
 def _least_free(found: Estimate, freedom: float) -> Estimate:
@@ -105,16 +167,25 @@ def _value(scores: Scores, metric: str) -> float:
     return value
 
 
-def _flawless(scores: Scores, value: float) -> Estimate:
+def _at_an_end(scores: Scores, metric: str, value: float) -> bool:
+    found = ends(scores, metric)
+    return found is not None and min(abs(value - end) for end in found) < 1e-9
+
+
+def _flawless(scores: Scores, metric: str, value: float, least: float) -> Estimate:
     """Where no row deviates: nothing wrong in n rows bounds what is wrong (Hanley and Lippman-Hand 1983).
 
-    n is the rows of the rarest class, all that a ranking or a rate may rest on.
+    n is the rows of the smallest kind that the metric rests on, by weight.
+
+    Raises:
+        Unsure: the metric says how far rows are off, which those that are not off do not tell; or it is at no end.
     """
-    if value not in (0, 1):
-        return Estimate(value, 0.0, 1, len(scores), "no row deviates")
-    present = np.bincount(scores.truth, minlength=len(scores.classes))
-    rows = int(present[present > 0].min())
-    return Estimate(value, 0.0, 1, rows, "exact binomial bound", rows if value > 0.5 else 0)
+    found = ends(scores, metric)
+    if found is None or not _at_an_end(scores, metric, value):
+        raise Unsure(f"{metric} is {value:.6g} and no row deviates from that: its error is not known")
+    rows = int(least + 1e-6)
+    low, high = found
+    return Estimate(value, 0.0, 1, rows, _EXACT, rows if abs(value - high) < abs(value - low) else 0, low)
 
 
 def _redrawn(models: Sequence[Scores], metric: str, value: float, seed: int) -> Estimate:

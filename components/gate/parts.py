@@ -14,13 +14,17 @@ def slices_of(found: Evaluation, name: str) -> tuple[list[Slice], list[Unjudged]
     """The slices by a column or pair, and those that were not measured.
 
     Raises:
-        NoEvidence: none was measured, or large ones were left out.
+        NoEvidence: none was measured, large ones were left out, or two have the same name.
     """
     parts = [part for part in found.slices if part.by == name]
     rest = [item for item in found.unjudged if item.by == name]
     if not parts:
         why = f": each of its values has fewer than {rest[0].least_rows} rows" if rest else ""
         raise NoEvidence(f"no slice by {name} was measured{why}")
+    names = [part.value for part in parts]
+    twice = sorted({value for value in names if names.count(value) > 1})
+    if twice:  # by their names one of them would be judged, and stand for both
+        raise NoEvidence(f"several slices by {name} are called {twice[0]}: they cannot be told apart")
     if any(item.left_out for item in rest):
         raise NoEvidence(f"{rest[0].left_out:,} values of {name} were not measured: there are too many")
     return parts, rest

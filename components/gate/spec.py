@@ -22,6 +22,7 @@ _BOUNDS = ("at_least", "at_most")
 _MARGINS = ("no_worse_than", "better_by")
 _CHAMPION = ("without_champion", "unfit_champion")
 _ROWS = ("slice", "by", "small_groups", "class_")
+NO_BOUND = ("ks", "max_error")  # they follow the most extreme rows alone: other rows say nothing of their error
 OF_A_CLASS = ("precision", "recall", "f1", "auc")
 
 
@@ -167,6 +168,11 @@ class Gate(Section):
             self._refuse("a gate versus the baseline", "slice", "confidence")
         if self.class_ is not None:
             self._check_class(name)
+        if name in NO_BOUND and self.confidence is not None:
+            raise ValueError(
+                f"expected no `confidence` of {name}, as it is the most extreme of all rows' figures, and no bound "
+                f"of it holds; gate on auc or rmse with confidence, or on {name} without. Received: {self._given()}"
+            )
         direction = METRICS[name].higher_is_better
         if direction is None and (self.versus is not None or self.confidence is not None):
             about = METRICS[name].description

@@ -53,7 +53,12 @@ def versus_value(gate: Gate, evidence: Evidence) -> Outcome:
     if champion is None or champion.unfit:
         return without_rival(gate, champion, {"value": level})
     theirs = _value(champion, "the champion")
-    if (theirs.gains, theirs.currency, theirs.rows) != (found.gains, found.currency, found.rows):
+    if (theirs.gains, theirs.currency, theirs.rows, theirs.weight) != (
+        found.gains,
+        found.currency,
+        found.rows,
+        found.weight,
+    ):
         raise NoEvidence("the champion's decisions were valued by other gains than the model's")
     other = _level(gate, _amount(theirs.amounts, "model"), theirs)
     compared = Compared(level, other, level - other)
@@ -77,10 +82,11 @@ def _paired(gate: Gate, evidence: Evidence, compared: Compared, found: Value) ->
     from headrace.components.gate.inference import paired_mean  # numpy, only where a gate asks for confidence
 
     ours, theirs = evidence.rows(), evidence.champion_rows()
-    error = paired_mean(_brought(ours), _brought(theirs))
+    error = paired_mean(_brought(ours), _brought(theirs), ours.scores.weights)
     if gate.value == "total":
-        rows = found.rows
-        error = Estimate(error.value * rows, error.error * rows, error.freedom, error.rows, error.method)
+        # The evaluation's own weights: those of scores are scaled to a mean of 1.
+        count = found.count
+        error = Estimate(error.value * count, error.error * count, error.freedom, error.rows, error.method)
     scale = max(abs(compared.value), abs(compared.other), 1.0)
     agree(error.value / scale, compared.gain / scale, ours.table.share < 1, "the difference in value", "the two models")
     return surely(gate, compared, error, higher=True)
@@ -138,6 +144,8 @@ def _value(evaluation: Evaluation, whose: str) -> Value:
         raise NoEvidence(f"what the decisions of {whose} are worth is not known: {found.undefined}")
     if found.rows <= 0:
         raise NoEvidence(f"no decision of {whose} was valued")
+    if evaluation.weight and not found.weight > 0:  # as before weights were summed
+        raise NoEvidence(f"the evaluation of {whose} weighs rows, and does not say by how much in all: run it again")
     return found
 
 
@@ -148,10 +156,13 @@ def _amount(amounts: dict[str, Amount], name: str) -> Amount:
 
 
 def _level(gate: Gate, amount: Amount, found: Value) -> float:
-    level = amount.total if gate.value == "total" else amount.total / found.rows
-    if isinstance(level, bool) or not isinstance(level, int | float) or not math.isfinite(level):
-        raise NoEvidence(f"the value is {level}, not a finite number")
-    return float(level)
+    for level in (amount.total, amount.per_row):
+        if isinstance(level, bool) or not isinstance(level, int | float) or not math.isfinite(level):
+            raise NoEvidence(f"the value is {level}, not a finite number")
+    # An evaluation that weighs rows and does not say by how much in all has no limit per row, either.
+    if not math.isclose(amount.per_row * found.count, amount.total, rel_tol=1e-6, abs_tol=1e-6):
+        raise NoEvidence(f"the value is {amount.total:.6g} in all, but {amount.per_row:.6g} per row of {found.count:g}")
+    return float(amount.total if gate.value == "total" else amount.per_row)
 
 
 def _limit(gate: Gate, amount: Amount, found: Value, upper: bool) -> float:
@@ -160,7 +171,7 @@ def _limit(gate: Gate, amount: Amount, found: Value, upper: bool) -> float:
     if edge is None or not math.isfinite(edge):
         kept = ", ".join(amount.limits) or "none"
         raise NoEvidence(f"no limit of confidence {confidence:g} was kept; there are {kept}")
-    return edge if gate.value == "total" else edge / found.rows
+    return edge if gate.value == "total" else edge / found.count
 
 
 def _unit(found: Value) -> str:

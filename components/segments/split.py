@@ -1,4 +1,4 @@
-"""From a snapshot to its parts: two passes over the rows, in bounded memory, and each row is written once."""
+"""From a snapshot to its parts: two passes over the rows (more for more than 200 segments), in bounded memory."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from headrace.components.segments.spec import MOST, ForEachSpec
 
 _TYPES = ("string", "int64", "bool", "date32")
 _WAITING = 256 << 20  # bytes of rows in memory before the largest parts are written
+_OPEN = 200  # parts that are written at a time, each an open file: 256 is the lowest usual limit of a process. No limit
+# is asked for, as the bytes of the parts shall be the same on every machine.
 
 Counts = dict[str, Counter[object]]  # split -> value -> rows
 
@@ -43,7 +45,7 @@ def split_segments(path: Path, settings: ForEachSpec, name: str, endpoint: str, 
     _check_column(dataset, settings.segment)
     counts = _count(dataset, settings.segment)
     chosen, left_out = _choose(counts, settings)
-    names = slugs(text_of(value) for value in chosen)
+    names = slugs(settings.values or _texts(counts))  # also of values that have too few rows today, and enough tomorrow
     segments = tuple(
         Segment(
             part=f"{number:04}",
@@ -58,7 +60,9 @@ def split_segments(path: Path, settings: ForEachSpec, name: str, endpoint: str, 
         for one in segments:
             (folder / one.part).mkdir()
         for split in SPLITS:
-            _write(dataset, split, settings.segment, {value: n for n, value in enumerate(chosen)}, folder)
+            for first in range(0, len(chosen), _OPEN):
+                numbers = {value: first + n for n, value in enumerate(chosen[first : first + _OPEN])}
+                _write(dataset, split, settings.segment, numbers, folder)
         empty = sum(counts[split][None] for split in SPLITS)
         whole = describe(dataset.info)
         said.append(Segments(settings.segment, dataset.digest, segments, tuple(left_out), empty, whole))
@@ -94,6 +98,11 @@ def _count(dataset: Dataset, column: str) -> Counts:
     return counts
 
 
+def _texts(counts: Counts) -> list[str]:
+    """All values of the column, in order."""
+    return sorted({text_of(value) for found in counts.values() for value in found if value is not None})
+
+
 def _choose(counts: Counts, settings: ForEachSpec) -> tuple[list[object], list[LeftOut]]:
     """The values that get a model, in the order of their texts, and the others."""
     totals = {value: sum(counts[split][value] for split in SPLITS) for split in SPLITS for value in counts[split]}
@@ -124,9 +133,13 @@ def _choose(counts: Counts, settings: ForEachSpec) -> tuple[list[object], list[L
 
 
 def _write(dataset: Dataset, split: str, column: str, numbers: Mapping[object, int], folder: Path) -> None:
-    """Writes the rows of one split, those of each segment in their own file and in their order."""
+    """Writes the rows of one split that have these values, those of each in their own file and in their order.
+
+    Args:
+        numbers: value -> number of its part.
+    """
     schema = pq.read_schema(dataset.file(split))
-    parts = _Parts([part_file(folder, f"{n:04}", split) for n in range(len(numbers))], schema)
+    parts = _Parts([part_file(folder, f"{n:04}", split) for n in numbers.values()], schema)
     values = pa.array(list(numbers), schema.field(column).type)
     try:
         for batch in dataset.batches(split):
@@ -134,7 +147,7 @@ def _write(dataset: Dataset, split: str, column: str, numbers: Mapping[object, i
             number = found.fill_null(len(numbers)).to_numpy(zero_copy_only=False)
             order = np.argsort(number, kind="stable")
             edges = np.searchsorted(number[order], np.arange(len(numbers) + 1))
-            rows = batch.take(pa.array(order))
+            rows = batch.take(pa.array(order[: edges[-1]]))
             for one in np.flatnonzero(np.diff(edges)):
                 parts.add(int(one), rows.slice(int(edges[one]), int(edges[one + 1] - edges[one])))
     finally:

@@ -132,7 +132,9 @@ def _state(one: Segment, verdict: Verdict | None, version: ModelVersion | None) 
     if version.state == LIVE and one.endpoint in version.endpoints:
         return "live", ""
     if version.state in (BLESSED, APPROVED):
-        return "waiting", f"for approval: headrace models approve {one.model}:{version.version}"
+        if len(version.approvals) < version.approvals_needed:
+            return "waiting", f"for approval: headrace models approve {one.model}:{version.version}"
+        return "failed", "registered, and not pushed: the run's page and its log say why"
     return "registered", f"its state is {version.state}: it was not pushed to {one.endpoint}"
 
 

@@ -120,7 +120,8 @@ def event_words(event: Event) -> str:
         + (", its gates passed" if detail.get("blessed") else "")
         + (f", approvals asked for: {detail['approvals']}" if "approvals" in detail else ""),
         "approve": f"approved {event.subject}:{version}",
-        "state": f"{event.subject}:{version} is {detail.get('state')}, was {detail.get('before')}",
+        "state": f"{event.subject}:{version} is {detail.get('state')}, was {detail.get('before')}"
+        + (f"; the champion is {_champion_words(detail['champion_after'])} now" if "champion_after" in detail else ""),
         "alias": f"{detail.get('alias')} of {event.subject} is version {version}",
         "deploy": f"deployed {detail.get('model')}:{version} at {event.subject}",
         "rollback": f"rolled {event.subject} back from {detail.get('model')}:{detail.get('before')} to {version}",
@@ -131,6 +132,10 @@ def event_words(event: Event) -> str:
     }.get(event.action, f"{event.action} {event.subject}")  # fmt: skip
     run = f" (run {event.run})" if event.run else ""
     return told + (f": {detail['reason']}" if detail.get("reason") else "") + run
+
+
+def _champion_words(version: int | None) -> str:
+    return "none" if version is None else f"version {version}"
 
 
 def next_steps(version: ModelVersion, versions: Sequence[ModelVersion]) -> list[str]:

@@ -18,7 +18,7 @@ from headrace.platforms.interface import (
 )
 from headrace.platforms.ledger.ledger import Ledger
 from headrace.platforms.ledger.showing import show, versions_of
-from headrace.platforms.ledger.state import Held, State
+from headrace.platforms.ledger.state import Held, Served, State, served_last
 from headrace.platforms.ledger.store import Store
 from headrace.platforms.lifecycle import check_deployable, motive, person
 from headrace.platforms.local.account import who_asks
@@ -67,7 +67,14 @@ class LedgerEndpoints:
         return self._change(endpoint, decide)
 
     def rollback(
-        self, endpoint: str, *, who: str, reason: str, run: str = "", expected_version: str = ""
+        self,
+        endpoint: str,
+        *,
+        who: str,
+        reason: str,
+        run: str = "",
+        expected_version: str = "",
+        expected_model: str = "",
     ) -> RolledBack:
         """Serves again what served before; see `Endpoints.rollback`."""
         words = {"who": person(who), "reason": motive(reason)}
@@ -78,20 +85,25 @@ class LedgerEndpoints:
             if not pile:
                 known = ", ".join(sorted(state.deployed)) or "none yet"
                 raise HeadraceError(f"endpoint: expected one that serves ({known}). Received: {endpoint!r}")
-            name, taken = pile[-1]
-            if expected_version and expected_version != str(taken):
+            name, taken, _ = pile[-1]
+            if (expected_version or str(taken), expected_model or name) != (str(taken), name):
                 raise ChampionChanged(
-                    f"endpoint {endpoint}: expected version {expected_version} of {name} to serve. "
-                    f"Received: version {taken}; nothing was changed"
+                    f"endpoint {endpoint}: expected version {expected_version or taken} of {expected_model or name} "
+                    f"to serve. Received: version {taken} of {name}; nothing was changed"
                 )
             back, undone = _earlier(state, endpoint, pile)
-            others = [key for key, (model, number, _) in state.deployed.items() if (model, number) == (name, taken)]
+            tops = {**state.tops(), endpoint: pile[-1 - undone]}.values()  # as they are then
+            rejected = not any((top.model, top.version) == (name, taken) for top in tops)
+            champion = state.aliases.get(name, {}).get(CHAMPION)
+            # What another endpoint serves stays the champion, where it is: it may be newer than what serves again here.
+            moves = champion is None or (champion == taken and rejected)
             decided.update(
                 model=name,
                 version=back,
                 before=taken,
-                champion=state.aliases.get(name, {}).get(CHAMPION),
-                rejected=others == [endpoint],
+                champion=champion,
+                champion_after=served_last(name, tops) if moves else champion,
+                rejected=rejected,
                 undone=undone,
             )
             return "rollback", endpoint, run, {**decided, **words}
@@ -135,11 +147,11 @@ def _require_champion(state: State, name: str, held: Held, expected: str | None)
     )
 
 
-def _earlier(state: State, endpoint: str, pile: list[tuple[str, int]]) -> tuple[int, int]:
+def _earlier(state: State, endpoint: str, pile: list[Served]) -> tuple[int, int]:
     """The version that served before and may serve again, and how many entries of the pile end with that."""
-    name, taken = pile[-1]
+    name, taken, _ = pile[-1]
     seen = []
-    for undone, (model, number) in enumerate(reversed(pile[:-1]), start=1):
+    for undone, (model, number, _) in enumerate(reversed(pile[:-1]), start=1):
         if model != name:
             seen.append(f"version {number} of the model {model}")
             break

@@ -27,7 +27,7 @@ from headrace.platforms.interface import (
 )
 from headrace.platforms.ledger.ledger import Ledger
 from headrace.platforms.ledger.showing import compare, show, versions_of
-from headrace.platforms.ledger.state import Held, State
+from headrace.platforms.ledger.state import Held, State, served_last
 from headrace.platforms.ledger.store import Kept, Store
 from headrace.platforms.lifecycle import check_approval, check_transition, count, motive, person, standing
 from headrace.platforms.local.account import who_asks
@@ -173,7 +173,15 @@ class LedgerRegistry:
             found = state.version(name, held)
             check_transition(found, wanted)
             after = wanted if wanted in (REJECTED, ARCHIVED) else standing(held.blessed, (), 0)
-            detail = {"version": held.number, "state": after, "before": found.state, "who": who, "reason": reason}
+            detail: dict[str, Any] = {
+                "version": held.number,
+                "state": after,
+                "before": found.state,
+                "who": who,
+                "reason": reason,
+            }
+            if after in (REJECTED, ARCHIVED) and CHAMPION in found.aliases:  # it served, and was replaced by another's
+                detail["champion_after"] = served_last(name, state.tops().values())
             return "state", name, "", detail
 
         return self._changed(name, version, decide)

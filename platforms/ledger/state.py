@@ -4,9 +4,9 @@ else changes it. So whoever has read the same entries knows the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from headrace.artifacts.decision import UNRECORDED
 from headrace.artifacts.errors import HeadraceError
@@ -48,6 +48,14 @@ class Held:
     documents: dict[str, tuple[Document, str]] = field(default_factory=dict)  # by name, with the place of the content
 
 
+class Served(NamedTuple):
+    """A version that was put behind an endpoint, by the event of this number."""
+
+    model: str
+    version: int
+    event: int
+
+
 @dataclass
 class State:
     """All that holds after the entries that were followed."""
@@ -56,9 +64,8 @@ class State:
     aliases: dict[str, dict[str, int]] = field(default_factory=dict)
     settings: dict[str, ModelSettings] = field(default_factory=dict)
     deployed: dict[str, tuple[str, int, str]] = field(default_factory=dict)  # endpoint -> model, version, since when
-    piles: dict[str, list[tuple[str, int]]] = field(
-        default_factory=dict
-    )  # what an endpoint served, what it serves last
+    piles: dict[str, list[Served]] = field(default_factory=dict)  # what an endpoint served, what it serves last
+    followed: int = 0  # events
 
     def version(self, name: str, held: Held) -> ModelVersion:
         """A version as the interface has it."""
@@ -66,7 +73,8 @@ class State:
             key for key, (model, number, _) in self.deployed.items() if (model, number) == (name, held.number)
         )
         given = tuple(held.approvals)
-        calm = held.ended or standing(held.blessed, given, self.kept(name).approvals)
+        needed = self.kept(name).approvals
+        calm = held.ended or standing(held.blessed, given, needed)
         return ModelVersion(
             name=name,
             version=str(held.number),
@@ -80,6 +88,7 @@ class State:
             state=LIVE if endpoints else calm,
             registered_by=held.registered_by,
             approvals=given,
+            approvals_needed=needed,
             judged_against=held.judged_against,
             endpoints=tuple(endpoints),
         )
@@ -117,6 +126,10 @@ class State:
         model, number, since = self.deployed[name]
         return Endpoint(name, (Deployed(model, str(number), 100),), since)
 
+    def tops(self) -> dict[str, Served]:
+        """What each endpoint serves, by the endpoint's name."""
+        return {endpoint: pile[-1] for endpoint, pile in self.piles.items()}
+
     def follow(self, event: Event) -> None:
         """Takes in one event.
 
@@ -126,7 +139,14 @@ class State:
         deed = _DEEDS.get(event.action)
         if deed is None:
             raise ValueError(f"no action of this version: {event.action}. Upgrade headrace to read it")
+        self.followed += 1
         deed(self, event, dict(event.detail))
+
+
+def served_last(name: str, tops: Iterable[Served]) -> int | None:
+    """The version of a model that endpoints serve and that was put there last; None where none serves it."""
+    found = max((top for top in tops if top.model == name), key=lambda top: top.event, default=None)
+    return found.version if found else None
 
 
 def _register(state: State, event: Event, detail: dict[str, Any]) -> None:
@@ -169,6 +189,8 @@ def _approve(state: State, event: Event, detail: dict[str, Any]) -> None:
 def _transition(state: State, event: Event, detail: dict[str, Any]) -> None:
     ended = detail["state"] if detail["state"] in (REJECTED, ARCHIVED) else ""
     _end(state, event.subject, int(detail["version"]), ended)
+    if "champion_after" in detail:  # it was the champion; older logs do not tell, and left it so
+        _crown(state, event.subject, detail["champion_after"])
 
 
 def _end(state: State, name: str, number: int, ended: str) -> None:
@@ -183,17 +205,27 @@ def _drop_challenger(state: State, name: str, number: int) -> None:
         del state.aliases[name][CHALLENGER]
 
 
+def _crown(state: State, name: str, number: int | None) -> None:
+    """Moves the alias `champion`, or drops it."""
+    aliases = state.aliases.setdefault(name, {})
+    if number is None:
+        aliases.pop(CHAMPION, None)
+    else:
+        aliases[CHAMPION] = state.models[name][int(number)].number  # there has to be one
+
+
 def _serve(state: State, event: Event, detail: dict[str, Any]) -> None:
     name, number = detail["model"], int(detail["version"])
     state.models[name][number]  # there has to be one
     state.deployed[event.subject] = (name, number, event.time)
-    state.aliases.setdefault(name, {})[CHAMPION] = number
+    _crown(state, name, detail.get("champion_after", number))  # older logs do not tell: it was the one put there
     _drop_challenger(state, name, number)
 
 
 def _deploy(state: State, event: Event, detail: dict[str, Any]) -> None:
     _serve(state, event, detail)
-    state.piles.setdefault(event.subject, []).append((detail["model"], int(detail["version"])))
+    served = Served(detail["model"], int(detail["version"]), state.followed)
+    state.piles.setdefault(event.subject, []).append(served)
 
 
 def _rollback(state: State, event: Event, detail: dict[str, Any]) -> None:

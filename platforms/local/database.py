@@ -45,7 +45,9 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """A connection whose queries all see one state.
+        """A connection whose queries all see one state: that of an empty registry where there is no file.
+
+        Reading makes nothing: where the home is missing or not mounted, an empty file in its place would hide that.
 
         Raises:
             ArtifactError: the file is no registry, or of a newer version.
@@ -66,15 +68,18 @@ class Database:
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
         try:
-            if not self.file.exists():
+            there = _exists(self.file)
+            if not there and begin != "BEGIN":
                 _create(self.file)
-            with closing(self._connect()) as connection, transaction(connection, begin):
+            opened = self._connect() if there or begin != "BEGIN" else _nothing()
+            with closing(opened) as connection, transaction(connection, begin):
                 yield connection
         except (sqlite3.Error, OSError) as error:
             raise HeadraceError(f"{self.file}: expected a registry that can be used. Received: {error}") from error
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.file, timeout=_PATIENCE_S, isolation_level=None)
+        place = f"{self.file.absolute().as_uri()}?mode=rw"  # a file that has gone since is not made anew
+        connection = sqlite3.connect(place, timeout=_PATIENCE_S, isolation_level=None, uri=True)
         try:
             version = _check(connection, self.file)
             connection.execute("PRAGMA synchronous = FULL")  # what was committed survives a power cut
@@ -112,6 +117,22 @@ def _check(connection: sqlite3.Connection, file: Path) -> int:
             f"Received: version {version}. Upgrade headrace to use it."
         )
     return int(version)
+
+
+def _exists(file: Path) -> bool:
+    """Whether the file is there; raises OSError where nobody can tell, or where the home is no folder."""
+    try:
+        file.stat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _nothing() -> sqlite3.Connection:
+    """An empty registry, in memory."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.executescript(f"BEGIN; {SCHEMA} COMMIT;")
+    return connection
 
 
 def _create(file: Path) -> None:

@@ -25,6 +25,7 @@ from headrace.platforms.local import rows
 from headrace.platforms.local.account import now, who_asks
 from headrace.platforms.local.database import Database
 from headrace.platforms.local.schema import insert_deployment
+from headrace.platforms.local.verifying import told_pile
 from headrace.platforms.local.versions import load_versions, model_settings, one_version
 
 _QUERY = "SELECT endpoint, model, version, traffic, updated FROM deployed"
@@ -62,7 +63,8 @@ class LocalEndpoints:
             _require_champion(connection, name, number, expected_champion)
             check_deployable(found, model_settings(connection, name).approvals)
             before = [f"{item.model}/{item.version}" for item in _deployed(connection, endpoint)]
-            champion = _serve(connection, endpoint, name, number)
+            _serve(connection, endpoint, name, number)
+            champion = rows.point_alias(connection, name, CHAMPION, number)
             insert_deployment(connection, endpoint, name, number, now())
             detail = {
                 "model": name,
@@ -77,7 +79,14 @@ class LocalEndpoints:
             return _endpoints(connection, endpoint)[0]
 
     def rollback(
-        self, endpoint: str, *, who: str, reason: str, run: str = "", expected_version: str = ""
+        self,
+        endpoint: str,
+        *,
+        who: str,
+        reason: str,
+        run: str = "",
+        expected_version: str = "",
+        expected_model: str = "",
     ) -> RolledBack:
         """Serves again what served before; see `Endpoints.rollback`."""
         who, reason = person(who), motive(reason)
@@ -86,22 +95,27 @@ class LocalEndpoints:
             if not pile:
                 raise HeadraceError(_no_such_endpoint(connection, endpoint))
             (_, name, taken), *earlier = pile
-            if expected_version and expected_version != str(taken):
+            if (expected_version or str(taken), expected_model or name) != (str(taken), name):
                 raise ChampionChanged(
-                    f"endpoint {endpoint}: expected version {expected_version} of {name} to serve. "
-                    f"Received: version {taken}; nothing was changed"
+                    f"endpoint {endpoint}: expected version {expected_version or taken} of {expected_model or name} to "
+                    f"serve. Received: version {taken} of {name}; nothing was changed"
                 )
+            _require_told(connection, endpoint, pile)
             back, skipped = _earlier(connection, self._models, endpoint, name, taken, earlier)
             passed = [entry for entry, _, _ in pile[: 1 + skipped]]
             connection.executemany("UPDATE deployment SET undone = 1 WHERE id = ?", [(entry,) for entry in passed])
-            champion = _serve(connection, endpoint, name, back)
+            _serve(connection, endpoint, name, back)
             rejected = connection.execute(
                 "SELECT 1 FROM deployed WHERE model = ? AND version = ?", (name, taken)
             ).fetchone() is None  # fmt: skip
             if rejected:
                 rows.end(connection, name, taken, REJECTED)
-            detail = {"model": name, "version": back, "before": taken, "champion": champion, "rejected": rejected}
-            rows.record(connection, "rollback", endpoint, run, {**detail, "who": who, "reason": reason})
+            champion = after = _champion(connection, name)
+            if champion is None or (champion == taken and rejected):  # what serves elsewhere stays the champion
+                after = rows.move_champion(connection, name, taken)
+            detail = {"model": name, "version": back, "before": taken, "champion": champion, "champion_after": after}
+            words = {"rejected": rejected, "who": who, "reason": reason}
+            rows.record(connection, "rollback", endpoint, run, {**detail, **words})
             return RolledBack(_endpoints(connection, endpoint)[0], name, str(back), str(taken))
 
     def get(self, endpoint: str) -> Endpoint | None:
@@ -116,21 +130,35 @@ class LocalEndpoints:
             return _endpoints(connection)
 
 
-def _serve(connection: sqlite3.Connection, endpoint: str, name: str, number: int) -> int | None:
-    """Puts all of an endpoint's traffic on a version; it is the champion then. Returns the champion before."""
+def _serve(connection: sqlite3.Connection, endpoint: str, name: str, number: int) -> None:
+    """Puts all of an endpoint's traffic on a version, which challenges nobody then."""
     connection.execute("DELETE FROM deployed WHERE endpoint = ?", (endpoint,))
     connection.execute(
         "INSERT INTO deployed (endpoint, model, version, traffic, updated) VALUES (?, ?, ?, 100, ?)",
         (endpoint, name, number, now()),
     )
     rows.drop_alias(connection, name, CHALLENGER, number)
-    return rows.point_alias(connection, name, CHAMPION, number)
+
+
+def _champion(connection: sqlite3.Connection, name: str) -> int | None:
+    query = "SELECT version FROM alias WHERE name = ? AND alias = ?"
+    row = connection.execute(query, (name, CHAMPION)).fetchone()
+    return None if row is None else int(row[0])
 
 
 def _pile(connection: sqlite3.Connection, endpoint: str) -> list[tuple[int, str, int]]:
     """What an endpoint served: (entry, model, version), the one that serves now first."""
     query = "SELECT id, model, version FROM deployment WHERE endpoint = ? AND NOT undone ORDER BY id DESC"
     return connection.execute(query, (endpoint,)).fetchall()
+
+
+def _require_told(connection: sqlite3.Connection, endpoint: str, pile: list[tuple[int, str, int]]) -> None:
+    """Refuses a pile that the log does not lead to: a version could lie on it that never was allowed to serve."""
+    if [(model, version) for _, model, version in reversed(pile)] != told_pile(connection, endpoint):
+        raise NotAllowed(
+            f"endpoint {endpoint}: expected what it served before to be as the log says. Received: something else in "
+            "the registry; `headrace models audit --verify` tells what, `headrace models promote` serves a version"
+        )
 
 
 def _earlier(

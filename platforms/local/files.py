@@ -1,4 +1,4 @@
-"""Bundle folders on disk: copied or linked whole, checked, and in place all at once or not at all."""
+"""Bundle folders on disk: copied whole, checked, and in place all at once or not at all."""
 
 from __future__ import annotations
 
@@ -106,7 +106,10 @@ def move(folder: Path, target: Path) -> None:
 
 
 def place_bundle(bundle: Bundle, path: Path) -> None:
-    """Places a bundle at `path`: by hard links where the file system has them, else by copying.
+    """Places a copy of a bundle at `path`, for whoever asked for it.
+
+    It shares no file with where it comes from: a hard link of a read-only file does not keep root from writing to it,
+    and the registry's own version would change with the copy. Steps get copies as well: users see their outputs.
 
     An empty folder at `path` (KFP makes output folders beforehand) is replaced; anything else is refused.
 
@@ -122,18 +125,12 @@ def place_bundle(bundle: Bundle, path: Path) -> None:
             partial.mkdir(parents=True)
             for name in bundle_files(bundle):
                 (partial / name).parent.mkdir(parents=True, exist_ok=True)
-                _link_or_copy(bundle.path / name, partial / name)
+                shutil.copyfile(bundle.path / name, partial / name)
+                _sync_file(partial / name)  # else a crash may leave the folder with half of its content
             partial.replace(path)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, one without links, or a system that protects other users' files
-        shutil.copyfile(source, target)
 
 
 def _sync_file(file: Path) -> None:

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.decision import UNRECORDED
@@ -165,9 +166,12 @@ class LocalRegistry:
             check_transition(found, state)
             number = int(found.version)
             rows.end(connection, name, number, state if state in (REJECTED, ARCHIVED) else "")
+            moved: dict[str, Any] = {}
+            if CHAMPION in found.aliases and state in (REJECTED, ARCHIVED):  # servers would follow it, live or not
+                moved["champion_after"] = rows.move_champion(connection, name, number)
             after = load_versions(connection, self._models, name, number)[0]
             detail = {"version": number, "state": after.state, "before": found.state, "who": who, "reason": reason}
-            rows.record(connection, "state", name, "", detail)
+            rows.record(connection, "state", name, "", {**detail, **moved})
             return after
 
     def download(self, name: str, version: str, path: Path) -> None:
@@ -229,22 +233,27 @@ class LocalRegistry:
             "blessed": entry.blessing is not None,
             "who": entry.who,
             **({"judged_against": entry.blessing.champion} if entry.blessing else {}),
+            **({"facts": verifying.facts(connection, entry.name, number)} if new else {}),
             **raised,
         }
         rows.record(connection, "register", entry.name, entry.run, detail)
         return after
 
 
-def _raise_settings(connection: sqlite3.Connection, entry: _Entry) -> dict[str, int]:
-    """Keeps a model's settings: approvals go up and never down, the endpoint is the latest that was named."""
+def _raise_settings(connection: sqlite3.Connection, entry: _Entry) -> dict[str, Any]:
+    """Keeps a model's settings: approvals go up and never down, the endpoint is the latest that was named.
+
+    Returns what the log has to tell of them.
+    """
     before = model_settings(connection, entry.name)
     approvals = max(before.approvals, entry.settings.approvals)
+    endpoint = entry.settings.endpoint or before.endpoint
     connection.execute(
         "INSERT INTO model (name, approvals, endpoint) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE "
         "SET approvals = excluded.approvals, endpoint = excluded.endpoint",
-        (entry.name, approvals, entry.settings.endpoint or before.endpoint),
+        (entry.name, approvals, endpoint),
     )
-    return {} if approvals == before.approvals else {"approvals": approvals}
+    return {"endpoint": endpoint, **({"approvals": approvals} if approvals != before.approvals else {})}
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:

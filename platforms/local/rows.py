@@ -10,7 +10,7 @@ from typing import Any
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.platforms.audit_chain import FIRST, chained
-from headrace.platforms.interface import CHALLENGER, NAME_PATTERN, Event
+from headrace.platforms.interface import CHALLENGER, CHAMPION, NAME_PATTERN, Event
 from headrace.platforms.local.account import account, now
 from headrace.platforms.local.schema import insert_event
 
@@ -89,6 +89,21 @@ def end(connection: sqlite3.Connection, name: str, version: int, ended: str) -> 
     connection.execute(query, (ended, name, version))
     connection.execute("UPDATE approval SET ended = 1 WHERE name = ? AND version = ?", (name, version))
     drop_alias(connection, name, CHALLENGER, version)
+
+
+def move_champion(connection: sqlite3.Connection, name: str, gone: int) -> int | None:
+    """Takes `champion` away from a version that serves nowhere: to the live one that was deployed last, or to none."""
+    query = (
+        "SELECT version FROM deployment WHERE NOT undone AND model = ? AND EXISTS (SELECT 1 FROM deployed WHERE "
+        "deployed.endpoint = deployment.endpoint AND deployed.model = deployment.model "
+        "AND deployed.version = deployment.version) ORDER BY id DESC LIMIT 1"
+    )
+    row = connection.execute(query, (name,)).fetchone()
+    if row is None:
+        drop_alias(connection, name, CHAMPION, gone)
+        return None
+    point_alias(connection, name, CHAMPION, int(row[0]))
+    return int(row[0])
 
 
 def newest_version(connection: sqlite3.Connection, name: str) -> int:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -171,7 +171,7 @@ class VertexStore:
             files = _files(uri)
             root = files._strip_protocol(uri)
             for file in files.find(root):
-                target = folder / str(file).removeprefix(root).lstrip("/")
+                target = folder / _name(root, str(file))
                 target.parent.mkdir(parents=True, exist_ok=True)
                 files.get_file(file, str(target))
 
@@ -260,6 +260,15 @@ def _files(uri: str) -> Any:
     from fsspec.core import url_to_fs
 
     return url_to_fs(uri)[0]
+
+
+def _name(root: str, file: str) -> PurePosixPath:
+    """An object's name below the root, as one of a file. Who writes to a bucket may call it `<root>/../../x`."""
+    name = file.removeprefix(f"{root.rstrip('/')}/")
+    path = PurePosixPath(name)
+    if name == file or not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name:
+        raise StoreError(f"{root}: expected objects that are files of a bundle. Received: one named {file!r}")
+    return path
 
 
 def _labels(version: ModelVersion) -> dict[str, str]:

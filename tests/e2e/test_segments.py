@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from headrace.platforms.local.platform import LocalPlatform
 from headrace.serving.client import Client
 from tests.e2e.projects import Project, serving, write_csv
 
@@ -54,6 +55,8 @@ def test_the_life_of_segments(tmp_path: Path) -> None:
     assert 'href="segments/churn-north/evaluate.html"' in index.read_text()
     models = project.headrace("models").ok().out
     assert "churn-north" in models and "churn-south-east" not in models and "churn-flat" not in models
+
+    assert LocalPlatform(project.home).registry.get("churn-north", "1").labels["segment"] == "North"
 
     with serving(project, "churn-north") as url:
         high, low = Client(url).predict([{"size": 0.9}, {"size": 0.1}])  # the segment's column is no input

@@ -44,7 +44,7 @@ def rollback(model: str, endpoint: str, reason: str, who: str, platform: Platfor
     Running servers follow by themselves. A second rollback goes back one further.
     """
     where, serving = _serving(platform.registry, model, endpoint)
-    done = platform.endpoints.rollback(where, who=who, reason=reason, expected_version=serving)
+    done = platform.endpoints.rollback(where, who=who, reason=reason, expected_version=serving, expected_model=model)
     rejected = platform.registry.get(done.model, done.before).state
     click.echo(
         f"endpoint {where} serves {done.model}:{done.version} again; {done.model}:{done.before} is {rejected}, by {who}"

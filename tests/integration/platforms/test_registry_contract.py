@@ -187,6 +187,103 @@ def test_one_command_goes_back(homes: Homes, connect: registries.Connect) -> Non
     assert found is not None and found.main.version == "1" and found in endpoints.list()
 
 
+def test_a_version_says_how_many_approvals_it_needs(homes: Homes, connect: registries.Connect) -> None:
+    assert homes(1, approvals=2).approvals_needed == 2
+    registry = connect().registry
+    assert [item.approvals_needed for item in registry.versions(homes.name)] == [2]
+    registry.require_approvals(homes.name, 1, who="Dora", reason="a small team")
+    assert registry.get(homes.name, "1").approvals_needed == 1
+
+
+def champion(connect: registries.Connect, name: str) -> str | None:
+    """The champion's number in the registry, as opened anew, whose audit holds."""
+    registry = connect().registry
+    assert registry.verify().problems == ()
+    found = registry.champion(name)
+    return found.version if found else None
+
+
+@pytest.mark.parametrize("state", ["rejected", "archived"])
+def test_a_version_that_is_put_away_is_no_champion(homes: Homes, connect: registries.Connect, state: str) -> None:
+    registry, endpoints = homes.platform.registry, homes.platform.endpoints
+    first, other = homes(1), Homes(homes.platform, f"{homes.name}.other", homes.place)
+    other(2)
+    endpoints.deploy(homes.name, homes.name, "1")
+    endpoints.deploy(homes.name, other.name, "1")
+    assert champion(connect, homes.name) == "1"  # it was replaced by another model's, and is none the less good
+    assert registry.transition(homes.name, "1", state, who="Ben", reason="odd").aliases == ()
+    assert champion(connect, homes.name) is None
+    assert "champion_after" in registry.history(homes.name)[-1].detail
+    registry.transition(homes.name, "1", "blessed", who="Ben", reason="it was not")
+    assert champion(connect, homes.name) is None
+    endpoints.deploy(f"{homes.name}.2", homes.name, first.version, expected_champion=None)
+    assert champion(connect, homes.name) == "1"
+
+
+def test_the_champion_that_is_put_away_is_followed_by_what_serves(homes: Homes, connect: registries.Connect) -> None:
+    endpoints, other = homes.platform.endpoints, Homes(homes.platform, f"{homes.name}.other", homes.place)
+    for seed in (1, 2, 3):
+        homes(seed)
+    other(4)
+    for place, version in (("a", "3"), ("b", "1"), ("c", "2")):
+        endpoints.deploy(f"{homes.name}.{place}", homes.name, version)
+    endpoints.deploy(f"{homes.name}.c", other.name, "1")
+    homes.platform.registry.transition(homes.name, "2", "rejected", who="Ben", reason="odd")
+    assert champion(connect, homes.name) == "1"  # of those that serve the one that was deployed last
+
+
+def test_a_rollback_leaves_a_champion_that_serves_elsewhere(homes: Homes, connect: registries.Connect) -> None:
+    endpoints, (a, b) = homes.platform.endpoints, (f"{homes.name}.a", f"{homes.name}.b")
+    for seed in (1, 2, 3, 4):
+        homes(seed)
+    for place, version in ((a, "1"), (b, "1"), (b, "3"), (a, "2")):
+        endpoints.deploy(place, homes.name, version)
+    assert endpoints.rollback(b, who="Ben", reason="slow").version == "1"
+    assert champion(connect, homes.name) == "2"
+    assert connect().registry.get(homes.name, "3").state == "rejected"
+    endpoints.deploy(b, homes.name, "4")
+    assert endpoints.rollback(b, who="Ben", reason="slow").version == "1"
+    assert champion(connect, homes.name) == "2"  # it serves, and was deployed after 1
+
+
+def test_a_champion_that_still_serves_elsewhere_stays_when_one_endpoint_goes_back(
+    homes: Homes, connect: registries.Connect
+) -> None:
+    endpoints, (a, b) = homes.platform.endpoints, (f"{homes.name}.a", f"{homes.name}.b")
+    homes(1), homes(2)
+    for place, version in ((a, "1"), (a, "2"), (b, "2")):
+        endpoints.deploy(place, homes.name, version)
+    assert endpoints.rollback(a, who="Ben", reason="slow here").version == "1"
+    assert champion(connect, homes.name) == "2"
+    assert connect().registry.get(homes.name, "2").state == "live"
+
+
+def test_a_rollback_of_another_model_than_the_expected_one_is_refused(
+    homes: Homes, connect: registries.Connect
+) -> None:
+    endpoints, other = homes.platform.endpoints, Homes(homes.platform, f"{homes.name}.other", homes.place)
+    homes(1), other(2), other(3)
+    endpoints.deploy(homes.name, other.name, "2")
+    endpoints.deploy(homes.name, other.name, "1")
+    with pytest.raises(ChampionChanged, match=f"expected version 1 of {homes.name} to serve. Received: version 1 of"):
+        endpoints.rollback(homes.name, who="Ben", reason="s", expected_version="1", expected_model=homes.name)
+    with pytest.raises(ChampionChanged, match="nothing was changed"):
+        endpoints.rollback(homes.name, who="Ben", reason="s", expected_model=homes.name)
+    done = endpoints.rollback(homes.name, who="Ben", reason="s", expected_version="1", expected_model=other.name)
+    assert (done.model, done.version) == (other.name, "2") and champion(connect, other.name) == "2"
+
+
+def test_what_becomes_of_a_download_does_not_touch_the_version(homes: Homes, tmp_path: Path) -> None:
+    version, registry = homes(1), homes.platform.registry
+    registry.download(homes.name, "1", tmp_path / "mine")
+    for file in [path for path in (tmp_path / "mine").rglob("*") if path.is_file()]:
+        file.chmod(0o644)  # root may write without
+        with file.open("ab") as stream:
+            stream.write(b"x")
+    registry.download(homes.name, "1", tmp_path / "again")
+    assert Bundle.open(tmp_path / "again").digest == version.digest
+
+
 def test_the_champion_that_a_run_was_judged_against(homes: Homes) -> None:
     first, second, third = homes(1), homes(2), homes(3)
     endpoints = homes.platform.endpoints

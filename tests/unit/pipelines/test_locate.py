@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.pipelines.locate import find_address, locate_bundle, record_address
+from headrace.pipelines.locate import find_address, follow, locate_bundle, record_address
 
 
 def test_a_folder_with_a_bundle_is_one(tmp_path):
@@ -36,3 +36,12 @@ def test_a_server_is_found_while_its_process_lives(tmp_path):
             file.write_text(damage)
         with pytest.raises(HeadraceError, match="expected a running server. Received: none; start it with"):
             find_address("churn:2/x", tmp_path)
+
+
+def test_a_home_that_is_missing_is_not_made_by_following(tmp_path):
+    wanted = follow("front", tmp_path / "unmounted")
+    assert wanted is not None
+    for _ in range(2):
+        with pytest.raises(HeadraceError, match=r"Received: front; in .*unmounted there is none yet"):
+            wanted()
+    assert list(tmp_path.iterdir()) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from headrace.pipelines.local.record.results import (
 from headrace.pipelines.local.views.view import PlainView
 from headrace.pipelines.outcome import outcome, outcome_text
 from headrace.pipelines.reports import INDEX, publish_reports
-from headrace.pipelines.segments import exit_code
+from headrace.pipelines.segments import exit_code, with_errors
 from headrace.pipelines.spec import Spec, SpecError, load_spec
 
 SPEC: dict[str, Any] = {
@@ -159,6 +160,39 @@ def test_what_a_spec_gets_wrong(tmp_path: Path, for_each: str, message: str) -> 
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("features", "place"),
+    [
+        ("keep: [size, region]", "keep.1"),
+        ("text: [region]", "text.region"),
+        ("keep: []\n  encode: {region: one_hot}", "encode.region"),
+        ("missing_indicators: [region]", "missing_indicators.0"),
+    ],
+)
+def test_what_no_model_sees_cannot_be_learned_from(tmp_path: Path, features: str, place: str) -> None:
+    file = project(tmp_path, "{segment: region}", f"features:\n  {features}\n")
+    with pytest.raises(SpecError) as caught:
+        check_spec(file)
+    line = 6 + features.count("\n")
+    expected = (
+        f"spec.yaml:{line}: features.{place}: expected a column that may be learned from. Received: `region`, which"
+    )
+    assert expected in str(caught.value)
+    assert "for_each.segment names" in str(caught.value)
+
+
+def test_dropping_the_segments_column_is_no_mistake(tmp_path: Path) -> None:
+    check_spec(project(tmp_path, "{segment: region}", "features: {drop: [region], encode: {size: standardize}}\n"))
+
+
+def test_a_country_that_yaml_takes_for_a_truth_value(tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_spec(project(tmp_path, "\n  segment: region\n  values:\n  - SE\n  - NO"))
+    assert "spec.yaml:8: for_each.values.1: expected a text" in str(caught.value)
+    assert "quote it" in str(caught.value)
+    assert load_spec(project(tmp_path, '{segment: region, values: [SE, "NO", "true"]}')).for_each is not None
+
+
 def test_pictures_have_no_segments(tmp_path: Path) -> None:
     file = tmp_path / "spec.yaml"
     text = "name: m\ntask: image_classification\ndata: {source: photos, label: label}\nfor_each: {segment: label}\n"
@@ -169,6 +203,17 @@ def test_pictures_have_no_segments(tmp_path: Path) -> None:
 
 def task(path: str, state: str = SUCCEEDED, **more: Any) -> TaskResult:
     return TaskResult(path, path.rpartition("/")[2], f"comp-{path}", state, **more)
+
+
+def test_a_push_that_failed_is_told_and_is_no_success(tmp_path: Path) -> None:
+    one = SegmentResult("a", "failed", 9, "m-0", "m-0", "1", why="registered, and not pushed: the page says why")
+    results = SegmentResults("m", "region", "test", (one, replace(one, value="b", state="live", model="m-1", why="")))
+    error = TaskError("HeadraceError", "the champion changed", "")
+    failed = task("for-loop-1[0]/condition-2/push", FAILED, error=error)
+    found = run(tmp_path / "home", results, failed, state=FAILED)
+    told = with_errors(results, found)
+    assert told is not None and told.results[0].why.endswith("push: the champion changed")
+    assert exit_code(found, told, None) == 3
 
 
 def run(home: Path, results: SegmentResults | None, *tasks: TaskResult, state: str = SUCCEEDED) -> RunResult:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from headrace.platforms.audit_chain import FIRST, chained, verify_chain
-from headrace.platforms.interface import Blessing, Event
+from headrace.platforms.interface import Blessing, Event, ModelSettings
 from headrace.platforms.local.database import FILE
 from headrace.platforms.local.platform import LocalPlatform
 from tests.unit.platforms.bundles import write_unscorable_bundle as write_bundle
@@ -79,7 +79,8 @@ def platform(tmp_path: Path) -> LocalPlatform:
     platform = LocalPlatform(tmp_path / "home")
     for seed in (1, 2):
         bundle = write_bundle(tmp_path / str(seed), seed)
-        platform.registry.register(bundle, "homes", metrics={}, run="r", blessing=Blessing(None), who="trainer")
+        platform.registry.register(bundle, "homes", metrics={}, run="r", blessing=Blessing(None),
+                                   settings=ModelSettings(0, "prices"), who="trainer")  # fmt: skip
     platform.registry.approve("homes", "2", who="anna", reason="good")
     platform.endpoints.deploy("prices", "homes", "1")
     platform.registry.attach("homes", "1", "card.html", b"card")
@@ -100,6 +101,23 @@ TAMPERING = {
         "the digest of homes:2: expected sha256:",
     "DROP TRIGGER document_is_immutable; UPDATE document SET digest = 'sha256:x'":
         "the document homes:1:card.html: expected sha256:",
+    "INSERT INTO deployment (id, endpoint, model, version, time) VALUES (-1, 'prices', 'homes', 2, '')":
+        "what was served as number 1:prices: expected homes 1, as the log says. Received: homes 2",
+    "UPDATE deployment SET undone = 1": "what was served as number 1:prices: expected homes 1, as the log says. Received: none",
+    "INSERT INTO deployed VALUES ('prices', 'homes', 2, 100, '')":
+        "the version behind prices: expected homes 1, as the log says. Received: homes 1 homes 2",
+    "UPDATE deployed SET traffic = 50": "the version behind prices: expected homes 1, as the log says. Received: homes 1 with 50",
+    "DROP TRIGGER version_is_immutable; UPDATE model_version SET registered_by = 'bo' WHERE version = 2":
+        "who registered homes:2: expected trainer, as the log says. Received: bo",
+    "UPDATE standing SET judged_against = 'sha256:x' WHERE version = 2":
+        "the champion that was judged against homes:2: expected none, as the log says. Received: sha256:x",
+    "UPDATE model SET endpoint = 'other'": "the endpoint meant for homes: expected prices, as the log says. Received: other",
+    **{f"DROP TRIGGER version_is_immutable; UPDATE model_version SET {column} = '{value}' WHERE version = 2":
+        "the metrics and labels of homes:2: expected sha256:"
+        for column, value in (("metrics", '{"rmse": 0}'), ("labels", "no json"), ("run", "other"), ("created", "2020"))},
+    "DROP TRIGGER audit_is_immutable; UPDATE audit SET detail = '{\"version\": NaN}' WHERE id = 3":
+        "entry 3 (",
+    "DROP TRIGGER audit_is_immutable; UPDATE audit SET detail = '{\"version\": \"\\ud800\"}' WHERE id = 3": "entry 3 (",
     "DROP TRIGGER audit_is_immutable; UPDATE audit SET actor = 'bo@desk' WHERE id = 2": "entry 2 (",
     "DROP TRIGGER audit_is_immutable; UPDATE audit SET detail = 'no json' WHERE id = 3": "entry 3 (",
     "DROP TRIGGER audit_is_kept; DELETE FROM audit WHERE id = 3": "entry 3 (",
@@ -161,6 +179,43 @@ def write_old_home(home: Path) -> None:
 def _old_event(connection: sqlite3.Connection, action: str, subject: str, detail: str) -> None:
     query = "INSERT INTO audit (time, actor, action, subject, run, detail) VALUES ('2026', 'eva@desk', ?, ?, 'r', ?)"
     connection.execute(query, (action, subject, detail))
+
+
+def test_a_pile_is_held_against_the_log_after_rollbacks_too(platform: LocalPlatform, tmp_path: Path) -> None:
+    for version in ("2", "2", "1", "2"):
+        platform.endpoints.deploy("prices", "homes", version)
+    platform.endpoints.rollback("prices", who="anna", reason="slow")
+    platform.registry.transition("homes", "2", "blessed", who="anna", reason="it was not its fault")
+    platform.endpoints.deploy("other", "homes", "2")
+    assert platform.registry.verify().problems == ()
+    with closing(sqlite3.connect(tmp_path / "home" / FILE)) as connection:
+        connection.executescript("UPDATE deployment SET undone = 0")
+    (problem,) = platform.registry.verify().problems
+    assert problem.startswith("what was served as number 4:prices: expected none, as the log says. Received: homes 2")
+
+
+def test_what_an_earlier_version_wrote_into_the_log_still_holds(tmp_path: Path) -> None:
+    """Entries without `facts`, `endpoint` and `champion_after`, as they were before these were written."""
+    platform = LocalPlatform(tmp_path / "home")
+    for seed in (1, 2):
+        bundle = write_bundle(tmp_path / str(seed), seed)
+        platform.registry.register(bundle, "homes", metrics={"rmse": 1}, run="r", blessing=Blessing(None))
+        platform.endpoints.deploy("prices", "homes", str(seed))
+    platform.endpoints.rollback("prices", who="anna", reason="slow")
+    with closing(sqlite3.connect(tmp_path / "home" / FILE)) as connection:
+        connection.executescript("DROP TRIGGER audit_is_immutable; UPDATE audit SET hash = id")
+        before = FIRST
+        for number, event in enumerate(platform.registry.history(), start=1):
+            older = {
+                key: value for key, value in event.detail.items() if key not in ("facts", "endpoint", "champion_after")
+            }
+            assert older != event.detail or event.action == "deploy"
+            told = chained(replace(event, detail=older), before)
+            connection.execute("UPDATE audit SET detail = ?, before = ?, hash = ? WHERE id = ?",
+                               (json.dumps(older), told.before, told.hash, number))  # fmt: skip
+            before = told.hash
+        connection.commit()
+    assert platform.registry.verify().problems == ()
 
 
 def test_a_home_of_the_older_format_goes_on(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from headrace.platforms.local.rows import record
 
 
 def test_a_new_file_is_write_ahead_and_leaves_nothing_else(tmp_path: Path) -> None:
-    with Database(tmp_path / "home").read() as connection:
+    with Database(tmp_path / "home").write() as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA user_version").fetchone() == (2,)
     assert [file.name for file in (tmp_path / "home").iterdir()] == [FILE]
@@ -20,7 +20,7 @@ def test_a_new_file_is_write_ahead_and_leaves_nothing_else(tmp_path: Path) -> No
 
 def test_a_newer_file_is_refused(tmp_path: Path) -> None:
     database = Database(tmp_path)
-    with database.read():
+    with database.write():
         pass
     with sqlite3.connect(tmp_path / FILE) as connection:
         connection.execute("PRAGMA user_version = 3")
@@ -93,3 +93,30 @@ def test_processes_that_create_it_at_once_share_one_file(tmp_path: Path) -> None
             assert process.exitcode == 0
         with Database(home).read() as connection:
             assert connection.execute("SELECT count(*) FROM audit").fetchone() == (4,)
+
+
+@pytest.mark.parametrize("home", ["", "missing"])
+def test_reading_where_there_is_no_registry_makes_none(tmp_path: Path, home: str) -> None:
+    database = Database(tmp_path / home)
+    with database.read() as connection:
+        assert connection.execute("SELECT count(*) FROM model_version").fetchone() == (0,)
+    assert list(tmp_path.iterdir()) == []
+    with database.write() as connection:
+        record(connection, "alias", "homes", "", {})
+    with database.read() as connection:
+        assert connection.execute("SELECT count(*) FROM audit").fetchone() == (1,)
+
+
+def test_a_file_that_goes_while_it_is_opened_is_not_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headrace.platforms.local.database._exists", lambda _: True)
+    with pytest.raises(HeadraceError, match="expected a registry that can be used"), Database(tmp_path).read():
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_home_may_have_any_name(tmp_path: Path) -> None:
+    database = Database(tmp_path / "100% #1?mode=ro é")
+    with database.write() as connection:
+        record(connection, "alias", "homes", "", {})
+    with database.read() as connection:
+        assert connection.execute("SELECT count(*) FROM audit").fetchone() == (1,)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ from headrace.platforms.interface import (
     NotAllowed,
     WaitsForApproval,
 )
+from headrace.platforms.local.database import FILE
 from headrace.platforms.local.platform import LocalPlatform
 from headrace.platforms.promotion import promote
 from tests.unit.platforms.bundles import write_unscorable_bundle as write_bundle
@@ -199,6 +202,42 @@ def test_of_two_rollbacks_at_once_one_is_told(case: Case) -> None:
     assert case.states() == [BLESSED, LIVE, REJECTED]
 
 
+def test_rollback_is_of_the_model_that_was_seen(case: Case, tmp_path: Path) -> None:
+    for seed in (1, 2):
+        place = write_bundle(tmp_path / f"flat-{seed}", 70 + seed)
+        case.registry.register(place, "flats", metrics={}, run="r", blessing=Blessing(None))
+        case.register(seed)
+        case.endpoints.deploy("prices", "homes", str(seed))
+    for version in ("1", "2"):  # meanwhile
+        case.endpoints.deploy("prices", "flats", version)
+    with pytest.raises(ChampionChanged) as caught:
+        case.endpoints.rollback("prices", expected_version="2", expected_model="homes", **SAID)
+    assert str(caught.value) == (
+        "endpoint prices: expected version 2 of homes to serve. Received: version 2 of flats; nothing was changed"
+    )
+    assert case.registry.get("flats", "2").state == LIVE
+    assert case.endpoints.rollback("prices", expected_version="2", expected_model="flats", **SAID).version == "1"
+
+
+def test_rollback_serves_nothing_that_the_log_does_not_tell_of(case: Case) -> None:
+    for seed in (1, 2, 3):
+        case.register(seed, approvals=2 if seed == 2 else 0)
+        if seed == 1:
+            case.endpoints.deploy("prices", "homes", "1")
+    for who in ("anna", "bo"):
+        case.registry.approve("homes", "3", who=who, reason="good")
+    case.endpoints.deploy("prices", "homes", "3")
+    tampered = "UPDATE deployment SET version = 2 WHERE version = 1"  # blessed, and nobody approved it
+    with closing(sqlite3.connect(case.folder / "home" / FILE)) as connection:
+        connection.executescript(tampered)
+    with pytest.raises(NotAllowed, match="endpoint prices: expected what it served before to be as the log says"):
+        case.endpoints.rollback("prices", **SAID)
+    assert case.states() == [BLESSED, BLESSED, LIVE]
+    with closing(sqlite3.connect(case.folder / "home" / FILE)) as connection:
+        connection.executescript("UPDATE deployment SET version = 1 WHERE version = 2")
+    assert case.endpoints.rollback("prices", **SAID).version == "1"
+
+
 def test_rollback_needs_something_to_go_back_to(case: Case, tmp_path: Path) -> None:
     with pytest.raises(HeadraceError, match=r"endpoint: expected one that serves \(none yet\)"):
         case.endpoints.rollback("prices", **SAID)
@@ -219,7 +258,62 @@ def test_a_version_that_another_endpoint_serves_is_not_rejected(case: Case) -> N
     case.endpoints.deploy("other", "homes", "2")
     case.endpoints.rollback("prices", **SAID)
     assert case.states() == [LIVE, LIVE]
+    assert case.registry.get("homes", "champion").version == "2"  # it was, and it serves still
+    assert case.registry.verify().problems == ()
+
+
+@pytest.mark.parametrize(
+    ("deployed", "champion", "after"),
+    [
+        ("a1 a2 b1 b3", "3", "1"),
+        ("a1 b1 a2 b3", "3", "2"),
+        ("b1 b3 a1 a2", "2", "2"),  # another endpoint's: what happens at b is none of its business
+        ("b1 a3 b3", "3", "3"),  # it serves still, at a
+    ],
+)
+def test_the_champion_moves_only_if_it_was_taken_out(case: Case, deployed: str, champion: str, after: str) -> None:
+    for seed in (1, 2, 3):
+        case.register(seed)
+    for endpoint, version in deployed.split():
+        case.endpoints.deploy(endpoint, "homes", version)
+    assert case.registry.get("homes", "champion").version == champion
+    assert case.endpoints.rollback("b", **SAID).version == "1"
+    assert case.registry.get("homes", "champion").version == after
+    assert case.registry.get("homes", "champion").state == LIVE
+    assert case.registry.verify().problems == ()
+
+
+@pytest.mark.parametrize("state", [REJECTED, ARCHIVED])
+def test_what_is_put_away_is_no_champion(case: Case, tmp_path: Path, state: str) -> None:
+    other = write_bundle(tmp_path / "flat", 77)
+    case.registry.register(other, "flats", metrics={}, run="r", blessing=Blessing(None))
+    for seed in (1, 2):
+        case.register(seed)
+    case.endpoints.deploy("prices", "homes", "1")
+    case.endpoints.deploy("prices", "flats", "1")
+    champion = case.registry.champion("homes")
+    assert champion is not None and champion.state == BLESSED  # nothing replaced it
+    assert case.registry.transition("homes", "1", state, **SAID).aliases == ()
+    assert case.registry.champion("homes") is None
+    with pytest.raises(HeadraceError, match=r"expected a registered version \(1 to 2, challenger\)"):
+        case.registry.get("homes", "champion")
+    assert case.registry.history("homes")[-1].detail["champion_after"] is None
+    assert case.registry.transition("homes", "1", BLESSED, **SAID).aliases == ()  # it is not what serves
+    case.registry.transition("homes", "2", state, **SAID)
+    assert "champion_after" not in case.registry.history("homes")[-1].detail
+    assert case.registry.verify().problems == ()
+
+
+def test_the_champion_that_is_put_away_leaves_it_to_what_serves(case: Case, tmp_path: Path) -> None:
+    other = write_bundle(tmp_path / "flat", 77)
+    case.registry.register(other, "flats", metrics={}, run="r", blessing=Blessing(None))
+    for seed in (1, 2):
+        case.register(seed)
+        case.endpoints.deploy(f"prices-{seed}", "homes", str(seed))
+    case.endpoints.deploy("prices-2", "flats", "1")
+    case.registry.transition("homes", "2", REJECTED, **SAID)
     assert case.registry.get("homes", "champion").version == "1"
+    assert case.registry.history("homes")[-1].detail["champion_after"] == 1
     assert case.registry.verify().problems == ()
 
 

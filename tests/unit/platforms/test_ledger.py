@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -202,3 +203,53 @@ def test_registering_in_vertex_needs_a_bucket_and_an_image(tmp_path: Path) -> No
     store = VertexStore(VertexPlace("p", "l"))
     with pytest.raises(StoreError, match=r"expected \?bucket=gs://... and &image=... to register. Received: no bucket"):
         store.keep(Bundle.open(write_unscorable_bundle(tmp_path / "b")), "homes", "r")
+
+
+class Objects:
+    """A bucket in which objects have whatever names somebody gave them."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def _strip_protocol(self, path: str) -> str:
+        return path.removeprefix("gs://")
+
+    def find(self, root: str) -> list[str]:
+        return list(self.names)
+
+    def get_file(self, name: str, target: str) -> None:
+        Path(target).write_text(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["/../../evil.txt", "/a/../../evil.txt", "/..", "//{place}/evil.txt", "", "/", "-2/evil.txt", "/evil\0.txt"],
+)
+def test_objects_of_a_bucket_do_not_land_outside_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    objects = Objects("models/homes/1/model.onnx", "models/homes/1" + name.format(place=tmp_path))
+    monkeypatch.setattr("headrace.platforms.vertex.store._files", lambda uri: objects)
+    monkeypatch.setattr(VertexStore, "_connected", lambda self: nullcontext())
+    store, folder = VertexStore(VertexPlace("p", "l")), tmp_path / "deep" / "er" / "bundle"
+    with pytest.raises(StoreError, match="expected objects that are files of a bundle. Received: one named"):
+        store.fetch("gs://models/homes/1", folder)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["model.onnx"]
+    objects.names = ("models/homes/1/model.onnx", "models/homes/1/samples/..a.json")
+    store.fetch("gs://models/homes/1/", folder)  # a slash at the end changes nothing
+    assert (folder / "samples" / "..a.json").is_file()
+
+
+def test_logs_of_before_the_champion_was_told_lead_to_what_they_led_to(
+    store: Memory, add: Callable[..., ModelVersion]
+) -> None:
+    add(0), add(1)
+    ledger, served = Ledger(store), {"model": "homes", "traffic": 100, "before": []}
+    for endpoint, version in (("a", 1), ("b", 1), ("a", 2)):
+        ledger.change(lambda state, e=endpoint, v=version: ("deploy", e, "", {**served, "version": v}))  # type: ignore[misc]
+    undone = {"model": "homes", "version": 1, "before": 2, "rejected": True, "undone": 1}
+    ledger.change(lambda state: ("rollback", "a", "", undone))
+    assert ledger.state.aliases["homes"] == {"champion": 1}
+    put_away = {"version": 1, "state": "rejected", "before": "blessed"}
+    ledger.change(lambda state: ("state", "homes", "", put_away))
+    assert LedgerPlatform(store).registry.get("homes", "1").aliases == ("champion",)

@@ -100,6 +100,17 @@ def test_nobody_approves_twice(who: str) -> None:
         lifecycle.check_approval(version(BLESSED, BO), who)
 
 
+@pytest.mark.parametrize(
+    "who", ["Jose\u0301", "JOSE\u0301", "Jose\u0301@home", "\uff2aos\u00e9", "jos\u00e9\uff20home"]
+)
+def test_nobody_is_two_people_by_another_way_to_write_a_letter(who: str) -> None:
+    assert lifecycle.same_person("Jos\u00e9", who)
+    assert not lifecycle.same_person("Jose", who)
+    found = replace(version(BLESSED), registered_by="Jos\u00e9")
+    with pytest.raises(NotAllowed, match="who registered it"):
+        lifecycle.check_approval(found, who)
+
+
 @pytest.mark.parametrize("state", [CANDIDATE, REJECTED, ARCHIVED])
 def test_only_what_passed_its_gates_is_approved(state: str) -> None:
     with pytest.raises(NotAllowed):

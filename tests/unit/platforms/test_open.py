@@ -12,16 +12,24 @@ from headrace.platforms.local.platform import LocalPlatform
 from headrace.platforms.open import open_platform
 
 
+def _write(platform: Platform) -> None:
+    """Makes the registry's file; what is asked for is refused, as there is no such model."""
+    with pytest.raises(HeadraceError, match="tiny"):
+        platform.registry.set_alias("tiny", "stable", "1")
+
+
 def test_local_lies_where_the_variable_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADRACE_HOME", str(tmp_path / "home"))
     platform = open_platform("local")
     assert platform.registry.models() == []
+    assert list(tmp_path.iterdir()) == []  # reading makes nothing
+    _write(platform)
     assert (tmp_path / "home" / "registry.db").is_file()
 
 
 def test_the_argument_wins_over_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADRACE_HOME", str(tmp_path / "other"))
-    open_platform("local", tmp_path / "home").registry.models()
+    _write(open_platform("local", tmp_path / "home"))
     assert (tmp_path / "home" / "registry.db").is_file()
     assert not (tmp_path / "other").exists()
 

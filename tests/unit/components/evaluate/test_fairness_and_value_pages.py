@@ -89,3 +89,11 @@ def test_money():
         "999.50",
     ]
     assert money(-5, "USD") == "−5.00 USD"
+
+
+def test_a_best_threshold_that_is_not_known_is_said(rows):
+    one_class = rows[0].take(np.flatnonzero(rows[0].truth == 0))
+    other = one_class, rows[1].slice(0, len(one_class))
+    said = text(value_blocks(replace(EMPTY, value=valued(*rows, SPEC, 0, lambda: other))))
+    assert "The best threshold is not known." in said and "on the eval split: expected rows of both classes" in said
+    assert "Who decides" in said and "Value by threshold" in said

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from headrace.components.evaluate.parities import parities, rates, terms_of
+from headrace.components.evaluate.parities import parities, rates, rows_of, terms_of
 from headrace.components.evaluate.parity_limits import limits_of
 from headrace.components.evaluate.resample import RESAMPLES, resampled_sums
 from headrace.components.evaluate.scores import Scores
@@ -46,10 +46,12 @@ def test_parities_are_covered(shift, capsys):
     truth = of(sums(*split(rng, POPULATION, shift)[:2]))[1]
     inside = {name: np.zeros(3) for name in truth}
     for _ in range(SPLITS):
-        parts = sums(*split(rng, ROWS, shift)[:2])
+        scores, group, _ = split(rng, ROWS, shift)
+        parts, each = sums(scores, group), [rows_of(scores.take(group == code)) for code in range(3)]
+        told = {rate: np.array([item[rate] for item in each]) for rate in each[0]}
         drawn = rates("binary", np.stack([resampled_sums(part, RESAMPLES, rng) for part in parts], axis=1))
         values, found = of(parts)
-        for name, limits in limits_of(found, values, drawn).items():
+        for name, limits in limits_of(found, values, drawn, told).items():
             (low, high), (least, most) = limits["0.975"], limits["0.95"]
             inside[name] += low <= truth[name] <= high, least <= truth[name] + 1e-9, truth[name] <= most
     with capsys.disabled():

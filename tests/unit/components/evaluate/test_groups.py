@@ -64,3 +64,45 @@ def test_the_largest_first():
 def test_an_unknown_column_is_named():
     with pytest.raises(HeadraceError, match=r"expected a column `plam` .* did you mean `plan`"):
         groups(pa.table({"plan": ["a"]}), "plam")
+
+
+def test_days_as_whole_numbers_have_names_that_differ():
+    found = divide([20240100 + day for day in range(1, 31)] * 3)
+    assert set(found) == {
+        "[20240101, 20240108)",
+        "[20240108, 20240115)",
+        "[20240115, 20240123)",
+        "[20240123, 20240130]",
+    }
+    assert sorted(row for rows in found.values() for row in rows) == list(range(90))
+
+
+@pytest.mark.parametrize("first", [2**53 + 1, 1_700_000_000_000_000_000, 2**63])
+def test_whole_numbers_beyond_float64_are_divided_to_the_last_digit(first):
+    found = divide([None, *(first + step for step in range(40))], pa.uint64())
+    assert [len(rows) for rows in found.values()] == [11, 10, 10, 9, 1]
+    assert f"[{first}, {first + 9})" in found and found["(missing)"] == [0]
+
+
+def test_moments_within_a_second_have_names_that_differ():
+    for unit, step in (("us", 1), ("ns", 1), ("ms", 1)):
+        found = divide([1_700_000_000_000_000 + step * place for place in range(40)], pa.timestamp(unit))
+        assert len(found) == 4, unit
+        assert sorted(row for rows in found.values() for row in rows) == list(range(40))
+
+
+def test_fractions_that_differ_in_the_seventh_digit():
+    assert len(divide([0.5 + place * 1e-9 for place in range(40)])) == 4
+
+
+def test_a_text_that_says_missing_is_not_missing():
+    found = divide(["(missing)", None, "a", "", "(missing)", "(missing) as text"])
+    assert found["(missing)"] == [1, 3] and found["a"] == [2]
+    assert sorted(map(tuple, found.values())) == [(0, 4), (1, 3), (2,), (5,)]
+    assert divide(["(missing)", "a"]) == {"(missing)": [0], "a": [1]}
+
+
+def test_pairs_of_the_same_name_are_told_apart():
+    table = pa.table({"a": ["x × y", "x", "x"], "b": ["z", "y × z", "y × z"]})
+    found = {group.value: group.rows.tolist() for group in groups(table, ("a", "b"))}
+    assert sorted(found.values()) == [[0], [1, 2]] and len(found) == 2

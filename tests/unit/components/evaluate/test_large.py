@@ -157,3 +157,52 @@ def test_beam_gives_the_same_to_the_last_bit(tmp_path, subjects, monkeypatch):
     assert found[0] == found[1]
     assert (tmp_path / "process" / "scores.parquet").read_bytes() == (tmp_path / "beam" / "scores.parquet").read_bytes()
     assert len(read_scores(tmp_path / "beam")) == found[0].looked_at  # slices and gates look at the same rows
+
+
+def test_no_gate_finds_a_figure_where_one_output_of_all_is_no_number(binary, subjects, small_batches):
+    settings = EvaluateSpec(
+        batches={"most_rows": 1000},
+        slices=["plan"],
+        fairness={"by": ["gender"]},
+        value={"true_positive": 40, "false_positive": -5},
+    )
+    whole = assess(subjects["binary"], binary, settings)
+    kept: list = []
+    assess(subjects["binary"], binary, settings, "test", kept.append)
+    place = next(row for row in range(2000) if row not in set(kept[0].row.tolist()))
+    x = np.asarray(binary.table("test")["x"])[place]
+
+    def broken(table):
+        outputs = subjects["binary"].predict(table)
+        outputs[np.asarray(table["x"]) == x] = np.nan
+        return outputs
+
+    found = assess(replace(subjects["binary"], predict=broken), binary, settings)
+    flaw = "the model's output is not a finite number in 1 rows"
+    assert whole.slices and whole.fairness[0].metrics and whole.value.amounts
+    assert found.slices == () and found.unjudged == ()
+    assert found.value.undefined == flaw and found.value.amounts == {} and found.value.over == {}
+    (one,) = found.fairness
+    assert (one.metrics, one.limits, one.intervals, one.groups) == ({}, {}, {}, ())
+    assert {one.undefined[name] for name in whole.fairness[0].metrics} == {flaw}
+
+
+@pytest.mark.parametrize("kind", ["binary", "regression"])
+def test_batches_and_splits_of_no_weight(kind, request, subjects, small_batches, tmp_path):
+    given = request.getfixturevalue(kind)
+    settings = EvaluateSpec(weight="w", batches={"most_rows": 1000})
+    for counted in (500, 0):
+        tables = {}
+        for split in ("train", "eval", "test"):
+            table = given.table(split)
+            weights = np.ones(table.num_rows)
+            if split == "test":
+                weights[: table.num_rows - counted] = 0
+            tables[split] = table.append_column("w", pa.array(weights))
+        info = {} if kind == "regression" else {"classes": given.info.classes, "positive": given.info.positive}
+        made = snapshot(tmp_path / f"data{counted}", given.info.task, tables, **info)
+        found = assess(subjects[kind], made, settings)
+        if counted:
+            same(found, assess(subjects[kind], made, EvaluateSpec(weight="w")))
+        else:
+            assert found.metrics == {} and set(found.undefined.values()) == {"all rows have weight 0"}

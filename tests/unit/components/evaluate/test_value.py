@@ -104,7 +104,7 @@ def test_what_cannot_be_valued_says_why():
     assert valued(several, table.slice(0, 9), SPEC, 0).undefined == "decisions are valued where there are two classes"
     rows = np.flatnonzero(scores.truth == 0)
     one_class = scores.take(rows), table.take(pa.array(rows))
-    assert "none of them positive" in valued(scores, table, SPEC, 0, lambda: one_class).undefined
+    assert "none of them positive" in valued(scores, table, SPEC, 0, lambda: one_class).no_best
     assert valued(scores, table, None, 0) is None
 
 
@@ -121,3 +121,39 @@ def test_a_model_that_says_one_thing_of_all_rows(score):
     found = valued(scores, pa.table({"x": range(40)}), SPEC, 0, lambda: (scores, pa.table({"x": range(40)})))
     assert found.amounts["best"].total == found.amounts["all"].total == 20 * 40 - 20 * 5
     assert found.curve[0].total == found.amounts["all"].total
+
+
+def test_an_eval_split_that_tells_no_threshold_leaves_the_value_of_the_test_split():
+    rng = np.random.default_rng(6)
+    scores, table = made(rng, 200)
+    plain = valued(scores, table, SPEC, 0)
+    other, columns = made(rng, 100)
+    nan = Scores(**{**vars(other), "outputs": other.outputs * np.nan})
+    negative = np.flatnonzero(other.truth == 0)
+    cases = {
+        "none of them positive; make data.split.eval larger": (other.take(negative), columns.take(pa.array(negative))),
+        "the model's output is not a finite number in 100 rows": (nan, columns),
+        "there are no rows": (other.take(negative[:0]), columns.slice(0, 0)),
+    }
+    for words, split in cases.items():
+        found = valued(scores, table, SPEC, 0, lambda split=split: split)
+        assert found.undefined == "" and found.amounts == plain.amounts and found.over == plain.over
+        assert found.best_threshold is None and found.chosen_on is None and "best" not in found.amounts
+        assert found.no_best.startswith("no best threshold could be chosen on the eval split: ")
+        assert words in found.no_best and "train.threshold" not in found.no_best
+        assert value_from(asdict(found)) == found
+
+
+def test_the_sum_of_the_weights_is_kept():
+    scores, table = made(np.random.default_rng(7), 100, weights=np.full(100, 2.5))
+    found = valued(scores, table, SPEC, 0)
+    assert found.weight == found.count == 250 and found.rows == 100
+    for amount in (*found.amounts.values(), *found.over.values()):
+        assert amount.per_row * found.count == pytest.approx(amount.total)
+    scores, table = made(np.random.default_rng(7), 100)
+    assert valued(scores, table, SPEC, 0).count == 100
+
+
+def test_a_flaw_of_the_whole_split_is_one_of_its_part():
+    found = valued(*made(np.random.default_rng(8), 100), SPEC, 0, None, "it broke elsewhere")
+    assert found.undefined == "it broke elsewhere" and found.amounts == {}

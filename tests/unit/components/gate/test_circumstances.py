@@ -86,3 +86,11 @@ def test_findings_that_are_missing_or_of_other_data(evidence, gate):
     assert not other.passed and other.reason == "the findings are about other data, sha256:other, not sha256:data"
     strange = outcome(gate, replace(evidence, findings=Findings(DATA, [finding("fatal")])))
     assert not strange.passed and "levels that are not known: fatal" in strange.reason
+
+
+@pytest.mark.parametrize("gate", [ERRORS, WARNINGS], ids=lambda gate: gate.text)
+def test_findings_that_do_not_say_of_which_data(evidence, gate):
+    nameless = outcome(gate, replace(evidence, findings=Findings("", [])))
+    assert not nameless.passed and "the findings are about other data" in nameless.reason
+    part = replace(evidence, evaluation=replace(evidence.evaluation, part_of="sha256:whole"))
+    assert outcome(gate, replace(part, findings=Findings("sha256:whole", []))).passed

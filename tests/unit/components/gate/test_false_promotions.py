@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from headrace.artifacts.metrics import METRICS
-from headrace.components.gate.inference import paired, paired_mean
-from tests.unit.components.gate.models import several, two, values
+from headrace.components.evaluate.scores import Scores
+from headrace.components.gate.estimates import Unsure
+from headrace.components.gate.inference import estimate, paired, paired_mean
+from tests.unit.components.gate.models import several, sigmoid, two, values
 
 PAIRS = 400
 MOST = 0.05 + 3 * math.sqrt(0.05 * 0.95 / PAIRS)  # three standard errors above what is stated
@@ -54,6 +56,68 @@ def test_pairs_of_values_with_rare_large_amounts():
         ours, theirs = ((rng.random(500) < 0.3) * amounts for _ in range(2))
         found += paired_mean(ours, theirs).bound(0.95, False) > 0
     assert found / PAIRS <= MOST
+
+
+def ranks(rng, positives: int, signal: float) -> tuple[Scores, Scores]:
+    """Two models that are equally good and share no noise, of 300 rows with few positive ones."""
+    actual = np.arange(300) < positives
+    made = []
+    for _ in range(2):
+        probability = sigmoid(signal * (actual - 0.5) + rng.normal(size=300))
+        made.append(
+            Scores("classification", actual * 1, np.column_stack([1 - probability, probability]), ("n", "y"), 1)
+        )
+    return made[0], made[1]
+
+
+def selects(rng, selected: int, precision: float) -> tuple[Scores, Scores]:
+    """Models that select rows at random: the first few, the second 100 of 400."""
+    actual = rng.random(400) < precision
+    made = []
+    for count in (selected, 100):
+        probability = np.full(400, 0.1)
+        probability[rng.choice(400, count, replace=False)] = 0.9
+        made.append(
+            Scores("classification", actual * 1, np.column_stack([1 - probability, probability]), ("n", "y"), 1)
+        )
+    return made[0], made[1]
+
+
+FEW = [
+    *((ranks, metric, signal) for metric in ("auc", "recall", "f1", "balanced_accuracy") for signal in (1.0, 3.0)),
+    *((selects, metric, share) for metric in ("precision", "f1") for share in (0.3, 0.5, 0.8)),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", [1, 2, 3, 5, 10])
+@pytest.mark.parametrize(("make", "metric", "level"), FEW, ids=[f"{make.__name__}-{m}-{x}" for make, m, x in FEW])
+def test_few_rows_that_tell_do_not_promote(make, metric, level, rows):
+    rng = np.random.default_rng(5)
+    count = 0
+    for _ in range(PAIRS // 2):
+        ours, theirs = make(rng, rows, level)
+        try:
+            count += paired(ours, theirs, metric).bound(0.95, False) > 0
+        except Unsure:
+            assert rows < 5
+    most = 0.05 + 3 * math.sqrt(0.05 * 0.95 / (PAIRS // 2))
+    assert count / (PAIRS // 2) <= (0 if rows < 5 else most)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("positives", [1, 2, 3, 5, 10])
+def test_bounds_of_an_area_with_few_positive_rows(positives):
+    truth = 0.76025  # of two normal distributions that lie 1 apart
+    rng = np.random.default_rng(6)
+    above = 0
+    for _ in range(PAIRS):
+        ours, _ = ranks(rng, positives, 1.0)
+        try:
+            above += estimate(ours, "auc").bound(0.95, False) > truth
+        except Unsure:
+            assert positives < 5
+    assert above / PAIRS <= (0 if positives < 5 else MOST)
 
 
 def test_a_first_look():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.decision import Verdict, write_verdict
 from headrace.artifacts.errors import ArtifactError, HeadraceError
+from headrace.artifacts.evaluation import read_evaluation, write_evaluation
 from headrace.components.register.blessing import NotBlessed
 from headrace.components.register.register import register
 from headrace.platforms.interface import ModelVersion
@@ -52,6 +54,31 @@ def test_a_passed_model_is_registered_with_its_metrics(case: Case) -> None:
     assert version.labels == {"task": "regression", "split": "test", "dataset": "sha256:data"}
     assert (version.state, version.judged_against) == ("blessed", None)
     assert case.register() == version
+
+
+def of_segment(case: Case, number: int, segment: str) -> ModelVersion:
+    """Registers the model of a segment."""
+    folder = case.model.parent / str(number)
+    model = write_bundle(folder / "model", number)
+    digest = Bundle.open(model).digest
+    write_decision(folder / "decision", digest)
+    worth = read_evaluation(write_evidence_of_worth(folder / "worth", digest))
+    write_evaluation(folder / "evaluation", replace(worth, segment=segment))
+    evidence = {"evaluation": folder / "evaluation", "decision": folder / "decision"}
+    return register(case.platform, "churn-a-b", model, **evidence, run="run-1")
+
+
+def test_a_version_keeps_its_segment_and_another_is_refused(case: Case) -> None:
+    assert of_segment(case, 1, "a b").labels["segment"] == "a b"
+    assert of_segment(case, 2, "a b").version == "2"
+    with pytest.raises(NotBlessed, match=r"churn-a-b: expected the segment of its version 2, 'a b'\. Received: 'a-b'"):
+        of_segment(case, 3, "a-b")
+    assert [one.version for one in case.platform.registry.versions("churn-a-b")] == ["1", "2"]
+
+
+def test_a_version_that_does_not_say_its_segment_stands_in_no_way(case: Case) -> None:
+    assert "segment" not in of_segment(case, 1, "").labels
+    assert of_segment(case, 2, "a b").version == "2"
 
 
 def test_a_model_that_is_not_passed_is_refused(case: Case) -> None:

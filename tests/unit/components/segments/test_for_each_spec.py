@@ -14,7 +14,7 @@ def test_a_column_is_enough():
 
 
 def test_values_are_told_as_the_data_tells_them():
-    found = ForEachSpec(segment="c", values=[1, True, datetime.date(2026, 1, 2), "x"])
+    found = ForEachSpec(segment="c", values=[1, "true", datetime.date(2026, 1, 2), "x"])
     assert found.values == ["1", "true", "2026-01-02", "x"]
 
 
@@ -23,6 +23,8 @@ def test_values_are_told_as_the_data_tells_them():
     [
         ({"segment": "c", "values": ["a", "b", "a"]}, "expected each value once. Received: 'a' more than once"),
         ({"segment": "c", "values": [1.5]}, "expected a text, a whole number, a truth value or a date. Received: 1.5"),
+        ({"segment": "c", "values": [False]}, "reads an unquoted NO, no, off or false; quote it, as it stands"),
+        ({"segment": "c", "values": ["SE", True]}, "reads an unquoted true, yes or on; quote it"),
         ({"segment": "c", "values": []}, "at least 1 item"),
         ({"segment": "c", "least_rows": 5}, "greater than or equal to 60"),
         ({"segment": "c", "parallel": 0}, "greater than or equal to 1"),

@@ -1,6 +1,8 @@
 """A snapshot in parts, and a part as a snapshot: every row is in exactly one, unchanged and in its order."""
 
 import datetime
+import subprocess
+import sys
 from itertools import pairwise
 
 import pyarrow as pa
@@ -120,6 +122,60 @@ def test_what_cannot_be_parted(tmp_path, column, type, more, message):
     with pytest.raises(HeadraceError, match=message):
         part(tmp_path, column, type, **more)
     assert not (tmp_path / "parts").exists()
+
+
+@pytest.mark.parametrize("rare", ["a b", "a-b"])
+def test_one_name_for_two_values_is_refused_whichever_has_enough_rows(tmp_path, rare):
+    often = {"a b": "a-b", "a-b": "a b"}[rare]
+    with pytest.raises(HeadraceError, match="'a b' and 'a-b', which would both be `a-b`"):
+        part(tmp_path, same([often, often, rare]), least_rows=4)
+    assert not (tmp_path / "parts").exists()
+    found, _ = part(tmp_path / "named", same([often, often, rare]), least_rows=4, values=[often])
+    assert [(one.value, one.model) for one in found.segments] == [(often, "churn-a-b")]
+
+
+def test_named_values_with_one_name_are_refused_also_where_one_has_no_rows(tmp_path):
+    with pytest.raises(HeadraceError, match="'a b' and 'a-b', which would both be `a-b`"):
+        part(tmp_path, same(["a b"]), values=["a b", "a-b"])
+
+
+def test_truth_values_that_are_named(tmp_path):
+    values = ForEachSpec(segment="region", values=["true"]).values
+    found, _ = part(tmp_path, same([True, False]), pa.bool_(), values=values)
+    assert [(one.value, one.total) for one in found.segments] == [("true", 3)]
+
+
+MANY = """
+import resource, sys
+from pathlib import Path
+from headrace.components.segments import split
+from headrace.components.segments.spec import ForEachSpec
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+split._WAITING = 2_000
+settings = ForEachSpec.model_construct(segment="region", values=None, least_rows=1)
+print(len(split.split_segments(Path(sys.argv[1]), settings, "m", "m", Path(sys.argv[2])).segments))
+"""
+
+
+def test_more_segments_than_files_may_be_open(tmp_path):
+    values = [f"r{number:03}" for number in range(300)]
+    snapshot = write_snapshot(tmp_path / "whole", {"train": [*values, *values], "eval": values, "test": values})
+    command = [sys.executable, "-c", MANY, str(snapshot), str(tmp_path / "parts")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout.strip()) == (0, "300"), ran.stderr
+    for number in (0, 199, 200, 299):
+        rows = pq.read_table(part_file(tmp_path / "parts", f"{number:04}", "train"))
+        assert rows["region"].to_pylist() == [values[number]] * 2
+        assert rows["x"].to_pylist() == [number, number + 300]
+
+
+def test_parts_are_the_same_however_many_are_written_at_a_time(tmp_path, monkeypatch):
+    snapshot = write_snapshot(tmp_path / "whole", same(["c", "a", None, "e", "b", "d", "a"]))
+    one = split_segments(snapshot, each(), "m", "m", tmp_path / "one")
+    monkeypatch.setattr(splitting, "_OPEN", 2)
+    assert split_segments(snapshot, each(), "m", "m", tmp_path / "two") == one
+    digests = [read_manifest(tmp_path / name, FORMAT, VERSION).digest for name in ("one", "two")]
+    assert digests[0] == digests[1]
 
 
 def test_a_column_that_names_rows(tmp_path, monkeypatch):

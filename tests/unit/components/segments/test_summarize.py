@@ -132,6 +132,25 @@ def test_passed_and_not_registered_is_a_failure(case: Case) -> None:
     assert one.state == "failed" and "was not registered" in one.why
 
 
+@pytest.mark.parametrize("approved", [False, True])
+def test_what_waits_for_nobody_and_is_not_live_was_not_pushed(case: Case, approved: bool) -> None:
+    case.came("a", judged=True, registered=True)
+    if approved:
+        case.platform.registry.approve("m-a", "1", who="Ada", reason="looks right")
+    else:
+        case.platform.registry.require_approvals("m-a", 0, who="Ada", reason="nobody is asked")
+    one = case.results().results[0]
+    assert (one.state, one.version, one.good) == ("failed", "1", False)
+    assert one.why == "registered, and not pushed: the run's page and its log say why"
+
+
+def test_one_approval_of_two_still_waits(case: Case) -> None:
+    case.came("a", judged=True, registered=True)
+    case.platform.registry.require_approvals("m-a", 2, who="Ada", reason="two are asked")
+    case.platform.registry.approve("m-a", "1", who="Ada", reason="looks right")
+    assert case.results().results[0].state == "waiting"
+
+
 def test_live_behind_another_endpoint_is_not_where_it_should_be(case: Case) -> None:
     case.came("a", judged=True, registered=True, pushed=True)
     case.platform.endpoints.deploy("elsewhere", "m-a", "1")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from headrace.pipelines.cli import main
-from headrace.platforms.interface import Blessing, ModelSettings
+from headrace.platforms.interface import Blessing, Deployed, ModelSettings, RolledBack
+from headrace.platforms.local.endpoints import LocalEndpoints
 from headrace.platforms.local.platform import LocalPlatform
 from tests.unit.platforms.bundles import write_unscorable_bundle as write_bundle
 
@@ -108,6 +109,38 @@ def test_show_tells_all_of_a_version(models: Shell) -> None:
     assert models("show", "homes")[0] == "homes:1"  # the champion
     found = json.loads(models("show", "homes:1", "--json")[0])
     assert [event["action"] for event in found["history"]] == ["register", "deploy"]
+
+
+def test_rollback_of_what_another_model_took_the_place_of_meanwhile(
+    models: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models("promote", "homes:2", *WHY)
+    for seed in (7, 8):
+        bundle = write_bundle(tmp_path / "bundles" / str(seed), seed)
+        models.platform.registry.register(bundle, "flats", metrics={}, run="r", blessing=Blessing(None))
+    rollback = LocalEndpoints.rollback
+
+    def late(endpoints: LocalEndpoints, endpoint: str, **asked: str) -> RolledBack:
+        for version in ("1", "2"):  # after the command looked at what serves
+            endpoints.deploy(endpoint, "flats", version)
+        return rollback(endpoints, endpoint, **asked)
+
+    monkeypatch.setattr(LocalEndpoints, "rollback", late)
+    with pytest.raises(SystemExit):
+        main(["models", "rollback", "homes", *WHY])
+    assert models.platform.endpoints.get("prices").main == Deployed("flats", "2", 100)  # type: ignore[union-attr]
+    assert models.platform.registry.get("flats", "2").state == "live"
+
+
+def test_putting_away_the_champion_is_told(models: Shell, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundles" / "7", 7)
+    models.platform.registry.register(bundle, "flats", metrics={}, run="r", blessing=Blessing(None))
+    models.platform.endpoints.deploy("prices", "flats", "1")
+    models("reject", "homes:1", *WHY)
+    text = "\n".join(models("show", "homes:1"))
+    assert "homes:1 is rejected, was blessed; the champion is none now: looked at it" in text
+    assert models.platform.registry.get("homes", "1").aliases == ()
+    assert models.platform.registry.verify().problems == ()
 
 
 def test_from_approval_to_rollback(models: Shell) -> None:

@@ -1,0 +1,72 @@
+"""The process that loads the next model first: however it ends, or does not, the server goes on."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.serving import swap as swapping
+from headrace.serving import switch
+from headrace.serving.settings import Settings
+from headrace.serving.swap import Stopped, SwapFailed, swap
+from headrace.serving.target import Target
+
+HANGS = 30.0  # seconds; a test that waits for them has failed
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(swapping, "LOAD_SECONDS", 0.5)
+
+
+def loading(monkeypatch: pytest.MonkeyPatch, load: Any) -> None:
+    monkeypatch.setattr(switch, "load", lambda *_: load())
+
+
+def seconds_to_fail(reason: str | None, stopping: bool = False) -> float:
+    begun = time.monotonic()
+    with pytest.raises(Stopped if stopping else SwapFailed, match=reason):
+        swap(Target(Path("bundle"), "2"), Settings(), {}, lambda: stopping)
+    return time.monotonic() - begun
+
+
+def test_one_that_hangs_is_ended_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    loading(monkeypatch, lambda: time.sleep(HANGS))
+    assert seconds_to_fail("expected it to load the model. Received: nothing for 0.5 seconds") < HANGS / 2
+
+
+def test_one_that_hangs_is_ended_with_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    loading(monkeypatch, lambda: time.sleep(HANGS))
+    assert seconds_to_fail(None, stopping=True) < HANGS / 2
+
+
+def test_one_that_closes_its_line_and_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load() -> None:
+        os.closerange(3, 1024)
+        time.sleep(HANGS)
+
+    loading(monkeypatch, load)
+    assert seconds_to_fail("the end of the process that tried, with status -9") < HANGS / 2
+
+
+def test_the_status_of_one_that_crashes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    loading(monkeypatch, lambda: os._exit(7))
+    for _ in range(20):  # the kill that follows comes too late to change it
+        seconds_to_fail("the end of the process that tried, with status 7")
+
+
+def test_a_refusal_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load() -> None:
+        raise ValueError("no such operator")
+
+    loading(monkeypatch, load)
+    seconds_to_fail("ValueError: no such operator")
+
+
+def test_one_that_answers_is_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    loading(monkeypatch, lambda: None)
+    swap(Target(Path("bundle"), "2"), Settings(), {}, lambda: False)
