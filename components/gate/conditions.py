@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from headrace.components.gate.circumstances import anomalies, infra
-from headrace.components.gate.estimates import Unsure
+from headrace.components.gate.estimates import Unsure, in_slice
 from headrace.components.gate.evidence import Evidence, NoEvidence, agree, number
 from headrace.components.gate.one_class import of_class
 from headrace.components.gate.outcome import (
@@ -63,7 +63,8 @@ def _slice(gate: Gate, evidence: Evidence) -> Outcome:
         rows = evidence.rows()
         places = members(rows.table, by)
         for part in parts:
-            found = estimate(rows.scores.take(rows_in(places, part)), name)
+            with in_slice(part.value):
+                found = estimate(rows.scores.take(rows_in(places, part)), name)
             agree(found.value, values[part.value], rows.table.share < 1, name, f"slice {by}={part.value}")
             outcome = surely_within(gate, name, found)
             edges[part.value] = float(outcome.evidence["bound"])

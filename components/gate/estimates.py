@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
 class Unsure(Exception):
     """How sure a figure is cannot be told. The message says why."""
+
+
+@contextmanager
+def in_slice(name: str) -> Iterator[None]:
+    """Says of which slice it is that nothing can be told."""
+    try:
+        yield
+    except Unsure as missing:
+        raise Unsure(f"in slice {name}, {missing}") from None
 
 
 @dataclass(frozen=True)

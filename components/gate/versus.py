@@ -6,7 +6,7 @@ from typing import Any
 
 from headrace.artifacts.evaluation import Evaluation
 from headrace.artifacts.metrics import METRICS
-from headrace.components.gate.estimates import Estimate
+from headrace.components.gate.estimates import Estimate, in_slice
 from headrace.components.gate.evidence import Evidence, NoEvidence, agree, number
 from headrace.components.gate.outcome import (
     MOST_NAMED,
@@ -81,7 +81,8 @@ def _sure_slices(
     sure = {}
     for value, compared in found.items():
         rows = rows_in(places, parts[value])
-        error = paired(ours.scores.take(rows), theirs.scores.take(rows), name)
+        with in_slice(value):
+            error = paired(ours.scores.take(rows), theirs.scores.take(rows), name)
         what = f"the difference of {name} on {value}"
         agree(error.value, compared.value - compared.other, ours.table.share < 1, what, "the two models")
         sure[value] = surely(gate, compared, error, higher)

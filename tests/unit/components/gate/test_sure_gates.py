@@ -243,3 +243,20 @@ def test_a_sample_is_not_held_against_the_whole(better, regions):
     whole, found = outcome(BETTER, better), outcome(BETTER, sampled)
     assert found.passed and found.evidence["gain"] == whole.evidence["gain"]
     assert found.evidence["bound"] < whole.evidence["bound"]
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        Gate(metric="auc", at_least=0.6, slice="region", **SURE),
+        Gate(metric="recall", versus="champion", no_worse_than=0.1, slice="region", **SURE),
+    ],
+    ids=lambda gate: gate.text,
+)
+def test_a_slice_of_too_few_positives_is_named(gate):
+    ours, theirs = two(np.random.default_rng(0), ROWS, 2.0, 1.4)
+    regions = np.where(np.arange(ROWS) % 2, "eastern", "western")
+    found = np.flatnonzero(ours.actual & (ours.predicted == ours.positive))[:1]
+    regions[[*np.flatnonzero(~ours.actual)[:30], *found]] = "islands"  # one positive row, and it is found
+    decision = outcome(gate, evidence_of(ours, theirs, regions))
+    assert not decision.passed and "in slice islands, class yes has 1 row" in decision.reason
