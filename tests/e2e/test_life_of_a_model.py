@@ -37,7 +37,7 @@ def test_the_first_run_pushes(trained: Project) -> None:
     low, high = found["evaluation"]["intervals"]["auc"]
     assert low < found["evaluation"]["metrics"]["auc"] < high
     assert found["evaluation"]["baseline"]["auc"] == 0.5
-    assert len(found["gates"]) == 5
+    assert len(found["gates"]) == 6
     assert all(gate["passed"] and gate["reason"] for gate in found["gates"])
     assert all(task["state"] == "SUCCEEDED" for task in found["tasks"].values())
     assert all(Path(report).is_file() for report in found["reports"].values())

@@ -66,13 +66,22 @@ def test_the_five_minutes_with_data_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_the_short_spec_is_a_spec_and_takes_the_features(tmp_path: Path) -> None:
-    short, features = re.findall(r"^```yaml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    columns = ["subscriber_id", "snapshot_date", "total_spend", "tenure_months", "last_ticket", "region", "churned"]
-    table = [[f"s{n}", "2026-06-30", n, 1 + n % 9, f"text {n} of {n}", "abc"[n % 3], n % 2] for n in range(60)]
-    write_csv(tmp_path / "data" / "subscribers.csv", [columns, *table])
+    short, gates, features = re.findall(r"^```yaml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    columns = [
+        "subscriber_id",
+        "snapshot_date",
+        "total_spend",
+        "tenure_months",
+        "last_ticket",
+        "region",
+        "plan",
+        "gender",
+    ]
+    table = [[f"s{n}", "2026-06-30", n, 1 + n % 9, f"text {n} of {n}", *["abc"[n % 3]] * 3, n % 2] for n in range(60)]
+    write_csv(tmp_path / "data" / "subscribers.csv", [[*columns, "churned"], *table])
     sessions = [[f"s{n}", f"2026-06-{1 + n % 28:02}", n] for n in range(60)]
     write_csv(tmp_path / "sessions.csv", [["subscriber_id", "at", "minutes"], *sessions])
-    for text in (short, short + features):
+    for text in (short, short + gates, short + gates + features):
         (tmp_path / "spec.yaml").write_text(text)
         done = subprocess.run(
             [HEADRACE, "validate", "spec.yaml"],

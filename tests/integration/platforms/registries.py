@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fsspec import register_implementation
+from fsspec import get_filesystem_class, register_implementation
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
@@ -47,10 +47,14 @@ def vertex(folder: Path) -> Iterator[Connect]:
         def _join(self, path):  # type: ignore[no-untyped-def]
             return super()._join(self._strip_protocol(path) if isinstance(path, str) else path)
 
+    before = get_filesystem_class("gs")
     register_implementation("gs", Bucket, clobber=True)
-    with model_service() as service:
-        place = VertexPlace("demo", "us-central1", "gs://models/headrace", "example.com/serving:1", service.url)
-        yield lambda: open_platform(place.uri)
+    try:
+        with model_service() as service:
+            place = VertexPlace("demo", "us-central1", "gs://models/headrace", "example.com/serving:1", service.url)
+            yield lambda: open_platform(place.uri)
+    finally:  # other tests have other buckets
+        register_implementation("gs", before, clobber=True)
 
 
 @contextmanager
