@@ -8,7 +8,7 @@ from typing import Any
 
 from headrace.artifacts import report
 from headrace.artifacts.card import Measured, ModelCard, Table, Values
-from headrace.artifacts.metrics import METRICS
+from headrace.artifacts.metrics import METRICS, title_of
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,6 @@ def text(value: Any) -> str:
     return str(report.markup(value)) if isinstance(value, int | float) else str(value)
 
 
-def title(metric: str) -> str:
-    """A metric's name for people."""
-    return METRICS[metric].title if metric in METRICS else metric
-
-
 def interval(item: Measured) -> str:
     """The interval in words; empty where there is none."""
     if item.low is None or item.high is None:
@@ -135,7 +130,7 @@ def _points(items: Iterable[str], title: str = "") -> tuple[Block, ...]:
 
 def _figures(card: ModelCard) -> tuple[Block, ...]:
     items: list[tuple[str, Any, str]] = [
-        (title(item.metric), item.value, _note(item)) for item in headline(card.whole())[:_FIRST]
+        (title_of(item.metric), item.value, _note(item)) for item in headline(card.whole())[:_FIRST]
     ]
     if card.gates:
         failed = sum(not line.passed for line in card.gates)
@@ -194,7 +189,7 @@ def _performance(card: ModelCard) -> tuple[Block, ...]:
 
 def _metric_table(headers: Sequence[str], items: Sequence[Measured], constants: bool, rivals: bool) -> Table:
     rows = [
-        (title(item.metric), item.value, interval(item), *([item.constant] if constants else []),
+        (title_of(item.metric), item.value, interval(item), *([item.constant] if constants else []),
          *([item.champion] if rivals else []), _better(item.metric))
         for item in items
     ]  # fmt: skip
@@ -209,7 +204,7 @@ def _better(metric: str) -> str:
 def _training_metrics(card: ModelCard) -> tuple[Block, ...]:
     if card.performance or not card.metrics:
         return ()
-    return (Figures(tuple((title(name), value, "") for name, value in card.metrics.items())),)
+    return (Figures(tuple((title_of(name), value, "") for name, value in card.metrics.items())),)
 
 
 def _features(card: ModelCard) -> tuple[Block, ...]:
@@ -230,7 +225,7 @@ def _slices(card: ModelCard) -> tuple[Block, ...]:
     for item in parts:
         lines.setdefault(item.slice, {})[item.metric] = item
     main = metrics[0]
-    headers = ("Slice", "Rows", title(main), "95 % interval", *(title(name) for name in metrics[1:]))
+    headers = ("Slice", "Rows", title_of(main), "95 % interval", *(title_of(name) for name in metrics[1:]))
     rows = tuple(_slice_row(name, line, metrics) for name, line in lines.items())
     return (Grid(Table("Slices, the worst first", headers, rows), folded=len(rows) > 24),)
 
@@ -248,7 +243,7 @@ def _analyses(card: ModelCard) -> tuple[Block, ...]:
 
 def _bars(card: ModelCard) -> tuple[Block, ...]:
     shown = dict(list(card.importance.items())[:_MOST_BARS])
-    of = f"How much worse the {title(card.importance_metric)} gets when" if card.importance_metric else "Where"
+    of = f"How much worse the {title_of(card.importance_metric)} gets when" if card.importance_metric else "Where"
     return (Bars(f"{of} a feature is shuffled among the rows", shown),) if shown else ()
 
 

@@ -10,6 +10,10 @@ BINARY, MULTICLASS, REGRESSION = "binary", "multiclass", "regression"
 _CLASSES = (BINARY, MULTICLASS)
 
 
+def _fit(tasks: tuple[str, ...], task: str) -> bool:
+    return task in tasks or (task == "classification" and bool(set(tasks) & set(_CLASSES)))
+
+
 @dataclass(frozen=True)
 class MetricInfo:
     """One metric. `higher_is_better` is None where nearer to zero is: such a metric has no direction."""
@@ -24,7 +28,7 @@ class MetricInfo:
 
     def fits(self, task: str) -> bool:
         """Whether a task of the spec (`classification`, `regression`) can have it."""
-        return task in self.tasks or (task == "classification" and bool(set(self.tasks) & set(_CLASSES)))
+        return _fit(self.tasks, task)
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class FairnessInfo:
 
     def fits(self, task: str) -> bool:
         """Whether a task of the spec (`classification`, `regression`) can have it."""
-        return task in self.tasks or (task == "classification" and bool(set(self.tasks) & set(_CLASSES)))
+        return _fit(self.tasks, task)
 
 
 RANKING, PROBABILITIES, DECISIONS, ERRORS, FIT = "ranking", "probabilities", "decisions", "errors", "fit"
@@ -202,6 +206,11 @@ _FIRST: Mapping[str, tuple[str, ...]] = {
     MULTICLASS: ("auc", "log_loss", "ece", "accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "mcc"),
     REGRESSION: ("rmse", "mae", "median_absolute_error", "mape", "r2", "bias"),
 }
+
+
+def title_of(name: str) -> str:
+    """A metric's name for people; one that is not known, such as a user's own, as it is."""
+    return METRICS[name].title if name in METRICS else name
 
 
 def most_read(task: str) -> tuple[str, ...]:

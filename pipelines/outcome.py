@@ -11,7 +11,7 @@ from typing import Any
 from headrace.artifacts.decision import Verdict, read_verdict
 from headrace.artifacts.errors import ArtifactError
 from headrace.artifacts.evaluation import Evaluation, read_evaluation
-from headrace.artifacts.metrics import METRICS, first_metrics
+from headrace.artifacts.metrics import first_metrics, title_of
 from headrace.artifacts.segment_results import SegmentResults, read_segment_results
 from headrace.components.push.push import WAITS
 from headrace.pipelines.local.record.results import SUCCEEDED, RunResult, TaskResult
@@ -108,7 +108,7 @@ def outcome_text(found: Outcome, name: str) -> str:
         lines.append(f"On the {evaluation.split} split, {evaluation.rows:,} rows no step before has seen:")
         shown = first_metrics(evaluation.kind, evaluation.metrics)
         for metric in shown:
-            value, title = evaluation.metrics[metric], METRICS[metric].title if metric in METRICS else metric
+            value, title = evaluation.metrics[metric], title_of(metric)
             interval = evaluation.intervals.get(metric)
             between = f"  95 %: {interval[0]:.4g} to {interval[1]:.4g}" if interval else ""
             baseline = f"  a constant: {evaluation.baseline[metric]:.4g}" if metric in evaluation.baseline else ""

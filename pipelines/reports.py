@@ -10,9 +10,9 @@ from datetime import datetime
 from pathlib import Path
 
 from headrace.artifacts import report as r
-from headrace.artifacts.metrics import METRICS, first_metrics
+from headrace.artifacts.metrics import first_metrics, title_of
 from headrace.artifacts.segment_results import SegmentResults
-from headrace.components.segments.page import headline, state_badge, title_of, why
+from headrace.components.segments.page import headline, state_badge, why
 from headrace.pipelines.local.record.results import SUCCEEDED, RunResult, TaskResult
 from headrace.pipelines.local.store.attempts import safe_name
 from headrace.pipelines.local.views.live import counts_text, joint_state
@@ -60,7 +60,7 @@ def index_page(run: RunResult, found: Outcome, links: dict[str, dict[str, str]])
         evaluation = found.evaluation
         tiles = [
             (
-                METRICS[name].title if name in METRICS else name,
+                title_of(name),
                 evaluation.metrics[name],
                 _against(evaluation.baseline.get(name)),
             )

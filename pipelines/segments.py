@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from headrace.artifacts.metrics import METRICS
+from headrace.artifacts.metrics import title_of
 from headrace.artifacts.segment_results import STATES, SegmentResult, SegmentResults
 from headrace.components.segments.page import headline, why
 from headrace.pipelines.local.record.results import FAILED, SUCCEEDED, RunResult, TaskResult
@@ -100,7 +100,7 @@ def segments_text(results: SegmentResults) -> list[str]:
     judged = sorted(one.metrics[metric] for one in found if metric in one.metrics)
     if len(judged) > 1:
         middle = judged[len(judged) // 2]
-        title = METRICS[metric].title if metric in METRICS else metric
+        title = title_of(metric)
         lines.append(f"{title}: from {judged[0]:.4g} over {middle:.4g} in the middle to {judged[-1]:.4g}")
     listed = found if len(found) <= _LINES else [one for one in found if not one.good]
     ordered = sorted(listed, key=lambda one: (one.good, STATES.index(one.state), one.value))
@@ -114,7 +114,7 @@ def segments_text(results: SegmentResults) -> list[str]:
 
 
 def _table(shown: list[SegmentResult] | tuple[SegmentResult, ...], metric: str) -> list[str]:
-    title = METRICS[metric].title if metric in METRICS else metric
+    title = title_of(metric)
     rows = [("Segment", "State", title, "Rows", "Why")]
     for one in shown:
         value = f"{one.metrics[metric]:.4g}" if metric in one.metrics else ""

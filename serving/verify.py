@@ -87,8 +87,8 @@ def _verify(ask: Ask, bundle: Bundle, tolerance: float, requests: int) -> Verifi
         largest_difference=largest,
         mismatches=tuple(mismatches),
         requests=len(seconds),
-        p50_ms=1000 * _quantile(seconds, 0.5),
-        p99_ms=1000 * _quantile(seconds, 0.99),
+        p50_ms=1000 * quantile(seconds, 0.5),
+        p99_ms=1000 * quantile(seconds, 0.99),
     )
 
 
@@ -105,5 +105,6 @@ def difference(want: Any, got: Any) -> float:
     return float(apart) if apart == apart else float("inf")
 
 
-def _quantile(values: list[float], share: float) -> float:
+def quantile(values: list[float], share: float) -> float:
+    """The value that this share of the values does not exceed."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]

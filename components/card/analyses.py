@@ -12,7 +12,7 @@ from headrace.artifacts.evaluation import Evaluation
 from headrace.artifacts.fairness_found import Fairness
 from headrace.artifacts.findings import Findings
 from headrace.artifacts.image_evaluation import ImageEvaluation, Share
-from headrace.artifacts.metrics import FAIRNESS, METRICS
+from headrace.artifacts.metrics import FAIRNESS, title_of
 from headrace.artifacts.report import number, percent
 from headrace.artifacts.value_found import Amount, Value
 from headrace.artifacts.worst_slices import WorstSlices
@@ -45,7 +45,7 @@ def class_table(found: Evaluation) -> Table:
     metrics = list(dict.fromkeys(name for item in found.per_class for name in item.metrics))
     rows = [(item.name, item.rows, item.predicted, *(item.metrics.get(name) for name in metrics))
             for item in found.per_class]  # fmt: skip
-    titles = [METRICS[name].title if name in METRICS else name for name in metrics]
+    titles = [title_of(name) for name in metrics]
     return Table("Classes, each against all others", ("Class", "Rows", "Predicted", *titles), tuple(rows))
 
 

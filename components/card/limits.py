@@ -10,7 +10,7 @@ from headrace.artifacts.decision import Verdict
 from headrace.artifacts.evaluation import Evaluation, Unjudged
 from headrace.artifacts.findings import Findings
 from headrace.artifacts.image_evaluation import ImageEvaluation
-from headrace.artifacts.metrics import METRICS
+from headrace.artifacts.metrics import METRICS, title_of
 from headrace.artifacts.report import number, percent
 from headrace.artifacts.signature import Input
 from headrace.artifacts.worst_slices import WorstSlice
@@ -106,7 +106,7 @@ def _not_robust(images: ImageEvaluation | None) -> Iterator[str]:
 def _unmeasured(found: Evaluation) -> Iterator[str]:
     by_reason: dict[str, list[str]] = {}
     for name, reason in found.undefined.items():
-        by_reason.setdefault(reason, []).append(METRICS[name].title if name in METRICS else name)
+        by_reason.setdefault(reason, []).append(title_of(name))
     for reason, names in by_reason.items():
         yield f"Not measured: {_listed(names)}: {reason}."
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from headrace.artifacts import report as r
-from headrace.artifacts.card_sections import interval, title
-from headrace.artifacts.metrics import METRICS
+from headrace.artifacts.card_sections import interval
+from headrace.artifacts.metrics import METRICS, title_of
 from headrace.components.card.models import ORDER, ModelLine
 from headrace.platforms.interface import APPROVED, ARCHIVED, BLESSED, CANDIDATE, LIVE, REJECTED
 
@@ -117,7 +117,7 @@ def _entry(number: int, line: ModelLine, places: Sequence[int]) -> r.Entry:
         cells=(
             r.Html(f'<span class="name">{r.markup(line.name)}</span>'),
             _badge(line),
-            f"{title(main.metric)} {r.number(main.value)}" if main else "–",
+            f"{title_of(main.metric)} {r.number(main.value)}" if main else "–",
             (interval(main) if main else "") or "–",
             gates,
             line.created[:10],
@@ -137,7 +137,7 @@ def _unfolded(line: ModelLine) -> list[r.Html]:
     blocks = [r.key_values(facts)]
     if line.why_not:
         blocks.append(r.callout(f"{line.why_not}.", "warn", "No card:"))
-    metrics = [(title(name), value) for name, value in list(line.metrics.items())[:_MOST_METRICS]]
+    metrics = [(title_of(name), value) for name, value in list(line.metrics.items())[:_MOST_METRICS]]
     if metrics:
         blocks.append(r.table(["Metric", "Value"], metrics))
     if failed := [f"{gate.gate}: {gate.reason}" for gate in line.gates if not gate.passed]:

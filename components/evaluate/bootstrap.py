@@ -21,11 +21,11 @@ import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-import numpy.typing as npt
 
 from headrace.artifacts.metrics import METRICS
 from headrace.components.evaluate.formulas import FORMULAS, of_each_class, value_of
 from headrace.components.evaluate.influence import area_influences
+from headrace.components.evaluate.resample import POISSON
 from headrace.components.evaluate.scores import Floats, Scores
 from headrace.components.evaluate.totals import Totals, totals
 from headrace.components.evaluate.wilson import effective_rows, shares_of_rows, wilson
@@ -163,7 +163,7 @@ def _weights(scores: Scores, seed: int, resamples: int) -> Iterator[Floats]:
     step = max(1, _CELLS // max(len(scores), 1))
     for start in range(0, resamples, step):
         size = (min(step, resamples - start), len(scores))
-        drawn = _COUNTS[rng.integers(0, 1 << 16, size, dtype=np.uint16)]
+        drawn = POISSON[rng.integers(0, 1 << 16, size, dtype=np.uint16)]
         yield drawn if scores.weights is None else drawn * scores.weights
 
 
@@ -201,12 +201,3 @@ def _smallest(scores: Scores) -> float | None:
         return None
     each = [effective_rows(scores, scores.truth == code) for code in np.unique(scores.truth)]
     return min(each)
-
-
-def _poisson_counts() -> npt.NDArray[np.float64]:
-    """A table from 16 random bits to a Poisson(1) count."""
-    share = np.cumsum([math.exp(-1) / math.factorial(count) for count in range(10)])
-    return np.searchsorted(share, (np.arange(1 << 16) + 0.5) / (1 << 16)).astype(np.float64)
-
-
-_COUNTS = _poisson_counts()

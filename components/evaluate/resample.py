@@ -31,7 +31,7 @@ def resampled_sums(terms: Floats, resamples: int, rng: np.random.Generator) -> F
     step = max(1, _CELLS // resamples)
     for start in range(0, len(terms), step):
         part = terms[start : start + step]
-        found += _COUNTS[rng.integers(0, 1 << 16, (resamples, len(part)), dtype=np.uint16)] @ part
+        found += POISSON[rng.integers(0, 1 << 16, (resamples, len(part)), dtype=np.uint16)] @ part
     return found
 
 
@@ -49,4 +49,4 @@ def _poisson_counts() -> Floats:
     return np.searchsorted(share, (np.arange(1 << 16) + 0.5) / (1 << 16)).astype(np.float64)
 
 
-_COUNTS = _poisson_counts()
+POISSON = _poisson_counts()

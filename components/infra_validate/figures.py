@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from headrace.artifacts.bundle import Bundle
 from headrace.serving.client import Client
+from headrace.serving.verify import quantile
 
 ROUNDS = 4
 REQUESTS = 250  # of one row each, in a round: the 99th percentile is the third slowest
@@ -52,11 +53,6 @@ def _round(client: Client, instances: list[dict[str, Any]]) -> list[float]:
         client.predict([instances[number % len(instances)]])
         taken.append(time.perf_counter() - begin)
     return taken
-
-
-def quantile(values: list[float], share: float) -> float:
-    """The value that this share of the values does not exceed."""
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
 def bundle_mib(bundle: Bundle) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headrace.artifacts import report as r
-from headrace.artifacts.metrics import METRICS
+from headrace.artifacts.metrics import METRICS, title_of
 from headrace.artifacts.segment_results import STATES, SegmentResult, SegmentResults, State
 
 _KINDS: dict[State, r.Kind] = {
@@ -51,11 +51,6 @@ def headline(results: SegmentResults) -> str:
     """The metric that segments are compared by: the first of the usual ones that most were measured by."""
     names = [name for one in results.results for name in one.metrics]
     return next((name for name in _PREFERRED if name in names), names[0] if names else "")
-
-
-def title_of(metric: str) -> str:
-    """A metric's name for people."""
-    return METRICS[metric].title if metric in METRICS else metric
 
 
 def _overview(results: SegmentResults, metric: str, judged: Sequence[SegmentResult]) -> r.Html:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.components.section import Section
@@ -23,6 +23,13 @@ class BeamSpec(Section):
     """Beam's pipeline options, as its documentation names them: `{project: acme, temp_location: "gs://acme/tmp"}`."""
 
 
+def _runner_alone(value: Any) -> Any:
+    return {"runner": value} if isinstance(value, str) else value
+
+
+Beam = Annotated[BeamSpec | None, BeforeValidator(_runner_alone)]  # or the runner's name alone
+
+
 class StatisticsSpec(Section):
     """How the data is described."""
 
@@ -32,15 +39,8 @@ class StatisticsSpec(Section):
     """Columns for each value of which the rows are described by themselves as well: text, whole numbers, booleans."""
     slice_values: int = Field(default=20, ge=1, le=1_000)
     """How many values of such a column: the most frequent ones of the train split."""
-    beam: BeamSpec | None = None
+    beam: Beam = None
     """Describe by Apache Beam. By default in process, in bounded memory, which is faster on one machine."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _runner_alone(cls, value: Any) -> Any:
-        if isinstance(value, dict) and isinstance(value.get("beam"), str):
-            return {**value, "beam": {"runner": value["beam"]}}
-        return value
 
     @model_validator(mode="after")
     def _slices_once(self) -> StatisticsSpec:

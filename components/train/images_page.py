@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from headrace.artifacts import report as r
-from headrace.components.train.page import cost, metric_title, settings, thinned, threshold_tile
+from headrace.artifacts.metrics import title_of
+from headrace.components.train.page import cost, settings, thinned, threshold_tile
 from headrace.trainer.images.card import tensorflow_in_words
 from headrace.trainer.images.train import TrainedImages
 from headrace.trainer.parameters import Training
@@ -21,7 +22,7 @@ def images_page(name: str, trained: TrainedImages, training: Training) -> str:
 
 def _figures(trained: TrainedImages) -> r.Html:
     model, constant = trained.model, trained.baseline
-    title, last = metric_title(model.metric), model.rounds - 1
+    title, last = title_of(model.metric), model.rounds - 1
     tiles: list[tuple[str, r.Cell, r.Cell]] = [
         ("Accuracy, eval", model.accuracy[last], "on the labels as they are"),
         (f"{title}, eval", model.curve["eval"][last], f"a constant: {r.number(constant.values['eval'])}"),
@@ -49,7 +50,7 @@ def _curves(trained: TrainedImages) -> r.Html | None:
     constant = trained.baseline.values["eval"]
     lines.append(r.Line("a constant", [(1, constant), (epochs, constant)], dashed=True))
     caption = f"Kept is number {model.rounds}, where the eval split was best."
-    chart = r.line_chart(lines, metric_title(model.metric), "Epoch", caption=caption)
+    chart = r.line_chart(lines, title_of(model.metric), "Epoch", caption=caption)
     accuracy = r.line_chart([r.Line("eval", thinned(model.accuracy))], "Accuracy", "Epoch", caption=caption)
     return r.section("Curves", r.grid(chart, accuracy))
 

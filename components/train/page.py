@@ -7,7 +7,7 @@ from typing import Any
 
 from headrace.artifacts import report as r
 from headrace.artifacts.dataset import DatasetInfo
-from headrace.artifacts.metrics import METRICS
+from headrace.artifacts.metrics import title_of
 from headrace.artifacts.tuning import Tuning
 from headrace.components.tune.page import trials
 from headrace.trainer.card import details, variants_in_words
@@ -46,7 +46,7 @@ def training_page(name: str, trained: Trained, training: Training, tuning: Tunin
 
 def _figures(trained: Trained) -> r.Html:
     model, constant = trained.model, trained.baseline
-    title, last = metric_title(model.metric), model.rounds - 1
+    title, last = title_of(model.metric), model.rounds - 1
     train = model.curve.get("train", ())
     tiles: list[tuple[str, r.Cell, r.Cell]] = [
         (f"{title}, eval", model.curve["eval"][last], f"a constant: {r.number(constant.values['eval'])}"),
@@ -82,7 +82,7 @@ def _curves(trained: Trained) -> r.Html | None:
     lines.append(r.Line("a constant", [(1, constant), (longest, constant)],
                         dashed=True))  # fmt: skip
     caption = f"Kept is number {model.rounds}, where the eval split was best."
-    chart = r.line_chart(lines, metric_title(model.metric), _AXIS[model.kind], caption=caption)
+    chart = r.line_chart(lines, title_of(model.metric), _AXIS[model.kind], caption=caption)
     return r.section("Curves", r.grid(chart))
 
 
@@ -189,11 +189,6 @@ def cell(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(cell, value)) or "none"
     return r.number(value) if isinstance(value, float) else "none" if value is None else str(value)
-
-
-def metric_title(metric: str) -> str:
-    """A metric's name for people."""
-    return METRICS[metric].title if metric in METRICS else metric
 
 
 def thinned(values: Sequence[float], most: int = 300) -> list[tuple[float, float]]:

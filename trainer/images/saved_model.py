@@ -22,7 +22,7 @@ from headrace.trainer.images.frozen import frozen
 from headrace.trainer.images.parity import difficult_files
 from headrace.trainer.images.tensorflow_decode import decode, resize
 from headrace.trainer.saved_model.names import renumber
-from headrace.trainer.saved_model.saved import SIGNATURE
+from headrace.trainer.saved_model.saved import SIGNATURE, class_of
 
 INPUT = "image_bytes"
 TOLERANCE = 0.005  # of a probability, where a few pixels differ by one
@@ -41,7 +41,7 @@ def write_saved_model(network: Any, signature: Signature, folder: Path) -> None:
             lambda one: resize(decode(one), item.height, item.width), image_bytes, fn_output_signature=pixels
         )
         (probabilities,) = answer(pictures)
-        place = _class(probabilities, signature)
+        place = class_of(probabilities, signature)
         return {signature.output: probabilities, "label": tf.gather(tf.constant(signature.classes), place)}
 
     module = tf.Module()
@@ -49,14 +49,6 @@ def write_saved_model(network: Any, signature: Signature, folder: Path) -> None:
     module.serve = tf.function(serve, input_signature=spec, autograph=False)
     tf.saved_model.save(module, str(folder), signatures={SIGNATURE: module.serve})
     _settle(folder)
-
-
-def _class(probabilities: Any, signature: Signature) -> Any:
-    """The number of each row's class, by the signature's rule."""
-    if signature.positive is None or signature.threshold is None:
-        return tf.argmax(probabilities, axis=1)
-    positive = signature.classes.index(signature.positive)
-    return tf.where(probabilities[:, positive] >= signature.threshold, positive, 1 - positive)
 
 
 def _settle(folder: Path) -> None:

@@ -43,7 +43,7 @@ def write_saved_model(model: onnx.ModelProto, signature: Signature, folder: Path
         (output,) = graph.replay(tensors).values()
         answer = {signature.output: output}
         if signature.classes:
-            answer["label"] = tf.gather(tf.constant(signature.classes), _class(output, signature))
+            answer["label"] = tf.gather(tf.constant(signature.classes), class_of(output, signature))
         return answer
 
     graph.module.serve = tf.function(serve, input_signature=specs)
@@ -52,7 +52,7 @@ def write_saved_model(model: onnx.ModelProto, signature: Signature, folder: Path
     (folder / _UNIQUE).unlink(missing_ok=True)
 
 
-def _class(probabilities: Any, signature: Signature) -> Any:
+def class_of(probabilities: Any, signature: Signature) -> Any:
     """The number of each row's class, by the signature's rule."""
     if signature.positive is None or signature.threshold is None:
         return tf.argmax(probabilities, axis=1)

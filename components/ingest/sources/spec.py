@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from headrace.components.section import Section
-from headrace.components.statistics.spec import BeamSpec
+from headrace.components.statistics.spec import Beam
 
 
 class BigQuery(Section):
@@ -26,14 +24,7 @@ class Images(Section):
     """In a CSV of images: the column with each file's path, relative to the CSV; the class is in `data.label`'s."""
     smallest: int = Field(default=8, ge=1)
     """Images with a side of fewer pixels are noted as tiny."""
-    beam: BeamSpec | None = None
+    beam: Beam = None
     """Decode by Apache Beam, for more files than one machine should. The rows are the same. By default in process."""
     near: int = Field(default=4, ge=0, le=16)
     """Images that look alike, and whose perceptual hashes differ in at most so many of 64 bits, are near-duplicates."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _runner_alone(cls, value: Any) -> Any:
-        if isinstance(value, dict) and isinstance(value.get("beam"), str):
-            return {**value, "beam": {"runner": value["beam"]}}
-        return value
