@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from headrace.artifacts.errors import HeadraceError
+from headrace.serving.options import add_arguments
 from headrace.serving.server import serve, stop_with
-from headrace.serving.settings import MAX_BODY, MAX_PIXELS, Settings, vertex_defaults
+from headrace.serving.settings import Settings, vertex_defaults
 from headrace.serving.storage import local_folder
 
 
@@ -41,12 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,  # what is not given keeps its default in Settings
     )
     parser.add_argument("model", nargs="?", default=None, metavar="MODEL_DIR", help="the bundle's folder")
-    parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
-    parser.add_argument("--port", type=int, help="port, 0 for any free one (default 8080)")
-    parser.add_argument("--workers", type=int, help="processes, best one per core (default 1)")
-    parser.add_argument("--max-body", type=int, metavar="BYTES", help=f"largest request body (default {MAX_BODY})")
-    parser.add_argument("--max-pixels", type=int, metavar="N", help=f"of a picture, at most (default {MAX_PIXELS})")
-    parser.add_argument("--access-log", action="store_true", help="log every request to standard error")
+    add_arguments(parser)
     parser.add_argument("--exit-with", type=int, metavar="PID", help="end when this parent process has ended")
     return parser
 

@@ -1,4 +1,4 @@
-"""The HTTP surface as a bare ASGI application.
+"""The server's surface: from a request to an answer. It knows nothing of sockets; see `serving.http`.
 
     POST /predict            {"instances": [...]} -> {"predictions": [...]}  (also Vertex's AIP_PREDICT_ROUTE)
     GET  /health, /healthz   200 once the model is loaded                   (also Vertex's AIP_HEALTH_ROUTE)
@@ -10,175 +10,109 @@ Errors are {"error": "<what was expected>. Received: <what came>"}.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import sys
+import traceback
+from collections.abc import Callable
 from time import perf_counter
-from typing import Any
 
 import msgspec
 
-from headrace.artifacts import bundle as files
-from headrace.artifacts.bundle import Bundle
-from headrace.artifacts.folder import read_json
-from headrace.serving import metrics
-from headrace.serving.body import Receive, rest_of_body
-from headrace.serving.http_error import HttpError
+from headrace.serving.exchange import Answer, Handler, HttpError, Request, Response
+from headrace.serving.metrics import Metrics
+from headrace.serving.protocols import operations, vertex
 from headrace.serving.request import BadRequest
-from headrace.serving.scorer import Scorer, Scores
+from headrace.serving.router import Router
+from headrace.serving.served import Codec, Served
 from headrace.serving.settings import Settings
 
-Scope = dict[str, Any]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-JSON = b"application/json"
-
-
-def open_app(bundle: Bundle, settings: Settings, counted: metrics.Metrics | None = None) -> App:
-    """Loads a bundle's model, of a table or of images, as an ASGI application.
-
-    `counted` are the metrics of the process, where it has them already from a model that this one takes over from.
-
-    Raises:
-        ArtifactError: ONNX Runtime refuses the graph, or it is not of the signature's shape.
-    """
-    if bundle.signature.image is None:
-        return App(bundle, Scorer(bundle, settings.deployed_model_id), settings, counted)
-    from headrace.serving.image_app import ImageApp
-
-    return ImageApp(bundle, settings, counted)
+_FAULT = "expected to answer. Received: a fault of the server's, which its log tells"
 
 
 class App:
-    """The ASGI application of one model: a table of routes, and what they share."""
+    """The routes of what is served at one moment; another plan gets another one."""
 
-    def __init__(
-        self, bundle: Bundle, scorer: Scores, settings: Settings, counted: metrics.Metrics | None = None
-    ) -> None:
-        self.bundle = bundle
-        self._scorer = scorer
-        self._settings = settings
-        self._metrics = counted or metrics.Metrics(bundle.name, bundle.version, bundle.digest)
-        self._description = msgspec.json.encode(describe(bundle, settings.predict_routes[0]))
-        self.routes: dict[str, tuple[str, Handler]] = {
-            "/": ("GET", self._describe),
-            "/metrics": ("GET", self._page),
-            **dict.fromkeys(settings.health_routes, ("GET", self._health)),
-            **dict.fromkeys(settings.predict_routes, ("POST", self._predict)),
-        }
-
-    @property
-    def scorer(self) -> Scores:
-        """The model: what answers a request's body."""
-        return self._scorer
-
-    @property
-    def metrics(self) -> metrics.Metrics:
-        """What the process counts."""
-        return self._metrics
+    def __init__(self, router: Router, settings: Settings, counted: Metrics | None = None) -> None:
+        """`counted` are the metrics of the process, where it has them already from what was served before."""
+        self.router = router
+        self.settings = settings
+        main = router.main
+        self.metrics = counted or Metrics(main.name, main.version, main.digest)
+        self.refused = ""  # why something else, which should be served, is not
+        self.routes: dict[str, dict[str, Handler]] = {**operations.routes(self), **vertex.routes(self)}
 
     def refuse(self, reason: str) -> None:
         """Tells who asks what is served that something else should be and cannot; an empty reason takes that back."""
-        about = describe(self.bundle, self._settings.predict_routes[0])
-        self._description = msgspec.json.encode(about | ({"refused": reason} if reason else {}))
-        self._metrics.refused = bool(reason)
+        self.refused = reason
+        self.metrics.refused = bool(reason)
 
     def retire(self) -> None:
         """Lets the model go once its last request is answered.
 
-        The routes are methods of the application that has them. No collector would find that circle: it was told to
-        leave alone what was loaded first (see `serving.server.run`).
+        The routes hold the application that has them. No collector would find that circle: it was told to leave alone
+        what was loaded first (see `serving.server.run`).
         """
         self.routes = {}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
+    def answer(self, request: Request) -> Answer:
+        """Answers one request; raises nothing."""
         try:
-            method, handler = self.routes.get(scope["path"]) or self._no_route(scope["path"])
-            if scope["method"] != method and not (method == "GET" and scope["method"] == "HEAD"):
-                message = f"expected {method} {scope['path']}. Received: {scope['method']}"
-                raise HttpError(405, message, allow=method)
-            await handler(scope, receive, send)
-        except HttpError as error:
-            self._count(scope["path"], error.status)
-            await _answer_error(send, error)
-        except Exception:
-            self._count(scope["path"], 500)  # uvicorn logs it and answers
-            raise
+            found = self.handler(request)(request)
+        except Exception as error:  # noqa: BLE001 (whatever went wrong is an answer)
+            return self._told(request, error)
+        return found if isinstance(found, Response) else self._awaited(request, found)
 
-    async def _predict(self, scope: Scope, receive: Receive, send: Send) -> None:
-        message = await receive()
-        body = message.get("body", b"")
-        if message.get("more_body") or len(body) > self._settings.max_body:
-            declared = int(dict(scope["headers"]).get(b"content-length", b"0"))
-            body = await rest_of_body(message, receive, declared, self._settings)
+    def handler(self, request: Request) -> Handler:
+        """What answers a path and method.
+
+        Raises:
+            HttpError: 404 or 405, with what there is.
+        """
+        methods = self.routes.get(request.path)
+        if methods is None:
+            known = ", ".join(f"{method} {path}" for path, found in self.routes.items() for method in found)
+            raise HttpError(404, f"expected one of {known}. Received: {request.path}")
+        handler = methods.get("GET" if request.method == "HEAD" else request.method)
+        if handler is None:
+            allowed = ", ".join(methods)
+            message = f"expected {allowed} {request.path}. Received: {request.method}"
+            raise HttpError(405, message, headers=((b"allow", allowed.encode()),))
+        return handler
+
+    def predict(self, request: Request, codec: Callable[[Served], Codec], served: Served | None = None) -> Answer:
+        """Answers a prediction request of some protocol, by the version that it asks for or is dealt to."""
+        served = served or self.router.choose(request)
         start = perf_counter()
+        if served.threads is not None:
+            return self._apart(request, served, served.codec(codec), start)
+        return self._scored(request, served, served.codec(codec), start)
+
+    async def _apart(self, request: Request, served: Served, codec: Codec, start: float) -> Response:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(served.threads, self._scored, request, served, codec, start)
+
+    def _scored(self, request: Request, served: Served, codec: Codec, start: float) -> Response:
         try:
-            scored = self._scorer.score(body)
+            inputs, known = codec.decode(request.body)
+            outputs = served.scorer.run(inputs)
         except BadRequest as error:
             raise HttpError(400, str(error)) from None
-        await answer(send, JSON, scored.body)
-        self._metrics.scored(perf_counter() - start, scored.rows, scored.unseen)
+        response = Response(200, codec.encode(outputs, known))
+        self.metrics.scored(perf_counter() - start, len(outputs), getattr(inputs, "unseen", 0))
+        return response
 
-    async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await answer(send, JSON, b'{"status":"ok"}')
+    async def _awaited(self, request: Request, answer: Answer) -> Response:
+        try:
+            return answer if isinstance(answer, Response) else await answer
+        except Exception as error:  # noqa: BLE001
+            return self._told(request, error)
 
-    async def _describe(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await answer(send, JSON, self._description)
-
-    async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await answer(send, metrics.CONTENT_TYPE, self._metrics.text())
-
-    def _no_route(self, path: str) -> tuple[str, Handler]:
-        known = ", ".join(f"{method} {route}" for route, (method, _) in self.routes.items())
-        raise HttpError(404, f"expected one of {known}. Received: {path}")
-
-    def _count(self, path: str, status: int) -> None:
-        if path in self._settings.predict_routes:
-            self._metrics.answered(status)
-
-
-def describe(bundle: Bundle, predict_route: str) -> dict[str, Any]:
-    """What `GET /` says of the model: enough to write a request for it."""
-    signature = bundle.signature
-    values = signature.to_dict()
-    inputs = values.pop("inputs")
-    size = max(1, len(signature.classes))
-    return {
-        "name": bundle.name,
-        "version": bundle.version,
-        "digest": bundle.digest,
-        "predict": predict_route,
-        **values,
-        "inputs": inputs,
-        "outputs": [{"name": signature.output, "type": "number", "size": size}],
-        "csv": read_as(bundle),
-    }
-
-
-def read_as(bundle: Bundle) -> dict[str, Any]:
-    """How the text files that the model learned from were read: null values, and separator (null: by the suffix).
-
-    A client that turns a CSV file into instances has to do the same, or "NA" is a category that nobody ever saw.
-    """
-    query: dict[str, Any] = {}
-    if files.LINEAGE in bundle.manifest.files:
-        query = read_json(bundle.lineage).get("data", {}).get("query", {})
-    return {"null_values": query.get("null_values") or [""], "separator": query.get("separator")}
-
-
-async def answer(send: Send, content_type: bytes, body: bytes) -> None:
-    """Sends a whole answer."""
-    headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def _answer_error(send: Send, error: HttpError) -> None:
-    body = msgspec.json.encode({"error": str(error)})
-    headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(body))]
-    if error.close:
-        headers.append((b"connection", b"close"))
-    if error.allow:
-        headers.append((b"allow", error.allow.encode()))
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    def _told(self, request: Request, error: Exception) -> Response:
+        if isinstance(error, HttpError):
+            status, message, headers, close = error.status, str(error), error.headers, error.close
+        else:
+            traceback.print_exception(error, file=sys.stderr)
+            status, message, headers, close = 500, _FAULT, (), False
+        if request.path in self.settings.predict_routes:
+            self.metrics.answered(status)
+        return Response(status, msgspec.json.encode({"error": message}), headers=headers, close=close)

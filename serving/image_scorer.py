@@ -76,17 +76,35 @@ class ImageScorer:
             raise ArtifactError(f"{bundle.model}: expected answers of the shape {wanted}. Received: {answers.shape}")
 
     def score(self, body: bytes) -> Scored:
-        """Scores one request.
+        """Scores one request of Vertex AI's protocol.
 
         Raises:
             BadRequest: the body cannot be scored; the message is for the client.
         """
-        pictures = self._pictures(body)
+        pictures, known = self.decode(body)
+        return Scored(self.encode(self.run(pictures), known), len(pictures), 0)
+
+    def decode(self, body: bytes) -> tuple[list[bytes | Pixels], None]:
+        """A body {"instances": [...]} as its pictures: files' bytes, or pixels uint8 [h, w, 3].
+
+        Raises:
+            BadRequest: see `score`.
+        """
+        return self._pictures(body), None
+
+    def encode(self, outputs: Answers, known: None = None) -> bytes:
+        """The body {"predictions": [...], ...} of an answer."""
+        found = predictions(self.signature, outputs) if len(outputs) else []
+        return b'{"predictions":' + self._encode(found) + self._tail
+
+    def run(self, pictures: Sequence[bytes | Pixels]) -> Answers:
+        """The model alone: N pictures to its outputs [N, C].
+
+        Raises:
+            BadRequest: one of them cannot be decoded.
+        """
         # For a single one no other thread need be woken.
-        alone = len(pictures) == 1
-        answers = self._run(self._decoded((0, pictures[0]))[None]) if alone else self._answers(pictures)
-        found = predictions(self.signature, answers) if pictures else []
-        return Scored(b'{"predictions":' + self._encode(found) + self._tail, len(pictures), 0)
+        return self._run(self._decoded((0, pictures[0]))[None]) if len(pictures) == 1 else self._answers(pictures)
 
     def _answers(self, pictures: Sequence[bytes | Pixels]) -> Answers:
         """The answers for several pictures, in their order."""

@@ -6,6 +6,7 @@ Runtime on one thread, one encode. Neither pandas, scikit-learn nor `onnx` is im
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -18,7 +19,7 @@ from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.errors import ArtifactError
 from headrace.artifacts.signature import text_inputs
 from headrace.artifacts.text_batches import text_slices
-from headrace.serving.encode import Encoder
+from headrace.serving.encode import Cell, Encoder
 from headrace.serving.request import BadRequest, explain, instance_decoder
 
 
@@ -30,6 +31,14 @@ class Scored(NamedTuple):
     unseen: int  # categories that training did not know
 
 
+class Inputs(NamedTuple):
+    """Rows of a table as `matrix.onnx` takes them."""
+
+    matrix: npt.NDArray[np.float64]  # [N, F]
+    texts: npt.NDArray[np.object_] | None  # [N, T] strings, of a model that has inputs of texts
+    unseen: int  # categories that training did not know
+
+
 class Scores(Protocol):
     """What answers a request's body: a `Scorer` of tables, or one of images."""
 
@@ -38,7 +47,7 @@ class Scores(Protocol):
 
 
 class Scorer:
-    """One model, loaded. Safe to call from several threads."""
+    """One model, loaded. Safe to call from several threads. It is the codec of Vertex AI's protocol as well."""
 
     def __init__(self, bundle: Bundle, deployed_model_id: str | None = None) -> None:
         """Loads `matrix.onnx`. What is given of name, version and deployment is repeated in every answer.
@@ -59,32 +68,54 @@ class Scorer:
         self._tail = about(bundle, deployed_model_id)
 
     def score(self, body: bytes) -> Scored:
-        """Scores one request.
+        """Scores one request of Vertex AI's protocol.
 
         Raises:
             BadRequest: the body cannot be scored; the message is for the client.
         """
-        instances = self._instances(body)
+        inputs, known = self.decode(body)
+        return Scored(self.encode(self.run(inputs), known), len(inputs.matrix), inputs.unseen)
+
+    def decode(self, body: bytes) -> tuple[Inputs, None]:
+        """A body {"instances": [...]} as what the model takes.
+
+        Raises:
+            BadRequest: see `score`.
+        """
         astuple = msgspec.structs.astuple
-        rows = [astuple(instance) for instance in instances]
         try:
-            matrix, unseen = self._encoder.matrix(rows)
+            return self.inputs([astuple(instance) for instance in self._instances(body)]), None
+        except BadRequest:
+            raise
         except ValueError as error:  # a date that is none
             raise BadRequest(explain(body, self.signature, error)) from None
-        texts = self._encoder.texts(rows) if self._has_texts else None
-        answers = predictions(self.signature, self.run(matrix, texts)) if instances else []
-        return Scored(b'{"predictions":' + self._encode(answers) + self._tail, len(instances), unseen)
 
-    def run(
-        self, matrix: npt.NDArray[np.float64], texts: npt.NDArray[np.object_] | None = None
-    ) -> npt.NDArray[np.float32]:
-        """The model alone: encoded rows [N, F] and their texts [N, T], N > 0, to its output [N, C] or [N, 1]."""
-        if texts is not None:
-            return self._run_texts(matrix, texts)
+    def encode(self, outputs: npt.NDArray[np.float32], known: None = None) -> bytes:
+        """The body {"predictions": [...], ...} of an answer."""
+        return b'{"predictions":' + self._encode(predictions(self.signature, outputs)) + self._tail
+
+    def inputs(self, rows: Sequence[tuple[Cell, ...]]) -> Inputs:
+        """Rows of raw cells, in the signature's order, as what the model takes.
+
+        Raises:
+            ValueError: a date is none; the message says what was expected.
+        """
+        matrix, unseen = self._encoder.matrix(rows)
+        return Inputs(matrix, self._encoder.texts(rows) if self._has_texts else None, unseen)
+
+    def run(self, inputs: Inputs) -> npt.NDArray[np.float32]:
+        """The model alone: N rows to its outputs [N, C] or [N, 1]."""
+        matrix, texts, _ = inputs
+        if texts is not None or not len(matrix):
+            return self._run_others(matrix, texts)
         outputs: npt.NDArray[np.float32] = self._run(self._output, {"matrix": matrix}, None)[0]
         return outputs
 
-    def _run_texts(self, matrix: npt.NDArray[np.float64], texts: npt.NDArray[np.object_]) -> npt.NDArray[np.float32]:
+    def _run_others(
+        self, matrix: npt.NDArray[np.float64], texts: npt.NDArray[np.object_] | None
+    ) -> npt.NDArray[np.float32]:
+        if texts is None or not len(matrix):
+            return np.empty((0, max(1, len(self.signature.classes))), np.float32)
         lengths = np.array([sum(map(len, row)) for row in texts])
         parts = [
             self._run(self._output, {"matrix": matrix[rows], "texts": texts[rows]}, None)[0]

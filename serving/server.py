@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
-import logging
 import os
 import signal
 import socket
@@ -11,11 +11,15 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.errors import HeadraceError
 from headrace.serving.settings import Settings
 from headrace.serving.target import Follow, Target, titled
+
+if TYPE_CHECKING:
+    from headrace.serving.switch import Switch
 
 KEEP_ALIVE_SECONDS = 620  # longer than the 600 s for which Google's load balancers reuse a connection
 DRAIN_SECONDS = 25  # Kubernetes kills 30 s after its SIGTERM
@@ -62,47 +66,47 @@ def run(
 
     Through `control` another model can be made to take over; see `serving.swap`.
     """
-    import uvicorn
+    import uvloop
 
-    from headrace.serving.app import open_app
-    from headrace.serving.protocol import OneWrite
+    from headrace.serving.app import App
+    from headrace.serving.router import Router
+    from headrace.serving.served import Served
     from headrace.serving.switch import Switch
 
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if control:
-                app.listen(control)
-            ready()
-
-    app = Switch(open_app(bundle, settings), settings)
-    if settings.access_log:
-        logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
-    config = uvicorn.Config(
-        app,
-        loop="uvloop",
-        http=OneWrite,
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        log_level="info" if settings.access_log else "warning",
-        access_log=settings.access_log,
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,
-        backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
-    )
-    server = Server(config)
-    for name in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn takes signals over when it runs, and raises them once more when it has stopped: that one
-        # must not kill the process, and one that comes before must not be lost.
-        signal.signal(name, server.handle_exit)
+    switch = Switch(App(Router(Served(bundle, settings)), settings), settings)
     gc.collect()
     gc.freeze()  # what is loaded stays: no collection need walk it while requests wait
-    server.run(sockets=[listener])
+    uvloop.run(_answer(switch, settings, listener, ready, control))
+
+
+async def _answer(
+    switch: Switch,
+    settings: Settings,
+    listener: socket.socket,
+    ready: Callable[[], None],
+    control: socket.socket | None,
+) -> None:
+    """Answers until SIGTERM or SIGINT; then what is in flight."""
+    from headrace.serving.http.connection import Connection
+
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    connections: set[Connection] = set()
+    server = await loop.create_server(
+        lambda: Connection(switch.answer, settings, connections), sock=listener, backlog=BACKLOG
+    )
+    if control:
+        switch.listen(control)
+    ready()
+    await stop.wait()
+    server.close()
+    for connection in list(connections):
+        connection.drain()
+    deadline = loop.time() + DRAIN_SECONDS
+    while connections and loop.time() < deadline:
+        await asyncio.sleep(0.01)
 
 
 def bind(host: str, port: int, *, listen: bool = False, shared: bool = False) -> socket.socket:

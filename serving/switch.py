@@ -10,15 +10,17 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.serving.app import App, Scope, Send, open_app
-from headrace.serving.body import Receive
+from headrace.serving.app import App
+from headrace.serving.exchange import Answer, Request
+from headrace.serving.router import Router
+from headrace.serving.served import Served
 from headrace.serving.settings import Settings
 from headrace.serving.target import Target, titled
 
@@ -27,16 +29,16 @@ _REASON = 4_000  # characters of a reason
 
 
 class Switch:
-    """The ASGI application of a worker whose model may change."""
+    """The surface of a worker whose model may change."""
 
     def __init__(self, app: App, settings: Settings) -> None:
         self._app = app
         self._settings = settings
         self._next: App | None = None
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    def answer(self, request: Request) -> Answer:
         """Answers one request with the model of this moment."""
-        return self._app(scope, receive, send)
+        return self._app.answer(request)
 
     def listen(self, control: socket.socket) -> None:
         """Does from now on, in the running event loop, what is asked through `control`; see `serving.swap`."""
@@ -71,8 +73,8 @@ class Switch:
         if self._next is None:
             raise HeadraceError("swap: expected a model that was loaded. Received: none")
         old, self._app, self._next = self._app, self._next, None
-        bundle = self._app.bundle
-        self._app.metrics.serves(bundle.name, bundle.version, bundle.digest)
+        main = self._app.router.main
+        self._app.metrics.serves(main.name, main.version, main.digest)
         old.retire()
 
 
@@ -123,14 +125,14 @@ def load(target: Target, settings: Settings, before: App | None = None) -> App:
     from headrace.serving.verify import verify_samples  # not before the first swap: a server starts in no time
 
     bundle = target.open(verify=before is None)
-    app = open_app(bundle, settings, before.metrics if before else None)
-    checked = verify_samples(app.scorer, bundle, requests=0)
+    served = Served(bundle, settings)
+    checked = verify_samples(served.scorer, bundle, requests=0)
     if not checked.passed:
         told = f"{len(checked.mismatches)} others; {checked.mismatches[0]}"
         raise HeadraceError(
             f"{titled(bundle)}: expected the answers to its {checked.samples} samples. Received: {told}"
         )
-    return app
+    return App(Router(served), settings, before.metrics if before else None)
 
 
 def reason(error: Exception) -> str:

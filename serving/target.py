@@ -31,6 +31,29 @@ class Target:
         return bundle if self.version is None else bundle.registered(self.version)
 
 
+@dataclass(frozen=True)
+class Member:
+    """One version of a plan."""
+
+    target: Target
+    weight: int = 100  # percent of the requests; 0 of a shadow
+    shadow: bool = False  # sees copies of the requests, and answers nobody
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a server is to serve at a time: the version with the largest weight first."""
+
+    members: tuple[Member, ...]
+    key: str = ""  # the header whose value decides which version answers; empty: x-routing-key
+    salt: str = ""  # of the hash of that value: another one deals anew
+
+    @classmethod
+    def of(cls, target: Target) -> Plan:
+        """Of one version alone."""
+        return cls((Member(target),))
+
+
 Follow = Callable[[], Target]
 """Says what is to be served now; it is asked again and again, and raises HeadraceError where nobody can tell."""
 

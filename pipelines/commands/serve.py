@@ -4,29 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from headrace.pipelines.commands.options import home_option
-from headrace.serving.settings import MAX_BODY, MAX_PIXELS
+from headrace.serving.options import options
 
 if TYPE_CHECKING:
     from headrace.serving.target import Follow, Target
 
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _settings(command: Command) -> Command:
+    """Gives a command the server's settings as options; one that is not given is None."""
+    for one in reversed(list(options())):
+        if one.type is bool:
+            command = click.option(one.flag, is_flag=True, default=None, help=one.help)(command)
+            continue
+        told = one.help if one.default is None else f"{one.help} [default: {one.default}]"
+        command = click.option(one.flag, type=one.type, metavar=one.metavar, help=told)(command)
+    return command
+
+
 @click.command("serve")
 @click.argument("model")
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
-@click.option(
-    "--max-body", type=click.IntRange(min=1), default=MAX_BODY, show_default=True, help="Bytes of a request at most."
-)
-@click.option(
-    "--max-pixels", type=click.IntRange(min=1), default=MAX_PIXELS, show_default=True, help="Of a picture, at most."
-)
-@click.option("--access-log", is_flag=True, help="A line per request.")
+@_settings
 @click.option(
     "--platform",
     metavar="URI",
@@ -37,14 +42,9 @@ if TYPE_CHECKING:
 @home_option
 def command(
     model: str,
-    host: str,
-    port: int,
-    workers: int,
-    max_body: int,
-    max_pixels: int,
-    access_log: bool,
     platform: str,
     home: Path,
+    **given: Any,
 ) -> None:
     """Serve MODEL: an endpoint, a registered model (`churn:2`, `churn:champion`), or a bundle's folder.
 
@@ -57,9 +57,7 @@ def command(
     from headrace.serving.settings import Settings
 
     target, following, stop = _found(model, platform, home)
-    settings = Settings(
-        host=host, port=port, workers=workers, max_body=max_body, max_pixels=max_pixels, access_log=access_log
-    )
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})
     noted: list[Path] = []
     try:
         serve(target, settings, lambda url: noted.append(record_address(model, url, home)), following)

@@ -1,0 +1,60 @@
+"""A request and its answer, as the routes see them: nothing here knows of sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple, TypeAlias
+
+JSON = b"application/json"
+
+Pairs: TypeAlias = tuple[tuple[bytes, bytes], ...]
+
+
+class Request:
+    """One request, whole: its body was read within the limits before anything sees it."""
+
+    __slots__ = ("body", "headers", "method", "path", "peer", "query")
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: Mapping[bytes, bytes] | None = None,
+        query: bytes = b"",
+        peer: str = "",
+    ) -> None:
+        self.method = method
+        self.path = path  # decoded
+        self.body = body
+        self.headers: Mapping[bytes, bytes] = headers if headers is not None else {}  # by lower-case name
+        self.query = query
+        self.peer = peer  # the client's address; empty where it has none
+
+
+class Response(NamedTuple):
+    """One answer, whole."""
+
+    status: int
+    body: bytes
+    content_type: bytes = JSON
+    headers: Pairs = ()  # beyond the type and the length
+    close: bool = False  # whether the connection ends with it
+
+
+Answer: TypeAlias = "Response | Awaitable[Response]"
+Handler: TypeAlias = Callable[[Request], Answer]
+"""Answers a request; one that need not wait returns the answer itself, and no task is made for it."""
+
+
+class HttpError(Exception):
+    """Why a request is not answered with 200, with a message for the client.
+
+    `close` ends the connection, because the request was not read to its end.
+    """
+
+    def __init__(self, status: int, message: str, close: bool = False, headers: Pairs = ()) -> None:
+        super().__init__(message)
+        self.status = status
+        self.close = close
+        self.headers = headers

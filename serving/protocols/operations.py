@@ -1,0 +1,67 @@
+"""What who runs a server asks: whether it is healthy, what it serves, what it counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headrace.artifacts import bundle as files
+from headrace.artifacts.bundle import Bundle
+from headrace.artifacts.folder import read_json
+from headrace.serving import metrics
+from headrace.serving.exchange import Handler, Request, Response
+
+if TYPE_CHECKING:
+    from headrace.serving.app import App
+
+_OK = Response(200, b'{"status":"ok"}')
+
+
+def routes(app: App) -> dict[str, dict[str, Handler]]:
+    """Health, description and metrics, by path and method."""
+
+    def health(request: Request) -> Response:
+        return _OK
+
+    def about(request: Request) -> Response:
+        values = describe(app.router.main.bundle, app.settings.predict_routes[0])
+        return Response(200, msgspec.json.encode(values | ({"refused": app.refused} if app.refused else {})))
+
+    def page(request: Request) -> Response:
+        return Response(200, app.metrics.text(), metrics.CONTENT_TYPE)
+
+    return {
+        "/": {"GET": about},
+        "/metrics": {"GET": page},
+        **{route: {"GET": health} for route in app.settings.health_routes},
+    }
+
+
+def describe(bundle: Bundle, predict_route: str) -> dict[str, Any]:
+    """What `GET /` says of the model: enough to write a request for it."""
+    signature = bundle.signature
+    values = signature.to_dict()
+    inputs = values.pop("inputs")
+    size = max(1, len(signature.classes))
+    return {
+        "name": bundle.name,
+        "version": bundle.version,
+        "digest": bundle.digest,
+        "predict": predict_route,
+        **values,
+        "inputs": inputs,
+        "outputs": [{"name": signature.output, "type": "number", "size": size}],
+        "csv": read_as(bundle),
+    }
+
+
+def read_as(bundle: Bundle) -> dict[str, Any]:
+    """How the text files that the model learned from were read: null values, and separator (null: by the suffix).
+
+    A client that turns a CSV file into instances has to do the same, or "NA" is a category that nobody ever saw.
+    """
+    query: dict[str, Any] = {}
+    if files.LINEAGE in bundle.manifest.files:
+        query = read_json(bundle.lineage).get("data", {}).get("query", {})
+    return {"null_values": query.get("null_values") or [""], "separator": query.get("separator")}
