@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
 from headrace.artifacts.dataset import SPLITS
 from headrace.artifacts.schema import TRAINING
 from headrace.artifacts.statistics import Statistics
+from headrace.components.examine.validator import validate_statistics
 
 AnomalyInfo = anomalies_pb2.AnomalyInfo
 _UNITS = {"date32": schema_pb2.TimeDomain.UNIX_DAYS, "timestamp": schema_pb2.TimeDomain.UNIX_MICROSECONDS}
@@ -29,7 +29,7 @@ def find_anomalies(statistics: Statistics, schema: schema_pb2.Schema) -> anomali
             found[split] = _empty_split()
             continue
         previous = None if split == "train" else train
-        found[split] = tfdv.validate_statistics(current, schema, environment, previous_statistics=previous)
+        found[split] = validate_statistics(current, schema, environment, previous_statistics=previous)
         _add_tolerated(found[split], current, schema, environment)
     joined = _join(found)
     joined.baseline.CopyFrom(schema)
@@ -84,7 +84,7 @@ def _add_tolerated(
     alone.datasets.add(num_examples=seen.num_examples).features.extend(
         feature for feature in seen.features if feature.path.step[0] in names
     )
-    for name, info in tfdv.validate_statistics(alone, strict, environment).anomaly_info.items():
+    for name, info in validate_statistics(alone, strict, environment).anomaly_info.items():
         unlisted = [r for r in info.reason if r.type == AnomalyInfo.ENUM_TYPE_UNEXPECTED_STRING_VALUES]
         target = anomalies.anomaly_info[name] if unlisted else AnomalyInfo()
         if all(reason.type != AnomalyInfo.ENUM_TYPE_UNEXPECTED_STRING_VALUES for reason in target.reason):

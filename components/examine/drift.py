@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
 from headrace.artifacts.dataset import names_its_row
 from headrace.artifacts.findings import Finding
 from headrace.artifacts.statistics import DescribedColumn, Statistics
 from headrace.components.examine.infer import feature_type
+from headrace.components.examine.validator import validate_statistics
 from headrace.components.validate.spec import Drift, Skew
 
 Kind = Literal["drift", "skew"]
@@ -64,7 +64,7 @@ def compare(
     against: dict[str, Any] = {
         "previous_statistics" if kind == "drift" else "serving_statistics": _alone(other, others)
     }
-    anomalies = tfdv.validate_statistics(_alone(statistics.split("train"), train), asked, **against)
+    anomalies = validate_statistics(_alone(statistics.split("train"), train), asked, **against)
     found = [
         _finding(kind, name, info, settings, name in own)
         for name, info in sorted(anomalies.anomaly_info.items(), key=lambda item: list(train).index(item[0]))

@@ -13,14 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.json as pj
 import pyarrow.parquet as pq
-import tensorflow_data_validation as tfdv
-from tensorflow_data_validation.statistics import stats_impl
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.findings import DATASET, Finding, as_warnings
 from headrace.artifacts.schema import SERVING
 from headrace.artifacts.statistics import DescribedColumn, Statistics
+from headrace.components.examine.validator import validate_statistics
 from headrace.components.examine.words import findings
 from headrace.components.statistics.encode import encode
 
@@ -48,6 +47,9 @@ def describe_requests(folder: Path, columns: list[DescribedColumn]) -> Requests:
     Raises:
         HeadraceError: there are no requests, or a value is of another type than the feature's.
     """
+    import tensorflow_data_validation as tfdv
+    from tensorflow_data_validation.statistics import stats_impl
+
     wanted = [column for column in columns if column.role == "feature" and column.described]
     options = tfdv.StatsOptions()
     generators = stats_impl.get_generators(options, in_memory=True)
@@ -98,7 +100,7 @@ def find_in_requests(requests: Requests, statistics: Statistics, schema: schema_
         if feature.name in others and SERVING not in feature.not_in_environment:
             feature.not_in_environment.append(SERVING)
     environment = SERVING if SERVING in serving.default_environment else None
-    anomalies = tfdv.validate_statistics(alone, serving, environment)
+    anomalies = validate_statistics(alone, serving, environment)
     for info in anomalies.anomaly_info.values():
         for reason in info.reason:
             reason.description = f"logged requests: {reason.description}"

@@ -507,6 +507,27 @@ def test_the_report_shows_each_column_and_fetches_nothing(folder: Path, results:
     assert len(page) < 200_000
 
 
+def test_the_validator_loaded_by_itself_answers_as_tfdv(results: dict[str, Any]) -> None:
+    assert results["compared"]["calls"] > 100
+    assert results["compared"]["others"] == []
+
+
+def test_examining_imports_neither_tensorflow_nor_beam() -> None:
+    source = """
+import sys, types
+import headrace.components.examine.examine
+from headrace.components.examine.validator import validate_statistics, DatasetList, schema_pb2
+given = DatasetList(); given.datasets.add(num_examples=1)
+assert not validate_statistics(given, schema_pb2.Schema()).anomaly_info
+assert not {"tensorflow", "apache_beam", "tensorflow_data_validation"} & set(sys.modules)
+import tensorflow_data_validation as tfdv
+from tensorflow_data_validation.api import validation_api
+from headrace.components.examine.validator import _validator
+assert validation_api.pywrap_tensorflow_data_validation is _validator()
+"""
+    subprocess.run([str(TFX), "-c", source], check=True, timeout=120)
+
+
 def test_tfdv_reads_the_artifacts(results: dict[str, Any]) -> None:
     assert results["reads"] == list(columns(1, 0))
 

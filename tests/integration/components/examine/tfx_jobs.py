@@ -21,6 +21,7 @@ from headrace.artifacts.absent import write_absent
 from headrace.artifacts.bundle import FORMAT, FORMAT_VERSION
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.folder import MANIFEST, seal
+from headrace.components.examine import anomalies, drift, serving, validator
 from headrace.components.examine.examine import Inputs, Outputs, examine
 from headrace.components.statistics.compute import compute_statistics
 from headrace.components.statistics.spec import StatisticsSpec
@@ -85,6 +86,22 @@ def run(folder: Path, job: dict) -> dict:
         return {"ok": False, "message": str(error), "found": [], "notes": []}
 
 
+class Compared:
+    """Our way to TFDV's validator, each call held against TFDV's own."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.others: list[str] = []
+
+    def __call__(self, *arguments: object, **more: object) -> object:
+        ours = validator.validate_statistics(*arguments, **more)
+        theirs = tfdv.validate_statistics(*arguments, **more)
+        self.calls += 1
+        if ours.SerializeToString(deterministic=True) != theirs.SerializeToString(deterministic=True):
+            self.others.append(f"{ours}\n{theirs}")
+        return ours
+
+
 def tfdv_reads(folder: Path) -> list[str]:
     first = folder / "jobs" / "first"
     schema = tfdv.load_schema_text(str(first / "schema" / "schema.pbtxt"))
@@ -130,6 +147,9 @@ def main() -> None:
     request = json.loads(source.read_text())
     folder = Path(request["folder"])
     results = {}
+    compared = Compared()
+    for module in (anomalies, drift, serving):
+        module.validate_statistics = compared
     for job in request["jobs"]:
         started = time.perf_counter()
         try:
@@ -137,6 +157,7 @@ def main() -> None:
         except Exception:  # noqa: BLE001  one job's crash is that job's failure, not every test's
             results[job["name"]] = {"ok": None, "message": traceback.format_exc(), "found": [], "notes": []}
         results[job["name"]]["seconds"] = time.perf_counter() - started
+    results["compared"] = {"calls": compared.calls, "others": compared.others}
     results["reads"] = tfdv_reads(folder)
     results["component"] = component(folder, request["source"])
     target.write_text(json.dumps(results))
