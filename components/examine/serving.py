@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.json as pj
 import pyarrow.parquet as pq
@@ -21,7 +22,6 @@ from headrace.artifacts.schema import SERVING
 from headrace.artifacts.statistics import DescribedColumn, Statistics
 from headrace.components.examine.validator import validate_statistics
 from headrace.components.examine.words import findings
-from headrace.components.statistics.encode import encode
 
 INSTANCE = "instance"  # a request may stand in a field of its own, beside its time and its prediction
 _ROWS = 100_000
@@ -47,26 +47,22 @@ def describe_requests(folder: Path, columns: list[DescribedColumn]) -> Requests:
     Raises:
         HeadraceError: there are no requests, or a value is of another type than the feature's.
     """
-    import tensorflow_data_validation as tfdv
-    from tensorflow_data_validation.statistics import stats_impl
-
     wanted = [column for column in columns if column.role == "feature" and column.described]
-    options = tfdv.StatsOptions()
-    generators = stats_impl.get_generators(options, in_memory=True)
-    partials = [generator.create_accumulator() for generator in generators]
+    texts = {column.name for column in wanted if column.type == "string"}
     seen: set[str] = set()
-    rows = 0
-    with np.errstate(all="ignore"):
+
+    def batches() -> Iterator[pa.RecordBatch]:
         for file in request_files(folder):
             name = file.relative_to(folder).as_posix() if file != folder else file.name
-            for fields, count in _read(file, name, {column.name for column in wanted if column.type == "string"}):
-                encoded = encode(_as_snapshot(fields, count, wanted, name))
-                partials = [g.add_input(p, encoded) for g, p in zip(generators, partials, strict=True)]
+            for fields, count in _read(file, name, texts):
                 seen.update(fields)
-                rows += count
-        if not rows:
-            raise HeadraceError("none in .jsonl or .parquet files")
-        found = stats_impl.extract_statistics_output(partials, generators).datasets[0]
+                yield _as_snapshot(fields, count, wanted, name)
+
+    first = next(rows := batches(), None)
+    if first is None:
+        raise HeadraceError("none in .jsonl or .parquet files")
+    describe = importlib.import_module("headrace.components.examine.request_statistics").describe
+    found = describe(chain([first], rows))
     absent = [column.name for column in wanted if column.name not in seen]
     kept = [feature for feature in found.features if feature.path.step[0] not in absent]
     del found.features[:]

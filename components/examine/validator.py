@@ -10,14 +10,14 @@ import importlib.util
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
 _PACKAGE = "tensorflow_data_validation"
 _FOLDER, _EXTENSION = "pywrap", "tensorflow_data_validation_extension"
 
-DatasetList = statistics_pb2.DatasetFeatureStatisticsList
+DatasetList: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
 
 
 def validate_statistics(

@@ -239,7 +239,7 @@ class Engine:
             self._tree.finish(node, SUCCEEDED)
             return
         if node.component.name not in self._expected:
-            self._surprise()
+            self._surprise(node)
         self._workers.submit(node)
 
     def _still_holds(self, before: TaskResult, now: TaskResult) -> bool:
@@ -253,12 +253,14 @@ class Engine:
             and not any(self._prover.damage(item) for item in outputs)
         )
 
-    def _surprise(self) -> None:
-        """The first look was wrong: whatever is still to come may have to run."""
-        rest = [c for c in self._graph.components.values() if c.executor and c.executor.kind == "container"]
-        over = {node.component.name for node in self._tree.nodes if node.state in FINAL}
-        self._expected.update(component.name for component in rest)
-        self._workers.warm_up([component for component in rest if component.name not in over], self._graph.words)
+    def _surprise(self, node: Node) -> None:
+        """The first look was wrong about a task: what follows it at once may have to run as well.
+
+        No more than that: often it comes to the same as before, and a worker that imports cannot start a task.
+        """
+        self._expected.add(node.component.name)
+        follow = [one.component for one in node.dependents if one.leaf and one.component.name not in self._expected]
+        self._workers.warm_up(follow, self._graph.words)
 
     def _import(self, node: Node) -> None:
         try:
