@@ -30,6 +30,7 @@ def resize(own: Project) -> Iterator[Resize]:
         subprocess.run(["umount", str(home)], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
 def test_a_full_disk(own: Project, resize: Resize, trained: Project) -> None:
     for size in ("64k", "300k", "1100k"):

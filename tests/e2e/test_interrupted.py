@@ -181,7 +181,11 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.mark.parametrize(
-    ("number", "task", "at"), [(signal.SIGINT, "train", "move"), (signal.SIGKILL, "condition-1/register", "move")]
+    ("number", "task", "at"),
+    [
+        (signal.SIGKILL, "condition-1/register", "move"),
+        pytest.param(signal.SIGINT, "train", "move", marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_that_was_ended_is_taken_up(
     number: signal.Signals, task: str, at: str, fresh: Project, trained: Project, tmp_path: Path

@@ -30,6 +30,7 @@ def searches(project: Project) -> list[Path]:
     return sorted(found, key=lambda path: len(read_tuning(path).trials))
 
 
+@pytest.mark.slow
 def test_searches_beside_each_other_give_training_the_best_of_all(tmp_path):
     project = churn(tmp_path / "churn", rows=3_000)
     project.edit(PLAIN, "train: {gbdt: {n_estimators: 60}, tune: {trials: 4, shards: 2, folds: 0}} ")

@@ -68,7 +68,8 @@ def kill_at_line(number: int, work: Callable[[], None]) -> None:
     work()
 
 
-@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [7, 1])
 def test_a_kill_before_any_line_leaves_a_whole_registry(
     step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,6 +78,7 @@ def check(platform: LocalPlatform) -> str:
     return champions[0].version
 
 
+@pytest.mark.slow
 def test_of_a_hundred_promotions_judged_against_one_champion_one_wins(platform: LocalPlatform, tmp_path: Path) -> None:
     versions = [str(number + 2) for number in range(MANY)]
     began = time.monotonic()

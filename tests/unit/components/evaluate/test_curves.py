@@ -50,12 +50,12 @@ def test_roc_and_precision_recall_lie_on_scikit_learns(scores):
 
 def test_gain_and_lift(scores):
     drawn = by_kind(scores)
-    weights = scores.counts()
+    weights, by_hand = scores.counts(), gain_by_hand(scores)
     for share, gain in drawn["gain"][1:-1:20]:
         cut = np.sort(scores.score)[::-1][np.searchsorted(np.cumsum(weights[np.argsort(-scores.score)]), share)]
-        assert gain == pytest.approx(np.interp(share, *gain_by_hand(scores))), cut
+        assert gain == pytest.approx(np.interp(share, *by_hand)), cut
     for share, lift in drawn["lift"]:
-        assert lift == pytest.approx(np.interp(share, *gain_by_hand(scores)) / share)
+        assert lift == pytest.approx(np.interp(share, *by_hand) / share)
     assert tuple(drawn["gain"][-1]) == (1, 1) and tuple(drawn["lift"][-1]) == (1, 1)
 
 

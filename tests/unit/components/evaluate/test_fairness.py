@@ -43,7 +43,7 @@ def drawn(rng, count, weighted=False):
     return group, truth, score, (rng.gamma(2, 0.5, count) if weighted else None)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 10_000), st.booleans(), st.sampled_from([0.3, 0.5, 0.6]))
 def test_agrees_with_fairlearn(seed, weighted, threshold):
     group, truth, score, weights = drawn(np.random.default_rng(seed), 400, weighted)

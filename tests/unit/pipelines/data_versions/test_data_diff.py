@@ -108,6 +108,7 @@ def test_what_rows_hold_cannot_break_the_page(tmp_path):
     assert "<script>x" not in page and "<img" not in page and "<b>1" not in page
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_into_memory_is_spilled_and_the_answer_the_same(tmp_path):
     kinds = schema(id=pa.string(), text=pa.string(), label=pa.string())
     many = [(f"{n:040}", f"{n * 7919 % 100_003:0200}", "0") for n in range(150_000)]
