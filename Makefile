@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all check format docs lock hooks bench-taxi bench-runner bench-data bench-quality bench-training bench-gates bench-evaluation bench-segments clean
+.PHONY: help setup setup-dev demo test test-all check format docs lock hooks bench-taxi bench-runner bench-data bench-quality bench-training bench-gates bench-evaluation bench-segments bench-serving soak clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,12 @@ bench-evaluation: setup  ## How often the intervals of an evaluation hold the tr
 
 bench-segments: setup  ## One spec, up to 500 models: time and memory for each
 	@$(BIN)/python benchmarks/segments/run.py
+
+bench-serving: setup  ## Our server beside FastAPI, MLServer, BentoML, LitServe, MLflow, Ray Serve, KServe and Vertex's: some 20 minutes
+	@$(BIN)/python benchmarks/serving/run.py
+
+soak: setup  ## Half an hour of load with swaps, killed workers and hostile clients: nothing lost, memory flat
+	@$(BIN)/python benchmarks/serving/soak.py
 
 clean:  ## remove the environments, all caches and the demo's data; runs and models in .headrace stay
 	@rm -rf .venv .venv-tfx .venv-uv .venv.lock build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -30,6 +30,8 @@ from headrace.artifacts.signature import Signature
 FORMAT = "headrace/bundle"
 FORMAT_VERSION = 1
 
+_LONGEST_NAME = 200
+
 MODEL = "model.onnx"
 MATRIX = "matrix.onnx"
 SIGNATURE = "signature.json"
@@ -62,6 +64,8 @@ class Bundle:
         """
         path = Path(path)
         manifest = read_manifest(path, FORMAT, FORMAT_VERSION, verify=verify)
+        for key in ("name", "version"):
+            _check_shown(path, key, manifest.details.get(key))
         return cls(path=path, manifest=manifest, signature=_required(path, manifest.files))
 
     def registered(self, version: str) -> Bundle:
@@ -167,6 +171,15 @@ def write_bundle(path: Path | str, details: dict[str, Any]) -> Iterator[Path]:
 def needed(signature: Signature) -> tuple[str, ...]:
     """The files without which a bundle of this signature cannot be served and checked: all that decides an answer."""
     return (MODEL, SIGNATURE, SAMPLES) if signature.image else (MODEL, MATRIX, SIGNATURE, SAMPLES)
+
+
+def _check_shown(path: Path, key: str, value: Any) -> None:
+    """Names and versions become parts of addresses, headers, metrics and logs: a stranger's must break none of them."""
+    given = "" if value is None else str(value)
+    if len(given) > _LONGEST_NAME or not given.isprintable():
+        raise ArtifactError(
+            f"{path}: expected a {key} of up to {_LONGEST_NAME} printable characters. Received: {given[:40]!r}"
+        )
 
 
 def _required(path: Path, names: Collection[str]) -> Signature:

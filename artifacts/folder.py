@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from typing import Any
 from headrace.artifacts.errors import ArtifactError
 
 MANIFEST = "manifest.json"
+MOST_JSON = 256 * 1024 * 1024  # bytes of a JSON file that is read: its values take a multiple of that in memory
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,11 @@ def read_manifest(path: Path, format: str, newest_version: int, *, verify: bool 
     """
     path = Path(path)
     file = path / MANIFEST
+    if not file.exists():
+        raise ArtifactError(f"{path}: expected a {format} folder with a {MANIFEST}. Received: none there")
     try:
-        manifest = Manifest(**json.loads(file.read_text()))
-    except FileNotFoundError:
-        raise ArtifactError(f"{path}: expected a {format} folder with a {MANIFEST}. Received: none there") from None
+        manifest = Manifest(**_read_json(file, MOST_JSON))
+        _check_form(manifest)
     except (ValueError, TypeError) as error:
         raise ArtifactError(
             f"{file}: expected a JSON manifest of a {format}. Received: a damaged file ({error})"
@@ -114,7 +117,7 @@ def read_manifest(path: Path, format: str, newest_version: int, *, verify: bool 
         if not _stays_inside(name):
             raise ArtifactError(f"{file}: expected names of files below the folder. Received: {name!r}")
         if verify:
-            _verify(path / name, entry["sha256"])
+            _verify(path / name, entry)
     return manifest
 
 
@@ -132,12 +135,33 @@ def copy_undated(source: Path, target: Path) -> None:
 def _stays_inside(name: str) -> bool:
     """Whether a name that a stranger's manifest lists is one that `seal` would have written."""
     path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts and path.as_posix() == name and name != MANIFEST
+    plain = name == path.as_posix() != MANIFEST and name.isprintable()
+    return plain and not path.is_absolute() and ".." not in path.parts and path.parts != ()
 
 
-def _verify(file: Path, expected: str) -> None:
-    if not file.is_file():
+def _check_form(manifest: Manifest) -> None:
+    """Raises TypeError where a stranger's manifest is not of the form that `seal` writes."""
+    wanted = {"format": str, "format_version": int, "digest": str, "created": str, "files": dict, "details": dict}
+    for name, kind in wanted.items():
+        if type(getattr(manifest, name)) is not kind:
+            raise TypeError(f"its {name} is not of the type {kind.__name__}")
+    for name, entry in manifest.files.items():
+        fine = isinstance(entry, dict) and isinstance(entry.get("sha256"), str)
+        if not fine or type(entry.get("bytes")) is not int:
+            raise TypeError(f"its entry {name!r} is not of the form sha256, bytes")
+
+
+def _verify(file: Path, entry: dict[str, Any]) -> None:
+    expected, size = entry["sha256"], entry["bytes"]
+    try:
+        state = file.lstat()
+    except OSError:
+        state = None
+    if state is None or not stat.S_ISREG(state.st_mode):
         raise ArtifactError(f"{file}: expected the file that the manifest lists. Received: no such file")
+    if state.st_size != size:  # told before it is read: a file with holes may be larger than what can be read at all
+        what = f"expected content with sha256 {expected[:12]}... of {size:,} bytes"
+        raise ArtifactError(f"{file}: {what}. Received: changed content, of {state.st_size:,}")
     if file_digest(file) != expected:
         raise ArtifactError(f"{file}: expected content with sha256 {expected[:12]}... Received: changed content")
 
@@ -159,7 +183,8 @@ def _names(folder: Path) -> set[str]:
 
 def _digest(format: str, format_version: int, files: dict[str, Any], details: dict[str, Any]) -> str:
     covered = json.dumps([format, format_version, files, details], sort_keys=True, ensure_ascii=False)
-    return "sha256:" + hashlib.sha256(covered.encode()).hexdigest()
+    # Half a character, which JSON can escape, is no UTF-8: a manifest of a stranger's may have one.
+    return "sha256:" + hashlib.sha256(covered.encode(errors="surrogatepass")).hexdigest()
 
 
 def file_digest(file: Path) -> str:
@@ -193,15 +218,28 @@ def write_json(file: Path, value: Any) -> None:
     write_text(file, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(file: Path) -> Any:
-    """Reads a JSON file.
+def read_json(file: Path, most: int = MOST_JSON) -> Any:
+    """Reads a JSON file of at most so many bytes.
 
     Raises:
-        ArtifactError: the file is missing or not JSON.
+        ArtifactError: the file is missing, no plain file, too large or not JSON.
     """
     try:
-        return json.loads(Path(file).read_text(encoding="utf-8"))
+        return _read_json(Path(file), most)
     except FileNotFoundError:
         raise ArtifactError(f"{file}: expected a JSON file. Received: no such file") from None
     except ValueError as error:
         raise ArtifactError(f"{file}: expected JSON. Received: a damaged file ({error})") from None
+
+
+def _read_json(file: Path, most: int) -> Any:
+    """The value in a file that a stranger may have written; ValueError where it cannot be read."""
+    state = file.stat()
+    if not stat.S_ISREG(state.st_mode):  # a pipe would be waited for, a device read without end
+        raise ValueError("it is no plain file")
+    if state.st_size > most:
+        raise ValueError(f"{state.st_size:,} bytes, where {most:,} are the most")
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("values within values, without end") from None

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.artifacts.errors import HeadraceError
+from headrace.artifacts.graph_check import check_graph_file
 from headrace.artifacts.pictures import by_size, decode, in_threads
 from headrace.artifacts.signature import Input, text_inputs
 from headrace.artifacts.text_batches import MOST_ROWS, text_slices
@@ -90,6 +91,8 @@ def open_graph(graph: Path | bytes, threads: int = 0) -> onnxruntime.InferenceSe
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors; its warnings speak of its own shape inference
+    if isinstance(graph, Path):  # which may be that of a stranger's bundle
+        check_graph_file(graph)
     source = graph if isinstance(graph, bytes) else str(graph)
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 

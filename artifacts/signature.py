@@ -22,6 +22,7 @@ Only the standard library is imported here: the server starts in a fraction of a
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,8 @@ DATE_PATTERN = (
     r"(?:[T ]([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9](?:[.][0-9]{1,9})?))?"
     r"(?:Z|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))?)?"
 )
+
+_MOST_SIDE = 8192  # pixels of a picture as a network sees it: there is none of a fifth of that
 
 _FIELDS: dict[str, tuple[str, ...]] = {
     "number": ("offset", "min", "max"),
@@ -75,7 +78,7 @@ class Input:
         for side in ("height", "width"):
             value, least = getattr(self, side), 1 if self.type == "image" else 0
             whole = isinstance(value, int) and not isinstance(value, bool)
-            _check(whole and value >= least, f"{where}.{side}", "a number of pixels", value)
+            _check(whole and _MOST_SIDE >= value >= least, f"{where}.{side}", "a number of pixels", value)
         strings = all(isinstance(value, str) and value for value in self.vocabulary)
         _check(strings, f"{where}.vocabulary", "non-empty strings (an empty one means missing)", self.vocabulary)
         distinct = len(set(self.vocabulary)) == len(self.vocabulary)
@@ -88,6 +91,7 @@ class Input:
         where = f"inputs[{value.get('name')!r}]"
         _check(value.get("type") in _FIELDS, f"{where}.type", f"one of {', '.join(_FIELDS)}", value.get("type"))
         allowed = ("name", "type", *_FIELDS[value["type"]])
+        _check("name" in value, where, "a name", "none")
         unknown = sorted(set(value) - set(allowed))
         _check(not unknown, where, f"only the keys {', '.join(allowed)}", ", ".join(unknown))
         vocabulary = value.get("vocabulary", [])
@@ -127,7 +131,7 @@ class Signature:
         _check(isinstance(self.label, str) and bool(self.label), "label", "a non-empty string", self.label)
         _check(len(self.inputs) > 0, "inputs", "at least one input", "none")
         names = [item.name for item in self.inputs]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
         _check(not twice, "inputs", "distinct names", ", ".join(twice))
         _check(self.label not in names, "inputs", "features only", f"the label {self.label!r} among them")
         alone = len(self.inputs) == 1 or all(item.type != "image" for item in self.inputs)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import json
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, SetupOptions, WorkerOptions
 
+from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.errors import HeadraceError
+from headrace.artifacts.folder import MANIFEST
 from headrace.components.statistics.spec import BeamSpec
 
 
@@ -66,3 +72,24 @@ def temporary(options: PipelineOptions, runner: str, section: str) -> str:
             f"for {runner}. Received: nothing"
         )
     return tempfile.gettempdir()
+
+
+def upload_bundle(bundle: Path, place: str) -> None:
+    """Puts a bundle where workers can read it."""
+    for file in sorted(bundle.rglob("*")):
+        if file.is_file():
+            with FileSystems.create(f"{place}/{file.relative_to(bundle).as_posix()}") as written:
+                written.write(file.read_bytes())
+
+
+@functools.lru_cache(maxsize=1)
+def fetched_bundle(place: str) -> Bundle:
+    """The bundle that was put there, brought to this worker once, and checked."""
+    folder = Path(tempfile.mkdtemp(prefix="headrace-model-")) / "bundle"
+    with FileSystems.open(f"{place}/{MANIFEST}") as file:
+        names = [MANIFEST, *json.loads(file.read())["files"]]
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        with FileSystems.open(f"{place}/{name}") as file:
+            (folder / name).write_bytes(file.read())
+    return Bundle.open(folder)

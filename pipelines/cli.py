@@ -19,7 +19,7 @@ import click
 from headrace import __version__
 from headrace.artifacts.errors import HeadraceError
 
-# name -> its one line in `headrace --help`; the module in commands/ has the same name
+# name -> its one line in `headrace --help`; the module in commands/ has the same name, with _ for -
 COMMANDS = {
     "init": "Write a spec for a CSV or Parquet file.",
     "validate": "Check a spec and its source, in a second or two.",
@@ -37,7 +37,10 @@ COMMANDS = {
     "models": "List, compare, approve, promote and roll back registered models; the audit log.",
     "reproduce": "Train a registered model again from its snapshot, and compare.",
     "serve": "Serve a model or an endpoint.",
+    "rollout": "Give a new version more and more of the traffic, or take it back.",
     "predict": "Ask an endpoint for predictions.",
+    "batch-predict": "Answer every row of a file, a folder, a query; any size.",
+    "stream": "Answer the messages of Redis Streams, Kafka or Pub/Sub.",
 }
 
 
@@ -50,7 +53,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module = importlib.import_module(f"headrace.pipelines.commands.{name}")
+        module = importlib.import_module(f"headrace.pipelines.commands.{name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from headrace.artifacts.folder import write_text
 from headrace.components.check.function_check import embed_functions
@@ -24,15 +25,32 @@ def compile_spec(file: Path, output: Path) -> Spec:
     return spec
 
 
+def compile_prediction(file: Path, output: Path) -> Spec:
+    """Compiles the prediction pipeline of a spec's model to a YAML file, written atomically.
+
+    Raises:
+        HeadraceError: the spec has a mistake.
+    """
+    from headrace.pipelines.prediction import prediction_pipeline
+
+    spec = load_spec(file)
+    write_text(output, _ir(prediction_pipeline(spec)))
+    return spec
+
+
 def training_ir(spec: Spec, schema: str) -> str:
     """The IR of a spec's training pipeline as YAML text."""
-    from kfp import compiler
-
     from headrace.pipelines.training import training_pipeline
+
+    return _ir(training_pipeline(spec, schema))
+
+
+def _ir(pipeline: Any) -> str:
+    from kfp import compiler
 
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "pipeline.yaml")  # noqa: PTH118 (the compiler wants a str)
-        compiler.Compiler().compile(training_pipeline(spec, schema), path)
+        compiler.Compiler().compile(pipeline, path)
         return Path(path).read_text(encoding="utf-8")
 
 

@@ -7,11 +7,15 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
+from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.folder import MANIFEST, write_json
-from headrace.platforms.interface import ModelVersion, Platform
+from headrace.pipelines.plans import Asked, asked, resolve
+from headrace.platforms.meant import meant
 from headrace.platforms.open import open_platform
-from headrace.serving.target import Follow, Target
+from headrace.serving.target import Follow, Plan, Target
+
+SERVED = "served"  # in the home: bundles of registries in services, by their digest
 
 
 def locate_bundle(name: str, home: Path) -> Path:
@@ -35,34 +39,46 @@ def locate_target(name: str, home: Path) -> Target:
     return Target(Path(found.uri), found.version)
 
 
-def meant(platform: Platform, name: str, where: str) -> ModelVersion:
-    """The version that serves behind an endpoint's name, that a model's name with a version or an alias means, or
-    that is the champion of a model.
+def open_bundle(name: str, platform: str, home: Path) -> Bundle:
+    """The bundle of a name, opened and checked, of a registry on this machine or in a service.
+
+    Args:
+        name: as for `locate_bundle`.
+        platform: the registry's URI.
+        home: where a bundle of a registry in a service is kept, by its digest.
 
     Raises:
-        HeadraceError: nothing has that name `where` the registry is.
+        HeadraceError: nothing has that name, or the bundle is damaged.
     """
-    model, _, version = name.partition(":")
-    endpoint = None if version else platform.endpoints.get(name)
-    if endpoint is not None:
-        model, version = endpoint.main.model, endpoint.main.version
-    if not platform.registry.versions(model):
-        known = sorted({*platform.registry.models(), *(e.name for e in platform.endpoints.list())})
-        there = ", ".join(known) or "none yet; `headrace run SPEC` makes one"
-        raise HeadraceError(
-            f"expected an endpoint, a model or a bundle's folder. Received: {name}; {where} there is {there}"
-        )
-    return platform.registry.get(model, version or "champion")
+    if platform == "local" or (Path(name) / MANIFEST).is_file():
+        target = locate_target(name, home)
+        bundle = Bundle.open(target.path)
+        return bundle if target.version is None else bundle.registered(target.version)
+    opened = open_platform(platform, home)
+    found = meant(opened, name, f"in {platform}")
+    folder = home / SERVED / found.digest.partition(":")[2]
+    if not folder.exists():
+        opened.registry.download(found.name, found.version, folder)
+    return Bundle.open(folder).registered(found.version)
 
 
-def follow(name: str, home: Path) -> Follow | None:
-    """What says which bundle a name means from one moment to the next.
+def locate_plan(what: Asked, home: Path, *, strict: bool = True) -> Plan:
+    """What a server is to serve, of this machine's registry; see `pipelines.plans.resolve`.
+
+    Raises:
+        HeadraceError: nothing has one of the names.
+    """
+    platform = open_platform("local", home)
+    return resolve(what, platform, lambda found: Target(Path(found.uri), found.version), f"in {home}", strict=strict)
+
+
+def follow(what: str | Asked, home: Path) -> Follow | None:
+    """What says which bundles a name means from one moment to the next.
 
     None for what means the same for ever: a folder, and a version's number.
     """
-    if (Path(name) / MANIFEST).is_file() or name.partition(":")[2].isdigit():
-        return None
-    return lambda: locate_target(name, home)
+    wanted = asked([what]) if isinstance(what, str) else what
+    return None if wanted.for_ever else lambda: locate_plan(wanted, home, strict=False)
 
 
 def record_address(name: str, url: str, home: Path) -> Path:

@@ -13,9 +13,10 @@ from headrace.artifacts.errors import ArtifactError
 from headrace.artifacts.evaluation import Evaluation, read_evaluation
 from headrace.artifacts.metrics import first_metrics, title_of
 from headrace.artifacts.segment_results import SegmentResults, read_segment_results
-from headrace.components.push.push import WAITS
+from headrace.components.push.push import BEHIND, CANARY, WAITS
 from headrace.pipelines.local.record.results import SUCCEEDED, RunResult, TaskResult
 from headrace.pipelines.segments import SUMMARY, in_loop, segments_json, segments_text, with_errors
+from headrace.platforms.interface import LIVE
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Outcome:
     version: str | None = None
     pushed: bool = False
     waits: bool = False  # for people's approval
+    canary: bool = False  # it has its first share of the traffic
+    behind: bool = False  # another version's rollout goes on
     segments: SegmentResults | None = None  # where each has a model of its own
     notes: tuple[str, ...] = ()  # what the steps want their reader to know
     reports: dict[str, Path] = field(default_factory=dict)
@@ -39,6 +42,8 @@ class Outcome:
             "passed": self.passed,
             "pushed": self.pushed,
             "waits_for_approval": self.waits,
+            "canary": self.canary,
+            "waits_for_rollout": self.behind,
             "version": self.version,
             "evaluation": None
             if evaluation is None
@@ -64,13 +69,16 @@ def outcome(run: RunResult) -> Outcome:
     tasks = {task.name: task for task in run.tasks.values() if task.leaf and not in_loop(task)}
     gate, push = tasks.get("gate"), tasks.get("push")
     register = tasks.get("register")
+    done = push.outputs.get("state", LIVE) if push is not None and push.state == SUCCEEDED else None
     return Outcome(
         evaluation=_read(tasks.get("evaluate"), "evaluation", read_evaluation),
         verdict=_read(gate, "decision", read_verdict),
         passed=None if gate is None or gate.state != SUCCEEDED else bool(gate.outputs.get("passed")),
         version=None if register is None else register.outputs.get("version"),
-        pushed=push is not None and push.state == SUCCEEDED and push.outputs.get("state") != WAITS,
-        waits=push is not None and push.state == SUCCEEDED and push.outputs.get("state") == WAITS,
+        pushed=done is not None and done not in (WAITS, CANARY, BEHIND),
+        waits=done == WAITS,
+        canary=done == CANARY,
+        behind=done == BEHIND,
         segments=with_errors(_read(tasks.get(SUMMARY), "summary", read_segment_results), run),
         notes=tuple(_notes(run)),
         reports=run.reports(),
@@ -131,6 +139,17 @@ def outcome_text(found: Outcome, name: str) -> str:
             f"  headrace models show {version}                   tells what is lacking",
             f"  headrace models approve {version} --reason ...   says yes, by another person than who ran this",
             f"  headrace models promote {version} --reason ...   then serves it",
+        ]
+    elif found.canary:
+        lines += [
+            f"Canary: version {found.version} of {name} has its first share of the traffic; the champion has the rest.",
+            f"  headrace rollout start {name}:{found.version}   gives it more as evidence comes in, or takes it back",
+        ]
+    elif found.behind:
+        lines += [
+            f"Waits: version {found.version} of {name} passed its gates, and another version is being rolled out.",
+            f"  headrace rollout status                {' ' * len(name)}   tells how far that is",
+            f"  headrace rollout start {name}:{found.version}   begins with this one when it is over",
         ]
     elif found.passed is False:
         lines.append("Not every gate passed: nothing was registered, nothing was pushed.")

@@ -100,6 +100,10 @@ def _status(found: Outcome) -> r.Html | None:
         return r.badge("pushed", "good")
     if found.waits:
         return r.badge("waits for approval", "neutral")
+    if found.canary:
+        return r.badge("canary", "info")
+    if found.behind:
+        return r.badge("waits for another rollout", "neutral")
     return r.badge("not pushed", "bad") if found.passed is False else None
 
 

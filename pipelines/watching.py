@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.serving.target import Target
+from headrace.pipelines.plans import Asked, asked
+from headrace.platforms.interface import ModelVersion
+from headrace.serving.target import Plan, Target
 
 SERVED = "served"  # in the home: bundles by their digest
 _POLL_SECONDS = 1.0
@@ -28,8 +30,9 @@ _RESTART_SECONDS = 30.0
 class Watch:
     """Says what is to be served now; see `serving.target.Follow`."""
 
-    def __init__(self, name: str, platform: str, home: Path) -> None:
-        self._words = [name, platform, str(home), str(os.getpid())]
+    def __init__(self, what: str | Asked, platform: str, home: Path) -> None:
+        wanted = asked([what]) if isinstance(what, str) else what
+        self._words = [json.dumps(wanted.to_dict()), platform, str(home), str(os.getpid())]
         self._platform = platform
         self._said: dict[str, Any] = {}
         self._start()
@@ -40,7 +43,7 @@ class Watch:
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
         self._started = time.monotonic()
 
-    def first(self) -> Target:
+    def first(self) -> Plan:
         """What is to be served, waited for.
 
         Raises:
@@ -51,7 +54,7 @@ class Watch:
             self._read(wait=0.2)
         return self()
 
-    def __call__(self) -> Target:
+    def __call__(self) -> Plan:
         """What was said last.
 
         Raises:
@@ -62,9 +65,9 @@ class Watch:
             if time.monotonic() - self._started > _RESTART_SECONDS:
                 self._start()
             raise HeadraceError(f"{self._platform}: expected to watch it. Received: the end of the process that does")
-        if "path" not in self._said:
+        if "plan" not in self._said:
             raise HeadraceError(str(self._said.get("error") or f"{self._platform}: expected an answer. Received: none"))
-        return Target(Path(self._said["path"]), self._said["version"])
+        return Plan.from_dict(self._said["plan"])
 
     def _read(self, wait: float) -> None:
         """Takes in what was said since; the last whole line that is an answer counts."""
@@ -91,14 +94,14 @@ def _answer(line: bytes) -> dict[str, Any] | None:
         said = json.loads(line)
     except ValueError:
         return None
-    return said if isinstance(said, dict) and ("error" in said or {"path", "version"} <= said.keys()) else None
+    return said if isinstance(said, dict) and ("error" in said or isinstance(said.get("plan"), dict)) else None
 
 
-def watch(name: str, platform: str, home: Path, output: int) -> None:
-    """Says in a line of JSON what a name means, as often as that changes; for ever.
+def watch(what: Asked, platform: str, home: Path, output: int) -> None:
+    """Says in a line of JSON what is to be served, as often as that changes; for ever.
 
     Args:
-        name: of an endpoint or a model.
+        what: was asked for.
         platform: the URI of the platform that knows it.
         home: where the bundles are put.
         output: the descriptor to write the lines to.
@@ -106,17 +109,21 @@ def watch(name: str, platform: str, home: Path, output: int) -> None:
     Raises:
         HeadraceError: there is no such platform.
     """
-    from headrace.pipelines.locate import meant
+    from headrace.pipelines.plans import resolve
     from headrace.platforms.open import open_platform
 
     opened, said = open_platform(platform, home), ""
+
+    def fetch(found: ModelVersion) -> Target:
+        folder = home / SERVED / found.digest.partition(":")[2]
+        if not folder.exists():
+            opened.registry.download(found.name, found.version, folder)
+        return Target(folder, found.version)
+
     while True:
         try:
-            found = meant(opened, name, f"in {platform}")
-            folder = home / SERVED / found.digest.partition(":")[2]
-            if not folder.exists():
-                opened.registry.download(found.name, found.version, folder)
-            answer = {"path": str(folder), "version": found.version}
+            plan = resolve(what, opened, fetch, f"in {platform}", strict=not said)
+            answer: dict[str, Any] = {"plan": plan.to_dict()}
         except HeadraceError as error:
             answer = {"error": str(error)}
         line = json.dumps(answer)
@@ -143,7 +150,7 @@ if __name__ == "__main__":
     said_to = _own_output()
     stop_with(int(sys.argv[4]))
     try:
-        watch(sys.argv[1], sys.argv[2], Path(sys.argv[3]), said_to)
+        watch(Asked.from_dict(json.loads(sys.argv[1])), sys.argv[2], Path(sys.argv[3]), said_to)
     except (KeyboardInterrupt, BrokenPipeError):
         sys.exit(0)
     except HeadraceError as error:  # no such platform

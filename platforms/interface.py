@@ -7,13 +7,17 @@ does not serve. The rules that hold on every platform stand in `lifecycle.py` (s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from headrace.artifacts.decision import UNRECORDED
 from headrace.artifacts.errors import HeadraceError
+from headrace.platforms.endpoint import Deployed as Deployed
+from headrace.platforms.endpoint import Endpoint as Endpoint
+from headrace.platforms.endpoint import RolledBack as RolledBack
+from headrace.platforms.endpoint import Split as Split
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -103,39 +107,6 @@ class Document:
 
 
 @dataclass(frozen=True)
-class Deployed:
-    """One model version behind an endpoint, with its share of the traffic in percent (1 to 100)."""
-
-    model: str
-    version: str
-    traffic: int
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """A name that answers predictions, and what is behind it: the largest share first, 100 in all."""
-
-    name: str
-    deployed: tuple[Deployed, ...]
-    updated: str  # ISO 8601, UTC
-
-    @property
-    def main(self) -> Deployed:
-        """The version that answers most requests."""
-        return self.deployed[0]
-
-
-@dataclass(frozen=True)
-class RolledBack:
-    """What a rollback did: the version that was taken out, which is rejected now, and the one that serves again."""
-
-    endpoint: Endpoint
-    model: str
-    version: str  # that serves again
-    before: str  # that served until now
-
-
-@dataclass(frozen=True)
 class Event:
     """One line of the audit log: who did what to which model or endpoint, when, and in which run.
 
@@ -144,7 +115,7 @@ class Event:
 
     time: str  # ISO 8601, UTC
     actor: str  # user@host
-    action: str  # register | state | approve | alias | deploy | rollback | settings | attach | migrate
+    action: str  # register | state | approve | alias | deploy | split | rollback | settings | attach | migrate
     subject: str  # a model's name, or an endpoint's
     run: str  # empty when no run did it
     detail: Mapping[str, Any]
@@ -334,7 +305,46 @@ class Endpoints(Protocol):
             ChampionChanged: the champion is not the expected one; nothing was changed.
             WaitsForApproval: the version is blessed, and the model asks for approvals that it does not have.
             NotAllowed: the version is a candidate, archived or rejected.
-            HeadraceError: there is no such model or version, or the platform cannot share traffic that way.
+            HeadraceError: there is no such model or version, or `traffic` is not 100: see `split`.
+        """
+
+    def split(
+        self,
+        endpoint: str,
+        deployed: Sequence[Deployed],
+        *,
+        key: str = "",
+        expected: Endpoint | None = None,
+        experiment: str = "",
+        who: str = "",
+        reason: str = "",
+        run: str = "",
+        evidence: Mapping[str, Any] | None = None,
+    ) -> Endpoint:
+        """Deals an endpoint's traffic to several versions of one model, and sets who sees copies, in one step.
+
+        The version that was deployed last has to be among those that answer; it stays the champion, and a rollback
+        gives it everything again. One version alone with 100 percent is deployed: it becomes the champion, as `deploy`
+        would have it, and the log has it as that; so a split ends. While a split goes on its experiment's name stays,
+        and keys stay with versions whose shares do not shrink.
+
+        Args:
+            endpoint: the endpoint's name.
+            deployed: all that is to be behind it. The shares of those that answer add up to 100. A shadow has passed
+                its gates; approvals it does not need.
+            key: the header whose value decides who answers; empty: the server's own.
+            expected: what has to be behind the endpoint now, compared in the transaction that writes.
+            experiment: the split's name; empty: that of the split that goes on, or one is made.
+            who: who asks for it.
+            reason: why, in words.
+            run: the pipeline run, for the audit log.
+            evidence: what it was decided on, for the audit log: what JSON can hold.
+
+        Raises:
+            ChampionChanged: something else is behind the endpoint than expected; nothing was changed.
+            WaitsForApproval: a version that is to answer lacks approvals.
+            NotAllowed: a version is a candidate, archived or rejected.
+            HeadraceError: there is no such version, or the versions or shares do not make a split.
         """
 
     def rollback(
@@ -349,6 +359,9 @@ class Endpoints(Protocol):
     ) -> RolledBack:
         """Takes out the version that an endpoint serves, and serves again the one of that model that did before it.
 
+        While the traffic is split, those that answer beside the version that was deployed are taken out, and it gets
+        everything again. Shadows go as well.
+
         The version that is taken out is rejected, unless another endpoint serves it too: else the next run with the
         same data would push it again. Versions that were rejected or archived since are passed over. A second rollback
         goes back one further. The champion moves only if it was the version that is taken out and serves nowhere any
@@ -359,7 +372,8 @@ class Endpoints(Protocol):
             who: who asks for it.
             reason: why.
             run: the pipeline run, for the audit log.
-            expected_version: the version that is to be taken out, so that of two who do it at once one is told.
+            expected_version: the version that is to be taken out, of a split one of them, so that of two who do it at
+                once one is told.
             expected_model: the model that this is a version of; without it a version of the same number is taken out,
                 whatever model it belongs to.
 

@@ -15,31 +15,61 @@ import sys
 import traceback
 from collections.abc import Callable
 from time import perf_counter
+from typing import Any
 
 import msgspec
 
+from headrace.serving.batching import Batcher
+from headrace.serving.copies import Copies
 from headrace.serving.exchange import Answer, Handler, HttpError, Request, Response
 from headrace.serving.metrics import Metrics
-from headrace.serving.protocols import operations, vertex
+from headrace.serving.observe import Observer, identified, observed, request_id
+from headrace.serving.protocols import openapi, operations, tf_serving, v2, vertex
+from headrace.serving.protocols.names import near
 from headrace.serving.request import BadRequest
 from headrace.serving.router import Router
 from headrace.serving.served import Codec, Served
 from headrace.serving.settings import Settings
 
+LARGE = 256 * 1024  # bytes of a body whose rows are scored in a thread: they take ten milliseconds and more
 _FAULT = "expected to answer. Received: a fault of the server's, which its log tells"
 
 
 class App:
     """The routes of what is served at one moment; another plan gets another one."""
 
-    def __init__(self, router: Router, settings: Settings, counted: Metrics | None = None) -> None:
-        """`counted` are the metrics of the process, where it has them already from what was served before."""
+    def __init__(
+        self,
+        router: Router,
+        settings: Settings,
+        counted: Metrics | None = None,
+        observer: Observer | None = None,
+        copies: Copies | None = None,
+    ) -> None:
+        """`counted` are the metrics of the process, where it has them already from what was served before; likewise
+        `observer`, which is shown prediction requests, and `copies`, what takes copies of them to shadows."""
         self.router = router
         self.settings = settings
-        main = router.main
-        self.metrics = counted or Metrics(main.name, main.version, main.digest)
+        self.metrics = counted or Metrics()
+        self.observer = observer
+        for served in router.all:
+            served.counted = served.counted or self.metrics.version(served.bundle)
+            if served.batcher is not None:
+                served.batcher.seen = self.metrics.called
+        self.copies = copies
+        self._shadows = len(router.plan.shadows) if router.plan and copies else 0
         self.refused = ""  # why something else, which should be served, is not
-        self.routes: dict[str, dict[str, Handler]] = {**operations.routes(self), **vertex.routes(self)}
+        self.routes: dict[str, dict[str, Handler]] = {
+            **operations.routes(self),
+            **openapi.routes(self),
+            **v2.routes(self),
+            **tf_serving.routes(self),
+            **vertex.routes(self),
+        }
+        if settings.grpc_port is not None:
+            from headrace.serving.protocols.grpc import codec as grpc
+
+            self.routes |= grpc.routes(self)
 
     def refuse(self, reason: str) -> None:
         """Tells who asks what is served that something else should be and cannot; an empty reason takes that back."""
@@ -53,6 +83,18 @@ class App:
         what was loaded first (see `serving.server.run`).
         """
         self.routes = {}
+        for served in self.router.all:
+            if served.counted is not None:
+                served.counted.retires()
+
+    def serves(self) -> None:
+        """Says on the metrics page that this is what is served."""
+        self.metrics.refused = False
+        for served, share in zip(self.router.all, self.router.shares, strict=True):
+            served.told = self.router.about(served)
+            served.variant = self.router.variant(served)
+            if served.counted is not None:
+                served.counted.serves(share)
 
     def answer(self, request: Request) -> Answer:
         """Answers one request; raises nothing."""
@@ -70,8 +112,7 @@ class App:
         """
         methods = self.routes.get(request.path)
         if methods is None:
-            known = ", ".join(f"{method} {path}" for path, found in self.routes.items() for method in found)
-            raise HttpError(404, f"expected one of {known}. Received: {request.path}")
+            raise HttpError(404, f"expected {near(self.routes, request.path)}. Received: {request.path[:200]}")
         handler = methods.get("GET" if request.method == "HEAD" else request.method)
         if handler is None:
             allowed = ", ".join(methods)
@@ -81,25 +122,56 @@ class App:
 
     def predict(self, request: Request, codec: Callable[[Served], Codec], served: Served | None = None) -> Answer:
         """Answers a prediction request of some protocol, by the version that it asks for or is dealt to."""
-        served = served or self.router.choose(request)
-        start = perf_counter()
-        if served.threads is not None:
-            return self._apart(request, served, served.codec(codec), start)
-        return self._scored(request, served, served.codec(codec), start)
+        request.began = perf_counter()
+        request.id = request_id(request)
+        request.served = served = self.router.choose(request, served, not self.settings.server_chooses)
+        if served.batcher is not None:
+            return self._batched(served.batcher, request, served, served.codec(codec))
+        if served.threads is not None or len(request.body) > LARGE:
+            return self._apart(request, served, served.codec(codec))
+        return self._at_once(request, served, served.codec(codec))
 
-    async def _apart(self, request: Request, served: Served, codec: Codec, start: float) -> Response:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(served.threads, self._scored, request, served, codec, start)
+    def _at_once(self, request: Request, served: Served, codec: Codec) -> Response:
+        """On the event loop: nothing is as fast where it takes microseconds."""
+        return self._finished(request, served, codec, *self._scored(request, served, codec))
 
-    def _scored(self, request: Request, served: Served, codec: Codec, start: float) -> Response:
+    async def _batched(self, batcher: Batcher, request: Request, served: Served, codec: Codec) -> Response:
+        """Of a slow model: called in a thread, together with what else waits for it."""
         try:
-            inputs, known = codec.decode(request.body)
+            inputs, known = codec.decode(request)
+        except BadRequest as error:
+            raise HttpError(400, str(error)) from None
+        outputs = await batcher.run(inputs)
+        return self._finished(request, served, codec, inputs, outputs, codec.encode(outputs, known))
+
+    async def _apart(self, request: Request, served: Served, codec: Codec) -> Response:
+        """All of it in a thread: of pictures, and of so many rows that others would wait for them."""
+        loop = asyncio.get_running_loop()
+        threads = served.threads or served.one_thread()
+        found = await loop.run_in_executor(threads, self._scored, request, served, codec)
+        return self._finished(request, served, codec, *found)
+
+    def _scored(self, request: Request, served: Served, codec: Codec) -> tuple[Any, Any, Response]:
+        """What the model was given, its outputs, and the answer."""
+        try:
+            inputs, known = codec.decode(request)
             outputs = served.scorer.run(inputs)
         except BadRequest as error:
             raise HttpError(400, str(error)) from None
-        response = Response(200, codec.encode(outputs, known))
-        self.metrics.scored(perf_counter() - start, len(outputs), getattr(inputs, "unseen", 0))
-        return response
+        return inputs, outputs, codec.encode(outputs, known)
+
+    def _finished(
+        self, request: Request, served: Served, codec: Codec, inputs: Any, outputs: Any, response: Response
+    ) -> Response:
+        """Has a prediction seen by all who look at them; on the event loop."""
+        seconds = perf_counter() - request.began
+        if served.counted is not None:
+            served.counted.scored(request.path, seconds, outputs, getattr(inputs, "unseen", 0))
+        if self.observer is not None and self.observer.wants(request.id):
+            self.observer.see(observed(request, served, seconds, inputs=inputs, outputs=outputs))
+        if self._shadows and self.copies is not None:
+            self.copies.take(request, type(codec), self._shadows)
+        return identified(response, request.id, served.told)
 
     async def _awaited(self, request: Request, answer: Answer) -> Response:
         try:
@@ -113,6 +185,17 @@ class App:
         else:
             traceback.print_exception(error, file=sys.stderr)
             status, message, headers, close = 500, _FAULT, (), False
-        if request.path in self.settings.predict_routes:
-            self.metrics.answered(status)
-        return Response(status, msgspec.json.encode({"error": message}), headers=headers, close=close)
+        self._count_error(request, status, message)
+        answer = Response(status, msgspec.json.encode({"error": message}), headers=headers, close=close)
+        return identified(answer, request.id) if request.id else answer
+
+    def _count_error(self, request: Request, status: int, message: str) -> None:
+        self.metrics.error(status)
+        served = request.served
+        if served is None:
+            return
+        if served.counted is not None:
+            served.counted.answered(request.path, status)
+        if self.observer is not None and self.observer.wants(request.id):
+            seconds = perf_counter() - request.began
+            self.observer.see(observed(request, served, seconds, status=status, error=message))

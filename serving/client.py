@@ -25,19 +25,25 @@ BATCH_IMAGES, BATCH_BYTES = 64, 4 * 1024 * 1024  # of image files, likewise: Bas
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
-def predict(url: str, instances: Sequence[dict[str, Any]], timeout: float = TIMEOUT_SECONDS) -> list[dict[str, Any]]:
+def predict(
+    url: str, instances: Sequence[dict[str, Any]], timeout: float = TIMEOUT_SECONDS, protocol: str = "vertex"
+) -> list[dict[str, Any]]:
     """Asks a server for the predictions of some instances, in their order.
 
-    `url` is the server's (http://127.0.0.1:8080), or with a path the prediction route's.
+    `url` is the server's (http://127.0.0.1:8080), or with a path the prediction route's; `protocol` as in
+    `serving.protocols.clients`.
 
     Raises:
         HeadraceError: nobody answers there, or the server refuses the request; the message is the server's.
     """
-    with Client(url, timeout) as client:
-        return client.predict(instances)
+    with _client(url, timeout, protocol) as client:
+        answers: list[dict[str, Any]] = client.predict(instances)
+        return answers
 
 
-def predict_csv(url: str, file: Path | str, timeout: float = TIMEOUT_SECONDS) -> list[dict[str, Any]]:
+def predict_csv(
+    url: str, file: Path | str, timeout: float = TIMEOUT_SECONDS, protocol: str = "vertex"
+) -> list[dict[str, Any]]:
     """Asks for a prediction for each row of a CSV file with a header.
 
     The model's own description says which columns are wanted, of what type, and which texts meant that a value was
@@ -47,7 +53,7 @@ def predict_csv(url: str, file: Path | str, timeout: float = TIMEOUT_SECONDS) ->
         HeadraceError: the file or a cell of it does not fit, or see `predict`.
     """
     answers: list[dict[str, Any]] = []
-    with Client(url, timeout) as client:
+    with _client(url, timeout, protocol) as client:
         about = client.describe()
         if any(item["type"] == "image" for item in about["inputs"]):
             raise HeadraceError("endpoint: expected a model of tables. Received: one of images; give it --image FILE")
@@ -59,18 +65,26 @@ def predict_csv(url: str, file: Path | str, timeout: float = TIMEOUT_SECONDS) ->
 
 
 def predict_images(
-    url: str, images: Sequence[Path | str], timeout: float = TIMEOUT_SECONDS
+    url: str, images: Sequence[Path | str], timeout: float = TIMEOUT_SECONDS, protocol: str = "vertex"
 ) -> Iterator[tuple[Path | str, dict[str, Any]]]:
     """Asks for a prediction for each image file, several in one request; yields the files with their answers.
 
     Raises:
         HeadraceError: a file cannot be read, the model is none of images, or see `predict`.
     """
-    with Client(url, timeout) as client:
+    with _client(url, timeout, protocol) as client:
         name = _image_input(client.describe()["inputs"])
         for batch in _batches(images):
             instances = [{name: {"b64": base64.b64encode(content).decode()}} for _, content in batch]
             yield from zip([image for image, _ in batch], client.predict(instances), strict=True)
+
+
+def _client(url: str, timeout: float, protocol: str) -> Any:
+    if protocol == "vertex":
+        return Client(url, timeout)
+    from headrace.serving.protocols.clients import open_client
+
+    return open_client(url, timeout, protocol)
 
 
 def _image_input(inputs: Sequence[dict[str, Any]]) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from headrace.serving.served import Served
 
 JSON = b"application/json"
 
@@ -13,7 +16,7 @@ Pairs: TypeAlias = tuple[tuple[bytes, bytes], ...]
 class Request:
     """One request, whole: its body was read within the limits before anything sees it."""
 
-    __slots__ = ("body", "headers", "method", "path", "peer", "query")
+    __slots__ = ("began", "body", "headers", "id", "key", "method", "path", "peer", "query", "served")
 
     def __init__(
         self,
@@ -30,6 +33,10 @@ class Request:
         self.headers: Mapping[bytes, bytes] = headers if headers is not None else {}  # by lower-case name
         self.query = query
         self.peer = peer  # the client's address; empty where it has none
+        self.began = 0.0  # when work on a prediction request began, by `time.perf_counter`
+        self.id = b""  # of a prediction request, once it has one; see `serving.observe`
+        self.key = b""  # by which that version was chosen; empty where none was given, or one version answers all
+        self.served: Served | None = None  # the version that a prediction request is answered by, once it is chosen
 
 
 class Response(NamedTuple):

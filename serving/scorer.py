@@ -7,6 +7,7 @@ Runtime on one thread, one encode. Neither pandas, scikit-learn nor `onnx` is im
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -17,6 +18,7 @@ import onnxruntime
 from headrace.artifacts.answer import predictions
 from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.errors import ArtifactError
+from headrace.artifacts.graph_check import check_graph_file
 from headrace.artifacts.signature import text_inputs
 from headrace.artifacts.text_batches import text_slices
 from headrace.serving.encode import Cell, Encoder
@@ -37,6 +39,7 @@ class Inputs(NamedTuple):
     matrix: npt.NDArray[np.float64]  # [N, F]
     texts: npt.NDArray[np.object_] | None  # [N, T] strings, of a model that has inputs of texts
     unseen: int  # categories that training did not know
+    rows: Sequence[tuple[Cell, ...]] | None = None  # as they came, for the log
 
 
 class Scores(Protocol):
@@ -101,11 +104,11 @@ class Scorer:
             ValueError: a date is none; the message says what was expected.
         """
         matrix, unseen = self._encoder.matrix(rows)
-        return Inputs(matrix, self._encoder.texts(rows) if self._has_texts else None, unseen)
+        return Inputs(matrix, self._encoder.texts(rows) if self._has_texts else None, unseen, rows)
 
     def run(self, inputs: Inputs) -> npt.NDArray[np.float32]:
         """The model alone: N rows to its outputs [N, C] or [N, 1]."""
-        matrix, texts, _ = inputs
+        matrix, texts = inputs[:2]
         if texts is not None or not len(matrix):
             return self._run_others(matrix, texts)
         outputs: npt.NDArray[np.float32] = self._run(self._output, {"matrix": matrix}, None)[0]
@@ -136,11 +139,12 @@ def about(bundle: Bundle, deployed_model_id: str | None) -> bytes:
 
 
 def open_session(file: Any) -> onnxruntime.InferenceSession:
-    """Loads a graph for one thread on the CPU.
+    """Loads a graph for one thread on the CPU, once it is known that it asks for nothing that is not safe.
 
     Raises:
-        ArtifactError: ONNX Runtime refuses it.
+        ArtifactError: it is damaged or hostile, or ONNX Runtime refuses it.
     """
+    check_graph_file(Path(file))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

@@ -1,31 +1,34 @@
 """Two groups compared as often as one likes: tests whose error rates hold at every look, and at all looks together.
 
-What is compared are means of values between 0 and 1 in two groups that are served at the same time: shares of errors, of
-slow requests, of scores below a threshold, mean losses. Only sums and counts are needed, so they can come from counters.
+What is compared are means of values between 0 and 1 in two groups that are served at the same time: shares of
+errors, of slow requests, of scores below a threshold, mean losses. Only sums and counts are needed, so they can come
+from counters.
 
-Each test has an *e-process*: a wealth that starts at 1 and, where the null hypothesis is true, is not expected to grow, whatever
-was seen before. By Ville's inequality the probability that it ever reaches 1/a is at most a: so whoever looks after each
-request and acts at the first 1/a is wrong with probability a at most, and may also stop, pause or go on for longer.
+Each test has an *e-process*: a wealth that starts at 1 and, where the null hypothesis is true, is not expected to
+grow, whatever was seen before. By Ville's inequality the probability that it ever reaches 1/a is at most a: so
+whoever looks after each request and acts at the first 1/a is wrong with probability a at most, and may also stop,
+pause or go on for longer.
 
 One block, the requests between two looks, multiplies the wealth by the likelihood ratio
 
     (p*c/pc)^Sc ((1-p*c)/(1-pc))^(Nc-Sc) (p*b/pb)^Sb ((1-p*b)/(1-pb))^(Nb-Sb)
 
-of an alternative (p*c, p*b) that was chosen before the block, against its projection (pc, pb) onto the null hypothesis: the point
-of it that is nearest in Nc KL(p*c || pc) + Nb KL(p*b || pb). For a convex null hypothesis its expectation is at most 1 under all
-of it: the logarithm of the expectation is concave in the true means, is 0 at the projection, and the projection's own
-condition says that it falls from there. Values between 0 and 1 that are neither only make it smaller, since x -> r^x is convex.
-Because each block stands for itself, the rates may change over the day, and the shares of the traffic from step to step.
+of an alternative (p*c, p*b) that was chosen before the block, against its projection (pc, pb) onto the null
+hypothesis: the point of it that is nearest in Nc KL(p*c || pc) + Nb KL(p*b || pb). For a convex null hypothesis its
+expectation is at most 1 under all of it: the logarithm of the expectation is concave in the true means, is 0 at the
+projection, and the projection's own condition says that it falls from there. Values between 0 and 1 that are neither
+only make it smaller, since x -> r^x is convex. Because each block stands for itself, the rates may change over the
+day, and the shares of the traffic from step to step.
 
-Sources: Turner, Ly and Grünwald, "Generic E-variables for exact sequential k-sample tests" (2024); Turner and Grünwald, "Exact
-anytime-valid confidence intervals for contingency tables and beyond" (2023); Ramdas, Grünwald, Vovk and Shafer, "Game-theoretic
-statistics and safe anytime-valid inference" (2023); Howard, Ramdas, McAuliffe and Sekhon, "Time-uniform confidence sequences" (2021).
+Sources: Turner, Ly and Grünwald, "Generic E-variables for exact sequential k-sample tests" (2024); Turner and
+Grünwald, "Exact anytime-valid confidence intervals for contingency tables and beyond" (2023); Ramdas, Grünwald, Vovk
+and Shafer, "Game-theoretic statistics and safe anytime-valid inference" (2023); Howard, Ramdas, McAuliffe and
+Sekhon, "Time-uniform confidence sequences" (2021).
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,8 +38,10 @@ Array = npt.NDArray[np.float64]
 
 _KEEP = 0.9  # of the recent counts, from block to block: some ten blocks are remembered
 _BOLDNESS = (1.0, 0.5)  # how far from the null hypothesis to the estimate an alternative stands
-EXPERTS = 2 * len(_BOLDNESS)  # alternatives that share the first wealth: all that was seen and the recent, each bold and careful
-_HALVINGS = 48
+EXPERTS = 2 * len(
+    _BOLDNESS
+)  # alternatives that share the first wealth: all that was seen and the recent, each bold and careful
+_HALVINGS = 30
 _SMALL = 1e-12
 
 
@@ -93,7 +98,8 @@ class Wealth:
     """The e-processes of one null hypothesis per entry of `margin`; blocks broadcast against it.
 
     `above`: the null hypothesis is "candidate - baseline <= margin", and wealth is evidence that the candidate is
-    worse than that. Otherwise it is "candidate - baseline >= margin", and wealth is evidence that it is better than that.
+    worse than that. Otherwise it is "candidate - baseline >= margin", and wealth is evidence that it is better than
+    that.
     """
 
     margin: Array
@@ -131,7 +137,9 @@ def update(wealth: Wealth, counted: Block) -> Wealth:
     counted = wealth.waiting + counted
     ready = ((counted.candidate_units > 0) & (counted.baseline_units > 0)).astype(float)
     used = counted.scaled(ready)
-    factors = np.stack([_log_ratio(wealth, bold, past, used) for past in (wealth.seen, wealth.recent) for bold in _BOLDNESS])
+    factors = np.stack(
+        [_log_ratio(wealth, bold, past, used) for past in (wealth.seen, wealth.recent) for bold in _BOLDNESS]
+    )
     return replace(
         wealth,
         logs=wealth.logs + np.where(ready > 0, factors, 0.0),
@@ -145,6 +153,7 @@ def _log_ratio(wealth: Wealth, bold: float, past: Block, used: Block) -> Array:
     """The logarithm of the likelihood ratio of a block; 0 where the alternative lies in the null hypothesis."""
     candidate, baseline = past.means()
     outside = candidate - baseline > wealth.margin if wealth.above else candidate - baseline < wealth.margin
+    outside = outside & (past.candidate_units > 0) & (past.baseline_units > 0)  # the first block only teaches
     weights = np.maximum(used.candidate_units, _SMALL), np.maximum(used.baseline_units, _SMALL)
     if bold < 1:
         nearest = _project(candidate, baseline, wealth.margin, *weights)
@@ -153,7 +162,7 @@ def _log_ratio(wealth: Wealth, bold: float, past: Block, used: Block) -> Array:
     null = _project(candidate, baseline, wealth.margin, *weights)
     ratio = _gain(candidate, null + wealth.margin, used.candidate_sum, used.candidate_units)
     ratio = ratio + _gain(baseline, null, used.baseline_sum, used.baseline_units)
-    return np.where(outside, ratio, 0.0)
+    return np.asarray(np.where(outside, ratio, 0.0))
 
 
 def _gain(alternative: Array, null: Array, total: Array, units: Array) -> Array:
@@ -161,10 +170,13 @@ def _gain(alternative: Array, null: Array, total: Array, units: Array) -> Array:
 
 
 def _project(candidate: Array, baseline: Array, margin: Array, weight: Array, other: Array) -> Array:
-    """The baseline's mean in the point of "candidate - baseline = margin" that is nearest, by halving."""
-    low = np.broadcast_to(np.maximum(0.0, -margin), candidate.shape).copy()
-    high = np.broadcast_to(np.minimum(1.0, 1.0 - margin), candidate.shape).copy()
-    low, high = low + _SMALL, high - _SMALL
+    """The baseline's mean in the point of "candidate - baseline = margin" that is nearest, by halving.
+
+    It lies between what is nearest to each of the two means alone.
+    """
+    least, most = np.maximum(0.0, -margin) + _SMALL, np.minimum(1.0, 1.0 - margin) - _SMALL
+    low = np.clip(np.minimum(baseline, candidate - margin), least, most)
+    high = np.clip(np.maximum(baseline, candidate - margin), least, most)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         there = middle + margin
@@ -174,4 +186,4 @@ def _project(candidate: Array, baseline: Array, margin: Array, weight: Array, ot
         rises = slope > 0
         high = np.where(rises, middle, high)
         low = np.where(rises, low, middle)
-    return (low + high) / 2
+    return np.asarray((low + high) / 2)

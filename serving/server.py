@@ -7,32 +7,32 @@ import gc
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.errors import HeadraceError
 from headrace.serving.settings import Settings
-from headrace.serving.target import Follow, Target, titled
+from headrace.serving.target import Follow, Opened, Plan, Target, planned
 
 if TYPE_CHECKING:
     from headrace.serving.switch import Switch
+    from headrace.serving.telemetry import Place
 
-KEEP_ALIVE_SECONDS = 620  # longer than the 600 s for which Google's load balancers reuse a connection
-DRAIN_SECONDS = 25  # Kubernetes kills 30 s after its SIGTERM
 BACKLOG = 2048
 
 
 def serve(
-    bundle: Path | str | Target,
+    bundle: Path | str | Target | Plan,
     settings: Settings | None = None,
     on_ready: Callable[[str], object] | None = None,
     follow: Follow | None = None,
 ) -> None:
-    """Serves a bundle until SIGTERM or SIGINT; then answers what is in flight, and returns.
+    """Serves a bundle, or several by a plan, until SIGTERM or SIGINT; then answers what is in flight, and returns.
 
     With `follow` it serves what that says, from one moment to the next: another model takes over without a request
     dropped, once it is loaded and has answered its own samples; until then, and where it fails, the one before goes on.
@@ -44,39 +44,63 @@ def serve(
         HeadraceError: the bundle is refused, or the address is taken.
     """
     settings = settings or Settings()
-    target = bundle if isinstance(bundle, Target) else Target(Path(bundle))
-    if settings.workers > 1 or follow:
+    plan = planned(bundle if isinstance(bundle, Target | Plan) else Target(Path(bundle)))
+    # What writes the log has to be watched over, and so have shadows.
+    if settings.workers > 1 or follow or settings.log_dir or plan.shadows:
         from headrace.serving.workers import serve_many
 
-        serve_many(target, settings, on_ready, follow)
+        serve_many(plan, settings, on_ready, follow)
         return
     listener = bind(settings.host, settings.port, listen=True)
-    opened = target.open()
-    run(opened, settings, listener, ready=lambda: announce(opened, listener, on_ready))
+    settings = _with_grpc(settings)
+    opened = plan.open()
+    run(opened, settings, listener, ready=lambda: announce(opened, listener, on_ready, settings))
 
 
 def run(
-    bundle: Bundle,
+    opened: Opened,
     settings: Settings,
     listener: socket.socket,
     ready: Callable[[], None],
     control: socket.socket | None = None,
+    place: Place | None = None,
 ) -> None:
-    """Loads the model and answers on `listener`; calls `ready` when the first request can be answered.
+    """Loads what is served and answers on `listener`; calls `ready` when the first request can be answered.
 
-    Through `control` another model can be made to take over; see `serving.swap`.
+    Through `control` another model can be made to take over; see `serving.swap`. `place` is the process's among those
+    of its server.
     """
     import uvloop
 
     from headrace.serving.app import App
+    from headrace.serving.copies import Copies
+    from headrace.serving.load_limits import limited
     from headrace.serving.router import Router
     from headrace.serving.served import Served
     from headrace.serving.switch import Switch
+    from headrace.serving.telemetry import Place, telemetry
+    from headrace.serving.verify import require_samples
 
-    switch = Switch(App(Router(Served(bundle, settings)), settings), settings)
+    served = []
+    for bundle in opened.bundles:
+        with limited(bundle.path, settings.load_memory):
+            served.append(Served(bundle, settings))
+            if bundle.signature.image is None:  # one of images has tried itself: its samples would take seconds
+                require_samples(served[-1].scorer, bundle)
+    place = place or Place()
+    metrics, observer = telemetry(settings, place)
+    copies = Copies(place.lines, place.number) if place.lines else None
+    if copies:
+        copies.dropped = partial(metrics.error_of, "shadow_dropped")
+    app = App(Router(served, opened.plan), settings, metrics, observer, copies)
+    app.serves()
+    switch = Switch(app, settings)
+    sys.setswitchinterval(0.0005)  # what threads work on, the largest requests, holds up the others no longer than this
     gc.collect()
     gc.freeze()  # what is loaded stays: no collection need walk it while requests wait
     uvloop.run(_answer(switch, settings, listener, ready, control))
+    if observer is not None:
+        observer.close()
 
 
 async def _answer(
@@ -87,26 +111,27 @@ async def _answer(
     control: socket.socket | None,
 ) -> None:
     """Answers until SIGTERM or SIGINT; then what is in flight."""
-    from headrace.serving.http.connection import Connection
+    from headrace.serving.http.front import Front
 
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    connections: set[Connection] = set()
-    server = await loop.create_server(
-        lambda: Connection(switch.answer, settings, connections), sock=listener, backlog=BACKLOG
-    )
+    front = Front(switch.answer, settings, switch.refused)
+    front.tell = switch.tell
+    await front.listen(listener)
     if control:
         switch.listen(control)
+    rpc = None
+    if settings.grpc_port is not None:
+        from headrace.serving.protocols.grpc.server import GrpcServer
+
+        rpc = GrpcServer(switch.answer, settings)
+        await rpc.start()
     ready()
     await stop.wait()
-    server.close()
-    for connection in list(connections):
-        connection.drain()
-    deadline = loop.time() + DRAIN_SECONDS
-    while connections and loop.time() < deadline:
-        await asyncio.sleep(0.01)
+    ends = [front.stop(), *([rpc.stop(settings.drain_seconds)] if rpc else [])]
+    await asyncio.gather(*ends)
 
 
 def bind(host: str, port: int, *, listen: bool = False, shared: bool = False) -> socket.socket:
@@ -139,19 +164,35 @@ def bind(host: str, port: int, *, listen: bool = False, shared: bool = False) ->
     return listener
 
 
-def announce(bundle: Bundle, listener: socket.socket, on_ready: Callable[[str], object] | None = None) -> None:
+def _with_grpc(settings: Settings) -> Settings:
+    if settings.grpc_port is None:
+        return settings
+    from headrace.serving.protocols.grpc.port import claimed
+
+    return claimed(settings, shared=False)[0]
+
+
+def announce(
+    opened: Opened,
+    listener: socket.socket,
+    on_ready: Callable[[str], object] | None = None,
+    settings: Settings | None = None,
+) -> None:
     """Says that the server is ready: to who reads its output, and to who started it."""
-    url = url_of(listener)
-    print(f"headrace: serving {titled(bundle)} at {url}", flush=True)
+    url = url_of(listener, secure=bool(settings and settings.tls_cert))
+    print(f"headrace: serving {opened.titled()} at {url}", flush=True)
+    if settings and settings.grpc_port is not None:
+        print(f"headrace: gRPC at {url.split('://')[1].rpartition(':')[0]}:{settings.grpc_port}", flush=True)
     if on_ready:
         on_ready(url)
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, secure: bool = False) -> str:
     """The address to reach a socket at; a socket on every address is reached on this machine's own."""
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if secure else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def stop_with(parent: int) -> None:

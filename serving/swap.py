@@ -20,11 +20,11 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.serving.settings import Settings
-from headrace.serving.target import Follow, Target
+from headrace.serving.target import Member, Plan, Target, planned
 
 LOAD_SECONDS = 120.0  # for which a model may take to load
 RETRY_SECONDS, MOST_RETRY_SECONDS = 30.0, 600.0  # before a model that failed is tried again: longer each time
@@ -32,6 +32,8 @@ _LONGEST = 65_536  # bytes of a message
 _LOOK_SECONDS = 0.2  # between two looks at whether the server is being stopped
 _NUMBERS = itertools.count()  # of orders: the answer to an old one, which came too late, is told from the next
 _NEVER_ANSWERED = "expected it to load the model. Received:"
+
+What = TypeVar("What", Target, Plan)
 
 
 class SwapFailed(HeadraceError):
@@ -43,44 +45,44 @@ class Stopped(Exception):
 
 
 @dataclass
-class Follower:
+class Follower(Generic[What]):
     """Looks up what is to be served, and says when that is something else than what is."""
 
-    follow: Follow
-    served: Target
-    _failed: Target | None = None
+    follow: Callable[[], What]
+    served: What
+    _failed: What | None = None
     _again: float = 0.0  # when to try what failed once more, by the monotonic clock
     _pause: float = RETRY_SECONDS
     _silent: str = field(default="", repr=False)  # the last complaint, which is not repeated
 
-    def wanted(self) -> Target | None:
+    def wanted(self) -> What | None:
         """What is to be served instead of what is, or None; a complaint is printed once."""
         try:
-            target = self.follow()
+            what = self.follow()
         except HeadraceError as error:
             self._complain(f"what to serve is not known: {error}; what is served goes on")
             return None
         self._silent = ""
-        if target == self.served:
+        if what == self.served:
             self._failed = None
             return None
-        if target == self._failed and time.monotonic() < self._again:
+        if what == self._failed and time.monotonic() < self._again:
             return None
-        return target
+        return what
 
     @property
     def refused(self) -> bool:
         """Whether something is wanted that could not be served."""
         return self._failed is not None
 
-    def succeeded(self, target: Target) -> None:
-        """The target is served now."""
-        self.served, self._failed, self._pause = target, None, RETRY_SECONDS
+    def succeeded(self, what: What) -> None:
+        """It is served now."""
+        self.served, self._failed, self._pause = what, None, RETRY_SECONDS
 
-    def failed(self, target: Target) -> None:
-        """The target could not be served: it is tried again later, unless something else is wanted by then."""
-        self._pause = min(2 * self._pause, MOST_RETRY_SECONDS) if target == self._failed else RETRY_SECONDS
-        self._failed, self._again = target, time.monotonic() + self._pause
+    def failed(self, what: What) -> None:
+        """It could not be served: it is tried again later, unless something else is wanted by then."""
+        self._pause = min(2 * self._pause, MOST_RETRY_SECONDS) if what == self._failed else RETRY_SECONDS
+        self._failed, self._again = what, time.monotonic() + self._pause
 
     def _complain(self, text: str) -> None:
         if text != self._silent:
@@ -89,24 +91,30 @@ class Follower:
 
 
 def swap(
-    target: Target, settings: Settings, workers: Mapping[int, socket.socket], stopping: Callable[[], bool]
+    what: Target | Plan,
+    settings: Settings,
+    workers: Mapping[int, socket.socket],
+    stopping: Callable[[], bool],
+    before: Plan | None = None,
 ) -> None:
-    """Has all workers answer with another model, or none of them.
+    """Has all workers answer by another plan, or none of them.
 
     Args:
-        target: the model.
+        what: the model, or a plan of several.
         settings: of the server.
         workers: process id -> the parent's end of the line to that worker.
         stopping: whether the server is being stopped.
+        before: the plan that they answer by; what it has loaded is not tried again.
 
     Raises:
         SwapFailed: with the reason; every worker goes on with the model it has.
         Stopped: the server is being stopped.
     """
     try:
-        _try(target, settings, stopping)
-        order = {"do": "prepare", "path": str(target.path), "version": target.version, "seconds": LOAD_SECONDS}
-        _ask(workers, order, stopping)
+        plan = planned(what)
+        if new := tuple(Member(target) for target in plan.targets if before is None or target not in before.targets):
+            _try(Plan(new), settings, stopping)
+        _ask(workers, {"do": "prepare", "plan": plan.to_dict(), "seconds": LOAD_SECONDS}, stopping)
     except SwapFailed as error:
         discard(workers, str(error), stopping)
         raise
@@ -125,13 +133,13 @@ def on_its_own() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
 
 
-def _try(target: Target, settings: Settings, stopping: Callable[[], bool]) -> None:
+def _try(plan: Plan, settings: Settings, stopping: Callable[[], bool]) -> None:
     """Loads the model in a process of its own, which ends then."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = os.fork()
     if pid == 0:
         ours.close()
-        _tried(target, settings, theirs)
+        _tried(plan, settings, theirs)
     theirs.close()
     with ours:
         try:
@@ -148,15 +156,17 @@ def _try(target: Target, settings: Settings, stopping: Callable[[], bool]) -> No
         raise SwapFailed(error)
 
 
-def _tried(target: Target, settings: Settings, line: socket.socket) -> None:
+def _tried(plan: Plan, settings: Settings, line: socket.socket) -> None:
     """What the process that tries does; never returns."""
     try:
         on_its_own()
         os.nice(5)  # who answers requests comes first
+        from headrace.serving.load_limits import limited
         from headrace.serving.switch import load, reason
 
         try:
-            load(target, settings)
+            with limited(plan, settings.load_memory, 2 * LOAD_SECONDS):  # the parent ends it before that
+                load(plan, settings)
             told: dict[str, Any] = {}
         except Exception as error:  # noqa: BLE001 (whatever a model does when it is loaded is its refusal)
             told = {"error": reason(error)}

@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from headrace.artifacts.errors import HeadraceError
@@ -22,7 +21,8 @@ from headrace.serving.exchange import Answer, Request
 from headrace.serving.router import Router
 from headrace.serving.served import Served
 from headrace.serving.settings import Settings
-from headrace.serving.target import Target, titled
+from headrace.serving.target import Plan, Target, planned
+from headrace.serving.verify import require_samples
 
 _LONGEST = 65_536  # bytes of a message between the processes
 _REASON = 4_000  # characters of a reason
@@ -40,10 +40,21 @@ class Switch:
         """Answers one request with the model of this moment."""
         return self._app.answer(request)
 
+    def refused(self, status: int) -> None:
+        """Counts a request that was refused with this status before it came here."""
+        self._app.metrics.error(status)
+
+    def tell(self, connections: int, came: int, requests: int, queued: int) -> None:
+        """Notes for the metrics page what the front has at this moment."""
+        waiting = sum(served.waiting for served in self._app.router.all)
+        self._app.metrics.state(connections, came, requests, queued + waiting)
+
     def listen(self, control: socket.socket) -> None:
         """Does from now on, in the running event loop, what is asked through `control`; see `serving.swap`."""
         loop = asyncio.get_running_loop()
         control.setblocking(False)
+        if self._app.copies is not None:
+            self._app.copies.listen(loop)
         self._task = loop.create_task(self._obey(loop, control))
 
     async def _obey(self, loop: asyncio.AbstractEventLoop, control: socket.socket) -> None:
@@ -58,24 +69,24 @@ class Switch:
 
     async def _do(self, loop: asyncio.AbstractEventLoop, order: dict[str, Any]) -> None:
         if order["do"] == "prepare":
-            target = Target(Path(order["path"]), order["version"])
-            self._next = await _apart(loop, lambda: self._load(target), order["seconds"])
+            plan = Plan.from_dict(order["plan"])
+            self._next = await _apart(loop, lambda: self._load(plan), order["seconds"])
         elif order["do"] == "switch":
             self._switch()
         else:
             self._next = None
             self._app.refuse(order["reason"])
 
-    def _load(self, target: Target) -> App:
-        return load(target, self._settings, self._app)
+    def _load(self, plan: Plan) -> App:
+        return load(plan, self._settings, self._app)
 
     def _switch(self) -> None:
         if self._next is None:
             raise HeadraceError("swap: expected a model that was loaded. Received: none")
         old, self._app, self._next = self._app, self._next, None
-        main = self._app.router.main
-        self._app.metrics.serves(main.name, main.version, main.digest)
         old.retire()
+        self._app.serves()
+        self._app.metrics.swapped()
 
 
 async def _apart(loop: asyncio.AbstractEventLoop, work: Callable[[], App], seconds: float) -> App:
@@ -110,29 +121,31 @@ async def _apart(loop: asyncio.AbstractEventLoop, work: Callable[[], App], secon
     return done.result()
 
 
-def load(target: Target, settings: Settings, before: App | None = None) -> App:
-    """Loads a model, and has it answer its own samples.
+def load(what: Target | Plan, settings: Settings, before: App | None = None) -> App:
+    """Loads what is to be served, and has it answer its own samples.
 
     Args:
-        target: the bundle. Its content is compared with its digest where there is no application `before`: whoever
-            asks a worker to load it has had that done.
+        what: a bundle, or a plan of several. Their content is compared with their digests where there is no application
+            `before`: whoever asks a worker to load it has had that done.
         settings: of the server.
-        before: the application that it takes over from, whose counters go on.
+        before: the application that it takes over from: its counters go on, and its models are not loaded again.
 
     Raises:
-        HeadraceError: it is damaged, cannot be loaded, or answers otherwise than the model that was trained.
+        HeadraceError: one is damaged, cannot be loaded, or answers otherwise than the model that was trained.
     """
-    from headrace.serving.verify import verify_samples  # not before the first swap: a server starts in no time
+    plan = planned(what)
+    if before is None:
+        return App(Router([_loaded(target, settings, verify=True) for target in plan.targets], plan), settings)
+    there = dict(zip(before.router.plan.targets, before.router.all, strict=True)) if before.router.plan else {}
+    served = [there.get(target) or _loaded(target, settings, verify=False) for target in plan.targets]
+    return App(Router(served, plan), settings, before.metrics, before.observer, before.copies)
 
-    bundle = target.open(verify=before is None)
+
+def _loaded(target: Target, settings: Settings, verify: bool) -> Served:
+    bundle = target.open(verify=verify)
     served = Served(bundle, settings)
-    checked = verify_samples(served.scorer, bundle, requests=0)
-    if not checked.passed:
-        told = f"{len(checked.mismatches)} others; {checked.mismatches[0]}"
-        raise HeadraceError(
-            f"{titled(bundle)}: expected the answers to its {checked.samples} samples. Received: {told}"
-        )
-    return App(Router(served), settings, before.metrics if before else None)
+    require_samples(served.scorer, bundle)
+    return served
 
 
 def reason(error: Exception) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from headrace.artifacts.bundle import Bundle
 
@@ -42,19 +43,94 @@ class Member:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a server is to serve at a time: the version with the largest weight first."""
+    """All that a server is to serve at a time: the version with the largest weight first, shadows last."""
 
     members: tuple[Member, ...]
     key: str = ""  # the header whose value decides which version answers; empty: x-routing-key
-    salt: str = ""  # of the hash of that value: another one deals anew
+    experiment: str = ""  # the name of the split, which is also the salt of the hash of keys; empty: nothing is split
+    slots: tuple[int, ...] = ()  # of a split: by slot the place of the member that answers; see `artifacts.slots`
 
     @classmethod
     def of(cls, target: Target) -> Plan:
         """Of one version alone."""
         return cls((Member(target),))
 
+    @property
+    def answering(self) -> tuple[Member, ...]:
+        """Those that answer requests."""
+        return tuple(member for member in self.members if not member.shadow)
 
-Follow = Callable[[], Target]
+    @property
+    def shadows(self) -> tuple[Target, ...]:
+        """What sees copies of the requests."""
+        return tuple(member.target for member in self.members if member.shadow)
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """What answers requests."""
+        return tuple(member.target for member in self.answering)
+
+    @property
+    def main(self) -> Target:
+        """What answers most."""
+        return self.members[0].target
+
+    def __str__(self) -> str:
+        if len(self.members) == 1:
+            return str(self.main)
+        return ", ".join(f"{one.target} {'as a shadow' if one.shadow else f'{one.weight}%'}" for one in self.members)
+
+    def open(self, *, verify: bool = True) -> Opened:
+        """The bundles of those that answer.
+
+        Raises:
+            ArtifactError: one is damaged, incomplete, or written by a newer version.
+        """
+        return Opened(self, tuple(target.open(verify=verify) for target in self.targets))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What JSON can hold of it; see `from_dict`."""
+        return asdict(self) | {
+            "members": [[str(m.target.path), m.target.version, m.weight, m.shadow] for m in self.members]
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Plan:
+        """The plan that `to_dict` made these values of."""
+        members = tuple(
+            Member(Target(Path(path), version), weight, shadow) for path, version, weight, shadow in values["members"]
+        )
+        return cls(members, values["key"], values["experiment"], tuple(values["slots"]))
+
+
+class Opened(NamedTuple):
+    """A plan, with the bundles of those that answer, in their order."""
+
+    plan: Plan
+    bundles: tuple[Bundle, ...]
+
+    @property
+    def main(self) -> Bundle:
+        """The one that answers most."""
+        return self.bundles[0]
+
+    def titled(self) -> str:
+        """What is served, in a sentence."""
+        if len(self.bundles) == 1:
+            told = titled(self.main)
+        else:
+            pairs = zip(self.plan.answering, self.bundles, strict=True)
+            told = ", ".join(f"{titled(bundle)} {member.weight}%" for member, bundle in pairs)
+        shadows = ", ".join(f"{target.version or target}" for target in self.plan.shadows)
+        return f"{told}, shadow {shadows}" if shadows else told
+
+
+def planned(what: Target | Plan) -> Plan:
+    """A bundle alone as a plan."""
+    return what if isinstance(what, Plan) else Plan.of(what)
+
+
+Follow = Callable[[], Target | Plan]
 """Says what is to be served now; it is asked again and again, and raises HeadraceError where nobody can tell."""
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace.artifacts.bundle import Bundle
-from headrace.serving.client import Client
+from headrace.artifacts.errors import HeadraceError
 from headrace.serving.scorer import Scores
+from headrace.serving.target import titled
 
 TOLERANCE = 1e-5  # absolute up to 1, relative above: float32 sums of some hundred leaves
 REQUESTS = 200
@@ -51,8 +52,30 @@ def verify_samples(
     """
     if not isinstance(target, str):
         return _verify(_in_process(target), bundle, tolerance, requests)
+    from headrace.serving.client import Client  # a server that tries its model when it starts needs none
+
     with Client(target) as client:
         return _verify(client.predict, bundle, tolerance, requests)
+
+
+def require_samples(scorer: Scores, bundle: Bundle) -> None:
+    """Has a model in this process answer its own samples.
+
+    Raises:
+        HeadraceError: it answers otherwise than the model that was trained, or not at all.
+    """
+    try:
+        checked = verify_samples(scorer, bundle, requests=0)
+    except HeadraceError:
+        raise
+    except Exception as error:  # noqa: BLE001 (a graph that is not what the signature says fails in any way)
+        what = f"expected the answers to its samples. Received: {type(error).__name__}: {error}"
+        raise HeadraceError(f"{titled(bundle)}: {' '.join(what.split())[:600]}") from None
+    if not checked.passed:
+        received = f"{len(checked.mismatches)} others; {checked.mismatches[0]}"
+        raise HeadraceError(
+            f"{titled(bundle)}: expected the answers to its {checked.samples} samples. Received: {received}"
+        )
 
 
 def _in_process(scorer: Scores) -> Ask:

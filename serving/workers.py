@@ -17,16 +17,22 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from headrace.artifacts.errors import HeadraceError
+from headrace.serving.board import Board
+from headrace.serving.copies import MOST_SHADOWS
+from headrace.serving.log_process import LogProcess, check_omitted, slots
+from headrace.serving.protocols.grpc.port import claimed
 from headrace.serving.server import announce, bind, run, stop_with
 from headrace.serving.settings import Settings
+from headrace.serving.shadow import Shadows
 from headrace.serving.swap import Follower, Stopped, discard, on_its_own, swap
-from headrace.serving.target import POLL_SECONDS, Follow, Target, changed_inputs, titled
+from headrace.serving.target import POLL_SECONDS, Follow, Plan, changed_inputs, planned
+from headrace.serving.telemetry import Place
 
 YOUNG_SECONDS = 5.0  # a worker that dies so soon would only die again
 
 
 def serve_many(
-    target: Target,
+    plan: Plan,
     settings: Settings,
     on_ready: Callable[[str], object] | None = None,
     follow: Follow | None = None,
@@ -40,7 +46,8 @@ def serve_many(
     settings = replace(settings, port=probe.getsockname()[1])
     probe.close()
     reserved = bind(settings.host, settings.port, shared=True)  # keeps the port while workers come and go
-    workers = _Workers(target, settings, follow)
+    settings, reserved_rpc = claimed(settings, shared=True)
+    workers = _Workers(plan, settings, follow)
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: workers.stop())
     # A child's end is waited for with a limit; blocked, the signal of an end that comes before stays there.
@@ -48,31 +55,49 @@ def serve_many(
     try:
         for _ in range(settings.workers):
             workers.start()
+        workers.shadow()
         if not workers.stopping:
-            announce(workers.bundle, reserved, on_ready)
+            announce(workers.opened, reserved, on_ready, settings)
         workers.watch()
     finally:
         workers.stop()
         reserved.close()
+        workers.finish()
+        if reserved_rpc:
+            reserved_rpc.close()
 
 
 @dataclass(frozen=True)
 class _Worker:
     started: float  # by the monotonic clock
     line: socket.socket  # our end of what it is told through
+    number: int  # its place, which the one that replaces it takes
 
 
 class _Workers:
-    def __init__(self, target: Target, settings: Settings, follow: Follow | None) -> None:
-        self.bundle = target.open()
+    def __init__(self, plan: Plan, settings: Settings, follow: Follow | None) -> None:
+        self.opened = plan.open()
         self._settings = settings
-        self._follower = Follower(follow, target) if follow else None
+        self._follower = Follower(lambda: planned(follow()), plan) if follow else None
         self._parent = os.getpid()
         self._running: dict[int, _Worker] = {}  # by process id
+        self._board = Board(slots(settings))
+        if settings.log_dir:
+            check_omitted(settings, self.opened.main.signature)
+        self._log = LogProcess(settings, self._board) if settings.log_dir else None
+        log = self._log.line if self._log is not None else None
+        numbers = range(settings.workers, settings.workers + MOST_SHADOWS)
+        # A server whose plan is for ever, and has no shadow, needs no lines to any.
+        wanted = numbers if follow is not None or plan.shadows else ()
+        self._shadows = Shadows(settings, [Place(self._board, number, log) for number in wanted])
         self.stopping = False
 
     def start(self) -> None:
         """Forks one worker and waits until it can answer."""
+        taken = {worker.number for worker in self._running.values()}
+        number = min(set(range(len(taken) + 1)) - taken)
+        log = self._log.line if self._log is not None else None
+        place = Place(self._board, number, log, self._shadows.lines)
         ready, answer = os.pipe()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = os.fork()
@@ -80,9 +105,9 @@ class _Workers:
             os.close(ready)
             for line in (ours, *(worker.line for worker in self._running.values())):
                 line.close()
-            self._work(answer, theirs)
+            self._work(answer, theirs, place)
         theirs.close()
-        self._running[pid] = _Worker(time.monotonic(), ours)
+        self._running[pid] = _Worker(time.monotonic(), ours, place.number)
         os.close(answer)
         with os.fdopen(ready, "rb") as pipe:
             said = pipe.read(1)
@@ -91,13 +116,15 @@ class _Workers:
         if self.stopping:
             self.stop()
 
-    def _work(self, answer: int, line: socket.socket) -> None:
+    def _work(self, answer: int, line: socket.socket, place: Place) -> None:
         status = 1
         try:
             on_its_own()
             stop_with(self._parent)
+            if self._log is not None:
+                self._log.leave()
             listener = bind(self._settings.host, self._settings.port, shared=True)
-            run(self.bundle, self._settings, listener, ready=lambda: _say(answer), control=line)
+            run(self.opened, self._settings, listener, ready=lambda: _say(answer), control=line, place=place)
             status = 0
         except HeadraceError as error:
             print(f"error: {error}", file=sys.stderr)
@@ -107,6 +134,11 @@ class _Workers:
             sys.stderr.flush()
             os._exit(status)
 
+    def shadow(self) -> None:
+        """Starts the shadows, after what answers."""
+        if not self.stopping:
+            self._shadows.follow(self.opened.plan.shadows)
+
     def watch(self) -> None:
         """Replaces workers that die and models that are no longer wanted, until all have ended after a stop."""
         while self._running:
@@ -115,6 +147,10 @@ class _Workers:
                 ended, status = os.waitpid(pid, os.WNOHANG)
                 if ended:
                     self._replace(pid, os.waitstatus_to_exitcode(status))
+            if self._log is not None and not self.stopping:
+                self._log.watch()
+            if not self.stopping:
+                self._shadows.watch()
             if self._follower and not self.stopping:
                 self._look(self._follower)
 
@@ -131,32 +167,39 @@ class _Workers:
         print(f"headrace: worker {pid} ended with status {code}; starting another", file=sys.stderr, flush=True)
         self.start()
 
-    def _look(self, follower: Follower) -> None:
+    def _look(self, follower: Follower[Plan]) -> None:
         """Changes the model where another is to be served."""
         lines = {pid: worker.line for pid, worker in self._running.items()}
-        refused, target = follower.refused, follower.wanted()
-        if target is None:
+        refused, plan = follower.refused, follower.wanted()
+        if plan is None:
             if refused and not follower.refused:  # what is served is wanted again
                 with suppress(Stopped):
                     discard(lines, "", lambda: self.stopping)
             return
-        before = self.bundle
+        before = self.opened
         try:
-            swap(target, self._settings, lines, lambda: self.stopping)
-            self.bundle = target.open(verify=False)  # what workers that are started from now on serve
+            swap(plan, self._settings, lines, lambda: self.stopping, before.plan)
+            self.opened = plan.open(verify=False)  # what workers that are started from now on serve
         except Stopped:
             return
         except HeadraceError as error:
-            follower.failed(target)
+            follower.failed(plan)
             reason = str(error).rstrip(".")
-            told = f"{target} of {self.bundle.name} is not served: {reason}. {titled(self.bundle)} goes on"
+            told = f"{plan} of {before.main.name} is not served: {reason}. {before.titled()} goes on"
             print(f"headrace: {told}", file=sys.stderr, flush=True)
             return
-        follower.succeeded(target)
-        other = changed_inputs(before, self.bundle)
+        follower.succeeded(plan)
+        self._shadows.follow(plan.shadows)
+        other = changed_inputs(before.main, self.opened.main)
         print(
-            f"headrace: now serving {titled(self.bundle)}{f'; expects requests {other}' if other else ''}", flush=True
+            f"headrace: now serving {self.opened.titled()}{f'; expects requests {other}' if other else ''}", flush=True
         )
+
+    def finish(self) -> None:
+        """Ends the shadows, and lets the request log write what all have left."""
+        self._shadows.stop()
+        if self._log is not None:
+            self._log.finish()
 
     def stop(self) -> None:
         """Asks every worker to finish what it has and end."""

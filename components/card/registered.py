@@ -82,6 +82,8 @@ def _told(event: Event, version: ModelVersion) -> Approval | None:
     if version.name not in (event.subject, detail.get("model")):
         return None
     number, before = str(detail.get("version", "")), str(detail.get("before", ""))
+    shares = detail.get("traffic") if event.action == "split" else {}
+    shares = shares if isinstance(shares, dict) else {}
     words = {
         "approve": "approved",
         "state": str(detail.get("state", "")),
@@ -89,8 +91,10 @@ def _told(event: Event, version: ModelVersion) -> Approval | None:
         "rollback": f"serves again at {event.subject}"
         if number == version.version
         else f"rolled back at {event.subject}",
+        "split": f"{shares.get(version.version)}% of {event.subject}",
     }
     about = (number, before) if event.action == "rollback" else (number,)
+    about = tuple(shares) if event.action == "split" else about
     if event.action not in words or version.version not in about:
         return None
     who, reason = str(detail.get("who") or event.actor), str(detail.get("reason") or "")

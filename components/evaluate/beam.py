@@ -7,8 +7,6 @@ figures are the same to the last bit, on one worker or a thousand.
 from __future__ import annotations
 
 import functools
-import json
-import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,9 +22,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.dataset import DatasetInfo
-from headrace.artifacts.folder import MANIFEST
 from headrace.artifacts.raw_inputs import open_graph, run_graph
-from headrace.components.beam import pipeline_options, runner, temporary
+from headrace.components.beam import fetched_bundle, pipeline_options, runner, temporary, upload_bundle
 from headrace.components.evaluate.batches import Counted, Predict, Stretch, count_stretch, share_of_rows, stretches
 from headrace.components.evaluate.scores import Array, Scores, score
 from headrace.components.evaluate.spec import EvaluateSpec
@@ -60,7 +57,7 @@ def counted_by_beam(
     place = f"{root}/headrace-evaluate-{uuid.uuid4().hex}"
     FileSystems.mkdirs(place)
     try:
-        _upload(bundle, f"{place}/model")
+        upload_bundle(bundle, f"{place}/model")
         _run(settings, options, work, f"{place}/model", info, split, place)
         for _, part in work:
             yield _read(place, part.number)
@@ -132,23 +129,9 @@ def _read(place: str, index: int) -> Counted:
     return Counted(counted, table.drop_columns([_ROW, _OUTPUTS]), outputs, row)
 
 
-def _upload(bundle: Path, place: str) -> None:
-    for file in sorted(bundle.rglob("*")):
-        if file.is_file():
-            with FileSystems.create(f"{place}/{file.relative_to(bundle).as_posix()}") as written:
-                written.write(file.read_bytes())
-
-
 @functools.lru_cache(maxsize=1)
 def _model(place: str) -> tuple[Bundle, Predict]:
     """The model, brought to this worker once."""
-    folder = Path(tempfile.mkdtemp(prefix="headrace-model-")) / "bundle"
-    with FileSystems.open(f"{place}/{MANIFEST}") as file:
-        names = [MANIFEST, *json.loads(file.read())["files"]]
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        with FileSystems.open(f"{place}/{name}") as file:
-            (folder / name).write_bytes(file.read())
-    bundle = Bundle.open(folder)
+    bundle = fetched_bundle(place)
     session, inputs = open_graph(bundle.model), bundle.signature.inputs
     return bundle, lambda table: run_graph(session, table, inputs)

@@ -104,7 +104,8 @@ def _images(source: str, settings: dict[str, Any]) -> list[Any]:
 
     label = settings.get("label") or {}
     label = label if isinstance(label, str) else label.get("name", "label")
-    listing = list_images(source, (settings.get("images") or {}).get("path", "path"), label)
+    path = (settings.get("images") or {}).get("path", "path")
+    listing = list_images(source, path, label, settings.get("labelled", True))
     rows = [[one.path, one.label, one.version or _image_digest(one), *one.cells] for one in listing.images]
     return ["images", rows, *([listing.further] if listing.further else [])]
 

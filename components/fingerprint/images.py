@@ -41,31 +41,33 @@ class Listing:
     further: list[str] = field(default_factory=list)  # columns of the CSV beside path and label
 
 
-def list_images(source: str, path_column: str = "path", label_column: str = "label") -> Listing:
+def list_images(source: str, path_column: str = "path", label_column: str = "label", labelled: bool = True) -> Listing:
     """The images of a source.
 
     Args:
         source: a folder or a CSV (`.csv`, `.tsv`), on this machine or by URL.
         path_column: where the CSV has the path of each image, relative to the CSV.
         label_column: where the CSV has each image's class.
+        labelled: images that are to be learned from. Others may lie beside the folders, and need no class in a CSV.
 
     Raises:
         HeadraceError: no such folder or CSV, no images in it, or images beside the folders of the classes.
     """
     if PurePosixPath(source.partition("?")[0]).suffix.lower() in LISTS:
-        return _listed(source, path_column, label_column)
+        return _listed(source, path_column, label_column, labelled)
     found, others = [], []
     for path, open, version in _files_below(source):
         name = PurePosixPath(path)
         if name.suffix.lower() not in SUFFIXES:
             others.append(path)
             continue
-        if len(name.parts) == 1:
+        if len(name.parts) == 1 and labelled:
             raise HeadraceError(
                 f"{public(source)}: expected a folder for each class, with its images in it. Received: {path} beside "
                 "them; move it, or name a CSV with a path and a label in each row as data.source"
             )
-        found.append(ImageFile(path, name.parts[0], f"{public(source)}/{path}", open, version))
+        label = name.parts[0] if len(name.parts) > 1 else None
+        found.append(ImageFile(path, label, f"{public(source)}/{path}", open, version))
     if not found:
         shown = f"{len(others):,} other files" if others else "no files"
         raise HeadraceError(f"{public(source)}: expected images ({', '.join(SUFFIXES)}). Received: {shown}")
@@ -93,7 +95,7 @@ def _files_below(source: str) -> Iterator[tuple[str, Callable[[], BinaryIO], str
                 yield there.relative_to(folder).as_posix(), partial(_open, there), None
 
 
-def _listed(source: str, path_column: str, label_column: str) -> Listing:
+def _listed(source: str, path_column: str, label_column: str, labelled: bool) -> Listing:
     """The images that a CSV lists; whether they are there shows when they are opened."""
     place, stream, opener = _list_file(source)
     with stream, io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
@@ -101,14 +103,14 @@ def _listed(source: str, path_column: str, label_column: str) -> Listing:
             rows = csv.reader(text, delimiter=separator_of(place), strict=True)
             names = column_names(next(rows, []))
             for name, key in ((path_column, "data.images.path"), (label_column, "data.label")):
-                if name not in names:
+                if name not in names and (labelled or name == path_column):
                     raise HeadraceError(
                         f"{place}: expected the column `{name}`, which {key} names. "
                         f"Received: {nearest_column(name, names)}"
                     )
             if twice := repeated(names):
                 raise HeadraceError(f"{place}: expected each column name once. Received: {', '.join(twice)} twice")
-            path_at, label_at = names.index(path_column), names.index(label_column)
+            path_at, label_at = names.index(path_column), names.index(label_column) if label_column in names else None
             further = [name for name in names if name not in (path_column, label_column)]
             places = [names.index(name) for name in further]
             images = []
@@ -121,7 +123,8 @@ def _listed(source: str, path_column: str, label_column: str) -> Listing:
                     raise HeadraceError(f"{where}: expected {len(names)} fields with a path. Received: {what}")
                 path = row[path_at].strip()
                 cells = tuple(row[place].strip() for place in places)
-                images.append(ImageFile(path, row[label_at].strip() or None, where, partial(opener, path), cells=cells))
+                label = None if label_at is None else row[label_at].strip() or None
+                images.append(ImageFile(path, label, where, partial(opener, path), cells=cells))
         except (csv.Error, UnicodeDecodeError) as error:
             raise HeadraceError(f"{place}: expected UTF-8 CSV text. Received: {error}") from None
     _refuse_twice(images, place)

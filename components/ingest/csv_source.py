@@ -15,7 +15,7 @@ from headrace.artifacts.csv_text import column_names, repeated, separator_of
 from headrace.artifacts.errors import HeadraceError
 from headrace.components.ingest.columns import check_names
 from headrace.components.ingest.compression import DAMAGE, bare_name, compression_of, open_text
-from headrace.components.ingest.opened import SHOWN, Opened, Rejection, Rejections, SourceFile
+from headrace.components.ingest.opened import SHOWN, NoRows, Opened, Rejection, Rejections, SourceFile
 
 if TYPE_CHECKING:
     from headrace.components.ingest.spec import DataSpec
@@ -117,7 +117,7 @@ class _Reader:
         if self._ragged.count > self._at_most:
             raise HeadraceError(self._ragged_message())
         if rows == 0:
-            raise HeadraceError(
+            raise NoRows(
                 f"{self._file.name}: expected rows below the header. "
                 f"Received: only a header of {len(self._names)} columns"
             )

@@ -12,7 +12,9 @@ Modules are imported when they are needed: most sources are one CSV file, and ne
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -38,18 +40,36 @@ class Rejection:
     kept: str = ""  # what a snapshot keeps of `why`, where it has no value in it; else what was expected
 
 
+_KEPT: ContextVar[int] = ContextVar("rejections that are kept", default=20)
+
+
+@contextlib.contextmanager
+def keeping(most: int) -> Iterator[None]:
+    """In this block so many rejections are kept of a pass, and not only a few as examples."""
+    token = _KEPT.set(most)
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
+
+
 @dataclass
 class Rejections:
     """The rows that could not be read in one pass: all are counted, the first are kept."""
 
     count: int = 0
     first: list[Rejection] = field(default_factory=list)
+    most: int = field(default_factory=_KEPT.get)  # taken here: Arrow reports rows from threads of its own
 
-    def add(self, rejection: Rejection, keep: int = 20) -> None:
-        """Counts a row, and keeps it where it is one of the first."""
+    def add(self, rejection: Rejection) -> None:
+        """Counts a row, and keeps it where it is one of the first (see `keeping`)."""
         self.count += 1
-        if len(self.first) < keep:
+        if len(self.first) < self.most:
             self.first.append(rejection)
+
+
+class NoRows(HeadraceError):
+    """A source that is well-formed, and has no rows."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ def push(
 ) -> NamedTuple("Outputs", [("state", str)]):  # type: ignore[valid-type]
     """Puts a registered version behind an endpoint and makes it the champion, unless it waits for approval.
 
+    With `strategy: canary` it gets the first share of the traffic, and `headrace rollout` goes on.
+
     Args:
         model_name: The model's name in the registry.
         version: The version to push.
@@ -32,7 +34,8 @@ def push(
         run: The pipeline run, for the audit log.
 
     Returns:
-        state: `live`, or `waits for approval`: then nothing was changed.
+        state: `live`; `canary`: it has its first share; `waits for approval` or `waits for another rollout`: then
+            nothing was changed.
     """
     from pathlib import Path
 
@@ -43,4 +46,4 @@ def push(
     evidence = Evidence(decision=Path(decision.path), infra=Path(infra.path))
     where = target(deploy, endpoint)
     subject = open_platform(platform), model_name, version, evidence, where.endpoint
-    return (push(*subject, run=run, approvals=where.approvals).state,)
+    return (push(*subject, run=run, approvals=where.approvals, canary=where.canary).state,)

@@ -5,11 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from headrace.components.push.canary import Canary
 from headrace.components.register.blessing import require_decision, require_infra
-from headrace.platforms.interface import CHAMPION, LIVE, Deployed, Platform, WaitsForApproval
+from headrace.platforms.interface import (
+    CHAMPION,
+    LIVE,
+    ChampionChanged,
+    Deployed,
+    Endpoint,
+    ModelVersion,
+    Platform,
+    WaitsForApproval,
+)
 from headrace.platforms.lifecycle import check_deployable
 
 WAITS = "waits for approval"
+CANARY = "canary"
+BEHIND = "waits for another rollout"
 
 
 @dataclass(frozen=True)
@@ -28,7 +40,9 @@ class Pushed:
     version: str
     changed: bool  # False: this version was there already
     before: str | None  # "model/version" that served before, if any
-    state: str = LIVE  # or `WAITS`: then nothing was changed, and people have to say yes first
+    state: str = LIVE
+    """`WAITS`: nothing was changed, people have to say yes first. `CANARY`: it has the first share of the traffic.
+    `BEHIND`: nothing was changed, another version is on its way."""
 
 
 def push(
@@ -40,8 +54,12 @@ def push(
     *,
     run: str = "",
     approvals: int = 0,
+    canary: Canary | None = None,
 ) -> Pushed:
     """Puts all of an endpoint's traffic on a version and makes it the model's champion.
+
+    With `canary`, and where a version of the model serves already, it gets the first share instead: the champion stays,
+    and `headrace rollout start ENDPOINT` goes on from there.
 
     Pushing the version that is there already changes nothing. Any other is pushed only while the champion is
     the one that the decision compared it with: of two runs at once, the second has to be judged again. A version that
@@ -65,9 +83,50 @@ def push(
     seen = verdict.champion_digest
     try:
         check_deployable(registered, max(approvals, registered.approvals_needed))
+        if canary is not None and current is not None and current.main.model == name:
+            return _first_share(platform, registered, current, seen, canary, run)
         platform.endpoints.deploy(endpoint, name, registered.version, run=run, expected_champion=seen)
     except WaitsForApproval as waits:
         print(f"{WAITS}: {waits}")
         return Pushed(endpoint, registered.version, changed=False, before=before, state=WAITS)
     print(f"endpoint {endpoint} now serves {name} version {registered.version} (before: {before or 'nothing'})")
     return Pushed(endpoint, registered.version, changed=True, before=before)
+
+
+def _first_share(
+    platform: Platform, new: ModelVersion, there: Endpoint, seen: str | None, canary: Canary, run: str
+) -> Pushed:
+    """Gives a version the first step of a canary release, beside the champion that it was judged against."""
+    base, candidates = there.base, [one.version for one in there.candidates]
+    before = f"{base.model}/{base.version}"
+    if new.version in candidates:
+        print(f"endpoint {there.name} has {new.name} version {new.version} on its way already: nothing to push")
+        return Pushed(there.name, new.version, changed=False, before=before, state=CANARY)
+    if candidates:
+        print(
+            f"{BEHIND}: endpoint {there.name} is rolling out {new.name} version {', '.join(candidates)}. When that is "
+            f"over, run again, or `headrace rollout start {new.name}:{new.version}`"
+        )
+        return Pushed(there.name, new.version, changed=False, before=before, state=BEHIND)
+    if platform.registry.get(base.model, base.version).digest != seen:
+        raise ChampionChanged(
+            f"the champion of {new.name} changed while this run was judged; run again. "
+            f"expected: {'none' if seen is None else seen[:19]}. Received: version {base.version}"
+        )
+    share = canary.steps[0]
+    kept = [one for one in there.shadows if one.version != new.version]
+    parts = [
+        Deployed(new.name, new.version, share),
+        *([Deployed(new.name, base.version, 100 - share)] if share < 100 else []),
+    ]
+    told = {"candidate": new.version, "settings": canary.to_json()}
+    key = there.split.key if there.split else ""
+    reason = f"canary: the first of {len(canary.steps)} steps"
+    platform.endpoints.split(
+        there.name, [*parts, *kept], key=key, expected=there, run=run, reason=reason, evidence=told
+    )
+    print(f"endpoint {there.name} gives {new.name} version {new.version} {share} % of the traffic (before: {before})")
+    if share == 100:
+        return Pushed(there.name, new.version, changed=True, before=before)
+    print(f"`headrace rollout start {there.name}` takes it from there")
+    return Pushed(there.name, new.version, changed=True, before=before, state=CANARY)

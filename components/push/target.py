@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace.artifacts.errors import HeadraceError
+from headrace.components.push.canary import Canary, canary
 from headrace.platforms.interface import ModelSettings
 from headrace.platforms.lifecycle import count
 
-STRATEGIES = ("replace",)
+REPLACE, CANARY = "replace", "canary"
+STRATEGIES = (REPLACE, CANARY)
 _FIELDS = ("endpoint", "strategy", "approval")
+_OF_CANARY = ("steps", "canary")
 
 
 @dataclass(frozen=True)
@@ -19,8 +22,9 @@ class Target:
     """Where a version is to be served, and how it gets there."""
 
     endpoint: str
-    strategy: str = STRATEGIES[0]
+    strategy: str = REPLACE
     approvals: int = 0  # how many people have to say yes
+    canary: Canary | None = None  # with the strategy of that name
 
     @property
     def settings(self) -> ModelSettings:
@@ -38,11 +42,22 @@ def target(deploy: Mapping[str, Any], endpoint: str) -> Target:
     Raises:
         HeadraceError: the section asks for something that this version does not do.
     """
-    check_strategy(deploy.get("strategy", STRATEGIES[0]))
-    unknown = sorted(set(deploy) - set(_FIELDS))
+    strategy = deploy.get("strategy", REPLACE)
+    check_strategy(strategy)
+    known = (*_FIELDS, *(_OF_CANARY if strategy == CANARY else ()))
+    unknown = sorted(name for name, value in deploy.items() if name not in known and value is not None)
     if unknown:
-        raise HeadraceError(f"deploy: expected only {', '.join(_FIELDS)}. Received: {', '.join(unknown)}")
-    return Target(deploy.get("endpoint") or endpoint, approvals=count(deploy.get("approval", "none")))
+        raise HeadraceError(f"deploy: expected only {', '.join(known)}. Received: {', '.join(unknown)}")
+    where, approvals = deploy.get("endpoint") or endpoint, count(deploy.get("approval", "none"))
+    return Target(where, strategy, approvals, _canary(deploy) if strategy == CANARY else None)
+
+
+def _canary(deploy: Mapping[str, Any]) -> Canary:
+    settings = deploy.get("canary") or {}
+    if not isinstance(settings, Mapping):
+        raise HeadraceError(f"deploy.canary: expected its settings. Received: {settings!r}")
+    steps = {"steps": deploy["steps"]} if deploy.get("steps") is not None else {}
+    return canary({**settings, **steps})
 
 
 def check_strategy(strategy: object) -> None:

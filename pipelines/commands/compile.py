@@ -14,12 +14,19 @@ from headrace.pipelines.commands.options import spec_argument
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), default=Path("pipeline.yaml"), show_default=True
 )
-def command(spec: Path, output: Path) -> None:
+@click.option(
+    "--pipeline",
+    type=click.Choice(["training", "prediction"]),
+    default="training",
+    show_default=True,
+    help="prediction: answers every row of a source by the model that serves when it runs.",
+)
+def command(spec: Path, output: Path, pipeline: str) -> None:
     """Compile SPEC to Kubeflow Pipelines IR: the file that runs on a laptop, on Kubeflow and on Vertex AI.
 
     The images that the steps run in are taken from HEADRACE_IMAGE_MAIN and HEADRACE_IMAGE_TFX, by tag or digest.
     """
-    from headrace.pipelines.compile import compile_spec
+    from headrace.pipelines.compile import compile_prediction, compile_spec
 
-    compiled = compile_spec(spec, output)
-    click.echo(f"{output}: the training pipeline of {compiled.name}")
+    compiled = compile_spec(spec, output) if pipeline == "training" else compile_prediction(spec, output)
+    click.echo(f"{output}: the {pipeline} pipeline of {compiled.name}")

@@ -18,6 +18,13 @@ from headrace.pipelines.commands.options import home_option
 @click.option("--csv", "file", type=click.Path(path_type=Path), help="A CSV file; a prediction per row.")
 @click.option("--image", "image", type=click.Path(path_type=Path), help="An image file; more may follow it.")
 @click.option("--explain", is_flag=True, help="With --json: what each column contributed to the answer.")
+@click.option(
+    "--protocol",
+    type=click.Choice(["vertex", "v2", "tf", "grpc"]),
+    default="vertex",
+    show_default=True,
+    help="How to ask: Vertex AI's form, Open Inference Protocol v2 (REST or gRPC), TensorFlow Serving's REST.",
+)
 @click.argument("images", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE]...")
 @home_option
 def command(
@@ -26,6 +33,7 @@ def command(
     file: Path | None,
     image: Path | None,
     explain: bool,
+    protocol: str,
     images: tuple[Path, ...],
     home: Path,
 ) -> None:
@@ -33,6 +41,9 @@ def command(
 
     With --explain an answer also says what it is made of: the mean answer for the model's own samples, and what each
     column's value added to it or took from it (Shapley values, by sampling), which together come to the answer.
+
+    The answers are the same whatever the --protocol. With `grpc` ENDPOINT is grpc://HOST:PORT/MODEL; with `v2` and `tf`
+    it may also be the model's address on another server of that protocol: http://HOST:PORT/v2/models/NAME.
     """
     from headrace.pipelines.locate import find_address
     from headrace.serving.client import predict, predict_csv, predict_images
@@ -47,13 +58,15 @@ def command(
         )
     if images and image is None:
         raise click.UsageError(f"expected files behind --image only. Received: {images[0]}")
+    if protocol == "grpc" and "://" not in endpoint:
+        raise click.UsageError(f"expected grpc://HOST:PORT/MODEL with --protocol grpc. Received: {endpoint}")
     url = endpoint if "://" in endpoint else find_address(endpoint, home)
     if image is not None:
-        for name, answer in predict_images(url, [image, *images]):
+        for name, answer in predict_images(url, [image, *images], protocol=protocol):
             click.echo(json.dumps({"image": str(name), **answer}))
         return
     given = instances(text or "") if text is not None else []
-    answers = predict_csv(url, file) if file is not None else predict(url, given)
+    answers = predict_csv(url, file, protocol=protocol) if file is not None else predict(url, given, protocol=protocol)
     if explain:
         from headrace.pipelines.explained import explained_answers
 

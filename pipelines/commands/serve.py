@@ -12,7 +12,8 @@ from headrace.pipelines.commands.options import home_option
 from headrace.serving.options import options
 
 if TYPE_CHECKING:
-    from headrace.serving.target import Follow, Target
+    from headrace.pipelines.plans import Asked
+    from headrace.serving.target import Follow, Plan
 
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -30,7 +31,18 @@ def _settings(command: Command) -> Command:
 
 
 @click.command("serve")
-@click.argument("model")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL[=PERCENT]...")
+@click.option(
+    "--shadow",
+    "shadows",
+    metavar="MODEL",
+    multiple=True,
+    help="One that sees copies of the requests and answers nobody; may be given several times.",
+)
+@click.option(
+    "--key", metavar="HEADER", default="", help="Whose value decides which version answers. [default: x-routing-key]"
+)
+@click.option("--experiment", metavar="NAME", default="", help="The split's name, for the log; another one deals anew.")
 @_settings
 @click.option(
     "--platform",
@@ -41,44 +53,52 @@ def _settings(command: Command) -> Command:
 )
 @home_option
 def command(
-    model: str,
+    models: tuple[str, ...],
+    shadows: tuple[str, ...],
+    key: str,
+    experiment: str,
     platform: str,
     home: Path,
     **given: Any,
 ) -> None:
     """Serve MODEL: an endpoint, a registered model (`churn:2`, `churn:champion`), or a bundle's folder.
 
+    Several share the traffic: `headrace serve churn:3=90 churn:4=10`. The same key is answered by the same version. An
+    endpoint whose traffic is split (`headrace models split`) says that by itself.
+
     An endpoint is followed, and so are an alias and a model's champion: what is pushed, promoted or rolled back is
     served within a second or two, and no request is dropped. A version that cannot be loaded is refused, and the one
     before goes on.
     """
     from headrace.pipelines.locate import record_address
+    from headrace.pipelines.plans import asked
     from headrace.serving.server import serve
     from headrace.serving.settings import Settings
 
-    target, following, stop = _found(model, platform, home)
+    wanted = asked(models, shadows, key, experiment)
+    plan, following, stop = _found(wanted, platform, home)
+    given.setdefault("endpoint", wanted.label)
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
     noted: list[Path] = []
     try:
-        serve(target, settings, lambda url: noted.append(record_address(model, url, home)), following)
+        serve(plan, settings, lambda url: noted.append(record_address(wanted.label, url, home)), following)
     finally:
         stop()
         for file in noted:
             file.unlink(missing_ok=True)
 
 
-def _found(model: str, platform: str, home: Path) -> tuple[Target, Follow | None, Callable[[], object]]:
+def _found(what: Asked, platform: str, home: Path) -> tuple[Plan, Follow | None, Callable[[], object]]:
     """What is to be served, what says so from now on, and what ends that."""
-    from headrace.artifacts.folder import MANIFEST
-    from headrace.pipelines.locate import follow, locate_target
+    from headrace.pipelines.locate import follow, locate_plan
 
-    if platform == "local" or (Path(model) / MANIFEST).is_file():
-        return locate_target(model, home), follow(model, home), lambda: None
+    if platform == "local" or what.only_folders:
+        return locate_plan(what, home), follow(what, home), lambda: None
     from headrace.pipelines.watching import Watch
 
-    watch = Watch(model, platform, home)
+    watch = Watch(what, platform, home)
     try:
-        return watch.first(), None if model.partition(":")[2].isdigit() else watch, watch.stop
+        return watch.first(), None if what.for_ever else watch, watch.stop
     except BaseException:
         watch.stop()
         raise

@@ -33,7 +33,7 @@ from headrace.pipelines.local.store import attempts
 from headrace.pipelines.local.store.cache import Catalogue, foresee, look_up
 from headrace.pipelines.local.store.digests import look
 from headrace.pipelines.local.store.entries import Prover, entry_of
-from headrace.pipelines.local.tree import FINAL, Node, Tree
+from headrace.pipelines.local.tree import Node, Tree
 from headrace.pipelines.local.workers.environments import Environments, is_plain_python
 from headrace.pipelines.local.workers.execution import GRACE, Workers
 from headrace.pipelines.local.workers.jobs import LONG, Job, Outcome, Settings

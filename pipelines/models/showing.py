@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from headrace.pipelines.models.words import (
@@ -124,6 +124,7 @@ def event_words(event: Event) -> str:
         + (f"; the champion is {_champion_words(detail['champion_after'])} now" if "champion_after" in detail else ""),
         "alias": f"{detail.get('alias')} of {event.subject} is version {version}",
         "deploy": f"deployed {detail.get('model')}:{version} at {event.subject}",
+        "split": f"split {event.subject}: {_shares(detail)}",
         "rollback": f"rolled {event.subject} back from {detail.get('model')}:{detail.get('before')} to {version}",
         "settings": f"{event.subject} asks for {detail.get('approvals')} approvals, before {detail.get('before')}",
         "attach": f"kept {detail.get('file')} beside {event.subject}:{version}",
@@ -132,6 +133,13 @@ def event_words(event: Event) -> str:
     }.get(event.action, f"{event.action} {event.subject}")  # fmt: skip
     run = f" (run {event.run})" if event.run else ""
     return told + (f": {detail['reason']}" if detail.get("reason") else "") + run
+
+
+def _shares(detail: Mapping[str, Any]) -> str:
+    shares = detail.get("traffic")
+    answering = shares.items() if isinstance(shares, Mapping) else ()
+    parts = [f"version {version} {share}%" for version, share in answering]
+    return ", ".join([*parts, *(f"version {version} as a shadow" for version in detail.get("shadows") or ())])
 
 
 def _champion_words(version: int | None) -> str:

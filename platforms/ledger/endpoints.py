@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headrace.artifacts.errors import HeadraceError
@@ -12,6 +14,7 @@ from headrace.platforms.interface import (
     CHAMPION,
     REJECTED,
     ChampionChanged,
+    Deployed,
     Endpoint,
     NotAllowed,
     RolledBack,
@@ -23,6 +26,18 @@ from headrace.platforms.ledger.store import Store
 from headrace.platforms.lifecycle import check_deployable, motive, person
 from headrace.platforms.local.account import who_asks
 from headrace.platforms.local.rows import check_name
+from headrace.platforms.splitting import (
+    asked,
+    check_shadow,
+    make_split,
+    require_expected,
+    split_detail,
+    taken_out,
+    told,
+    words_of,
+)
+
+_Entry = tuple[str, str, str, dict[str, Any]]  # action, subject, run and detail of the audit log's next line
 
 
 class LedgerEndpoints:
@@ -48,21 +63,46 @@ class LedgerEndpoints:
         check_name("endpoint", endpoint)
         if traffic != 100:
             raise HeadraceError(f"endpoint {endpoint}: expected 100 percent of the traffic. Received: {traffic}")
-        words = {"who": who_asks(who), **({"reason": reason} if reason else {})}
+        words = words_of(who_asks(who), reason, None)
 
-        def decide(state: State) -> tuple[str, str, str, dict[str, Any]]:
+        def decide(state: State) -> _Entry:
             held = state.find(name, version)
             _require_champion(state, name, held, expected_champion)
             check_deployable(state.version(name, held), state.kept(name).approvals)
-            there = state.deployed.get(endpoint)
-            detail = {
-                "model": name,
-                "version": held.number,
-                "traffic": traffic,
-                "before": [f"{there[0]}/{there[1]}"] if there else [],
-                "champion": state.aliases.get(name, {}).get(CHAMPION),
-            }
-            return "deploy", endpoint, run, {**detail, **words}
+            return "deploy", endpoint, run, {**_deployment(state, endpoint, name, held.number), **words}
+
+        return self._change(endpoint, decide)
+
+    def split(
+        self,
+        endpoint: str,
+        deployed: Sequence[Deployed],
+        *,
+        key: str = "",
+        expected: Endpoint | None = None,
+        experiment: str = "",
+        who: str = "",
+        reason: str = "",
+        run: str = "",
+        evidence: Mapping[str, Any] | None = None,
+    ) -> Endpoint:
+        """Deals an endpoint's traffic to several versions; see `Endpoints.split`."""
+        check_name("endpoint", endpoint)
+        words = words_of(who_asks(who), reason, evidence)
+
+        def decide(state: State) -> _Entry:
+            there = state.endpoint(endpoint)
+            before = there.deployed if there else ()
+            require_expected(endpoint, before, expected)
+            what = asked(endpoint, _checked(state, deployed), key, experiment)
+            if what.alone is not None:
+                detail = _deployment(state, endpoint, what.model, int(what.alone.version))
+                more = {"shadows": [int(one.version) for one in what.shadows]} if what.shadows else {}
+                return "deploy", endpoint, run, {**detail, **more, **words}
+            pile = state.piles.get(endpoint, [])
+            base = (pile[-1].model, str(pile[-1].version)) if pile else None
+            made = make_split(what, base, there.split if there else None, key, experiment, endpoint)
+            return "split", endpoint, run, {**split_detail(what, made, before), **words}
 
         return self._change(endpoint, decide)
 
@@ -80,11 +120,16 @@ class LedgerEndpoints:
         words = {"who": person(who), "reason": motive(reason)}
         decided: dict[str, Any] = {}
 
-        def decide(state: State) -> tuple[str, str, str, dict[str, Any]]:
+        def decide(state: State) -> _Entry:
             pile = state.piles.get(endpoint, [])
             if not pile:
                 known = ", ".join(sorted(state.deployed)) or "none yet"
                 raise HeadraceError(f"endpoint: expected one that serves ({known}). Received: {endpoint!r}")
+            there = state.endpoint(endpoint)
+            if there is not None and there.split is not None:
+                versions = taken_out(endpoint, there, expected_version, expected_model)
+                decided.update(_out_of_split(state, endpoint, there.base, [int(one) for one in versions]))
+                return "rollback", endpoint, run, {**decided, **words}
             name, taken, _ = pile[-1]
             if (expected_version or str(taken), expected_model or name) != (str(taken), name):
                 raise ChampionChanged(
@@ -93,7 +138,7 @@ class LedgerEndpoints:
                 )
             back, undone = _earlier(state, endpoint, pile)
             tops = {**state.tops(), endpoint: pile[-1 - undone]}.values()  # as they are then
-            rejected = not any((top.model, top.version) == (name, taken) for top in tops)
+            rejected = not _serves_elsewhere(state, endpoint, name, taken)
             champion = state.aliases.get(name, {}).get(CHAMPION)
             # What another endpoint serves stays the champion, where it is: it may be newer than what serves again here.
             moves = champion is None or (champion == taken and rejected)
@@ -130,6 +175,54 @@ class LedgerEndpoints:
         assert found is not None  # something was put behind it
         show(self._store, self._ledger, before, {found.main.model, *([was[0]] if was else [])})
         return found
+
+
+def _deployment(state: State, endpoint: str, name: str, number: int) -> dict[str, Any]:
+    there = state.endpoint(endpoint)
+    return {
+        "model": name,
+        "version": number,
+        "traffic": 100,
+        "before": [told(one) for one in there.deployed] if there else [],
+        "champion": state.aliases.get(name, {}).get(CHAMPION),
+    }
+
+
+def _checked(state: State, deployed: Sequence[Deployed]) -> builtins.list[Deployed]:
+    """The same versions by their numbers, each of which may be where it is to be."""
+    found = []
+    for one in deployed:
+        version = state.version(one.model, state.find(one.model, one.version))
+        if one.shadow:
+            check_shadow(version)
+        else:
+            check_deployable(version, state.kept(one.model).approvals)
+        found.append(Deployed(one.model, version.version, one.traffic, one.shadow))
+    return found
+
+
+def _serves_elsewhere(state: State, endpoint: str, name: str, number: int) -> bool:
+    return any((name, number) in state.answering(other) for other in state.deployed if other != endpoint)
+
+
+def _out_of_split(state: State, endpoint: str, base: Deployed, taken: Sequence[int]) -> dict[str, Any]:
+    """What a rollback of a split does: what was deployed gets everything again."""
+    name = base.model
+    rejected = [number for number in taken if not _serves_elsewhere(state, endpoint, name, number)]
+    champion = state.aliases.get(name, {}).get(CHAMPION)
+    also = [number for number in rejected if number != taken[0]]
+    return {
+        "model": name,
+        "version": int(base.version),
+        "before": taken[0],
+        "champion": champion,
+        "champion_after": served_last(name, state.tops().values())
+        if champion is None or champion in rejected
+        else champion,
+        "rejected": taken[0] in rejected,
+        "undone": 0,
+        **({"also": also} if also else {}),
+    }
 
 
 def _require_champion(state: State, name: str, held: Held, expected: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headrace.platforms.interface import Endpoints
 from headrace.platforms.ledger.endpoints import LedgerEndpoints
 from headrace.platforms.ledger.ledger import Ledger
 from headrace.platforms.ledger.registry import LedgerRegistry
@@ -15,4 +16,4 @@ class LedgerPlatform:
         self.uri = store.uri
         ledger = Ledger(store)
         self.registry = LedgerRegistry(store, ledger)
-        self.endpoints = LedgerEndpoints(store, ledger)
+        self.endpoints: Endpoints = LedgerEndpoints(store, ledger)

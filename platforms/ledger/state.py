@@ -25,8 +25,10 @@ from headrace.platforms.interface import (
     Event,
     ModelSettings,
     ModelVersion,
+    Split,
 )
 from headrace.platforms.lifecycle import standing
+from headrace.platforms.splitting import behind, ordered, read_split
 
 
 @dataclass
@@ -64,14 +66,14 @@ class State:
     aliases: dict[str, dict[str, int]] = field(default_factory=dict)
     settings: dict[str, ModelSettings] = field(default_factory=dict)
     deployed: dict[str, tuple[str, int, str]] = field(default_factory=dict)  # endpoint -> model, version, since when
+    splits: dict[str, Split] = field(default_factory=dict)  # of endpoints that several versions answer
+    shadows: dict[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)  # endpoint -> model, versions
     piles: dict[str, list[Served]] = field(default_factory=dict)  # what an endpoint served, what it serves last
     followed: int = 0  # events
 
     def version(self, name: str, held: Held) -> ModelVersion:
         """A version as the interface has it."""
-        endpoints = sorted(
-            key for key, (model, number, _) in self.deployed.items() if (model, number) == (name, held.number)
-        )
+        endpoints = sorted(key for key in self.deployed if (name, held.number) in self.answering(key))
         given = tuple(held.approvals)
         needed = self.kept(name).approvals
         calm = held.ended or standing(held.blessed, given, needed)
@@ -124,7 +126,19 @@ class State:
         if name not in self.deployed:
             return None
         model, number, since = self.deployed[name]
-        return Endpoint(name, (Deployed(model, str(number), 100),), since)
+        _, numbers = self.shadows.get(name, (model, ()))
+        shadows = [Deployed(model, str(shadow), 0, shadow=True) for shadow in numbers]
+        split = self.splits.get(name)
+        alone = ordered([Deployed(model, str(number), 100), *shadows])
+        return Endpoint(name, behind(model, split, shadows) if split else alone, since, split)
+
+    def answering(self, endpoint: str) -> set[tuple[str, int]]:
+        """The versions that have a share of an endpoint's traffic."""
+        if endpoint not in self.deployed:
+            return set()
+        model, number, _ = self.deployed[endpoint]
+        split = self.splits.get(endpoint)
+        return {(model, int(version)) for version in split.slots} if split else {(model, number)}
 
     def tops(self) -> dict[str, Served]:
         """What each endpoint serves, by the endpoint's name."""
@@ -197,6 +211,9 @@ def _end(state: State, name: str, number: int, ended: str) -> None:
     held = state.models[name][number]
     held.ended = ended
     held.approvals.clear()
+    for endpoint, (model, versions) in state.shadows.items():
+        if model == name:
+            state.shadows[endpoint] = (model, tuple(version for version in versions if version != number))
     _drop_challenger(state, name, number)
 
 
@@ -218,8 +235,24 @@ def _serve(state: State, event: Event, detail: dict[str, Any]) -> None:
     name, number = detail["model"], int(detail["version"])
     state.models[name][number]  # there has to be one
     state.deployed[event.subject] = (name, number, event.time)
+    state.splits.pop(event.subject, None)
+    _shadow(state, event, detail)
     _crown(state, name, detail.get("champion_after", number))  # older logs do not tell: it was the one put there
     _drop_challenger(state, name, number)
+
+
+def _shadow(state: State, event: Event, detail: dict[str, Any]) -> None:
+    known = state.models[detail["model"]]
+    state.shadows[event.subject] = (detail["model"], tuple(known[int(one)].number for one in detail.get("shadows", ())))
+
+
+def _split(state: State, event: Event, detail: dict[str, Any]) -> None:
+    name, split = detail["model"], read_split(detail)
+    for version in split.slots:
+        state.models[name][int(version)]  # there has to be one
+    state.deployed[event.subject] = (name, int(split.base), event.time)
+    state.splits[event.subject] = split
+    _shadow(state, event, detail)
 
 
 def _deploy(state: State, event: Event, detail: dict[str, Any]) -> None:
@@ -234,6 +267,8 @@ def _rollback(state: State, event: Event, detail: dict[str, Any]) -> None:
     _serve(state, event, detail)
     if detail["rejected"]:
         _end(state, detail["model"], int(detail["before"]), REJECTED)
+    for other in detail.get("also", ()):
+        _end(state, detail["model"], int(other), REJECTED)
 
 
 def _attach(state: State, event: Event, detail: dict[str, Any]) -> None:
@@ -249,6 +284,7 @@ _DEEDS: dict[str, Callable[[State, Event, dict[str, Any]], None]] = {
     "approve": _approve,
     "state": _transition,
     "deploy": _deploy,
+    "split": _split,
     "rollback": _rollback,
     "attach": _attach,
 }

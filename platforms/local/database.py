@@ -97,7 +97,7 @@ def _upgrade(connection: sqlite3.Connection) -> None:
     with transaction(connection, "BEGIN IMMEDIATE"):
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version < FORMAT_VERSION:
-            upgrade(connection, now(), account())
+            upgrade(connection, version, now(), account())
 
 
 def _check(connection: sqlite3.Connection, file: Path) -> int:

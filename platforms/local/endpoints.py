@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import builtins
 import sqlite3
-from itertools import groupby
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.platforms.interface import (
     ANY_CHAMPION,
     ARCHIVED,
     CANDIDATE,
-    CHALLENGER,
     CHAMPION,
     REJECTED,
     ChampionChanged,
@@ -21,15 +22,22 @@ from headrace.platforms.interface import (
     RolledBack,
 )
 from headrace.platforms.lifecycle import check_deployable, motive, person
-from headrace.platforms.local import rows
+from headrace.platforms.local import rows, splits
 from headrace.platforms.local.account import now, who_asks
 from headrace.platforms.local.database import Database
 from headrace.platforms.local.schema import insert_deployment
 from headrace.platforms.local.verifying import told_pile
 from headrace.platforms.local.versions import load_versions, model_settings, one_version
-
-_QUERY = "SELECT endpoint, model, version, traffic, updated FROM deployed"
-_ORDER = "ORDER BY endpoint, traffic DESC, model, version DESC"
+from headrace.platforms.splitting import (
+    asked,
+    check_shadow,
+    make_split,
+    require_expected,
+    split_detail,
+    taken_out,
+    told,
+    words_of,
+)
 
 
 class LocalEndpoints:
@@ -54,29 +62,81 @@ class LocalEndpoints:
         """Puts a version behind an endpoint and makes it the champion; see `Endpoints.deploy`."""
         rows.check_name("endpoint", endpoint)
         if traffic != 100:
-            # A share needs a router that honours it; until there is one, a part would be all or nothing.
+            # What the others are to have would be a guess: a split says it of all.
             raise HeadraceError(f"endpoint {endpoint}: expected 100 percent of the traffic. Received: {traffic}")
-        who = who_asks(who)
         with self._database.write() as connection:
             found = one_version(connection, self._models, name, version)
             number = int(found.version)
             _require_champion(connection, name, number, expected_champion)
             check_deployable(found, model_settings(connection, name).approvals)
-            before = [f"{item.model}/{item.version}" for item in _deployed(connection, endpoint)]
-            _serve(connection, endpoint, name, number)
-            champion = rows.point_alias(connection, name, CHAMPION, number)
-            insert_deployment(connection, endpoint, name, number, now())
-            detail = {
-                "model": name,
-                "version": number,
-                "traffic": traffic,
-                "before": before,
-                "champion": champion,
-                "who": who,
-                **({"reason": reason} if reason else {}),
-            }
-            rows.record(connection, "deploy", endpoint, run, detail)
-            return _endpoints(connection, endpoint)[0]
+            self._deploy(connection, endpoint, (name, number), run=run, words=words_of(who_asks(who), reason, None))
+            return splits.endpoints(connection, endpoint)[0]
+
+    def split(
+        self,
+        endpoint: str,
+        deployed: Sequence[Deployed],
+        *,
+        key: str = "",
+        expected: Endpoint | None = None,
+        experiment: str = "",
+        who: str = "",
+        reason: str = "",
+        run: str = "",
+        evidence: Mapping[str, Any] | None = None,
+    ) -> Endpoint:
+        """Deals an endpoint's traffic to several versions; see `Endpoints.split`."""
+        rows.check_name("endpoint", endpoint)
+        words = words_of(who_asks(who), reason, evidence)
+        with self._database.write() as connection:
+            there = splits.one_endpoint(connection, endpoint)
+            require_expected(endpoint, there.deployed if there else (), expected)
+            what = asked(endpoint, self._checked(connection, deployed), key, experiment)
+            shadows = [int(one.version) for one in what.shadows]
+            if what.alone is not None:
+                served = what.model, int(what.alone.version)
+                self._deploy(connection, endpoint, served, run=run, words=words, shadows=shadows)
+                return splits.endpoints(connection, endpoint)[0]
+            pile = _pile(connection, endpoint)
+            base = (pile[0][1], str(pile[0][2])) if pile else None
+            made = make_split(what, base, there.split if there else None, key, experiment, endpoint)
+            answering = [(int(one.version), one.traffic) for one in what.answering]
+            splits.put(connection, endpoint, what.model, answering, shadows, made)
+            detail = split_detail(what, made, there.deployed if there else ())
+            rows.record(connection, "split", endpoint, run, {**detail, **words})
+            return splits.endpoints(connection, endpoint)[0]
+
+    def _checked(self, connection: sqlite3.Connection, deployed: Sequence[Deployed]) -> builtins.list[Deployed]:
+        """The same versions by their numbers, each of which may be where it is to be."""
+        found = []
+        for one in deployed:
+            version = one_version(connection, self._models, one.model, one.version)
+            if one.shadow:
+                check_shadow(version)
+            else:
+                check_deployable(version, model_settings(connection, one.model).approvals)
+            found.append(Deployed(one.model, version.version, one.traffic, one.shadow))
+        return found
+
+    def _deploy(
+        self,
+        connection: sqlite3.Connection,
+        endpoint: str,
+        served: tuple[str, int],
+        *,
+        run: str,
+        words: Mapping[str, Any],
+        shadows: Sequence[int] = (),
+    ) -> None:
+        """Puts a version behind an endpoint and makes it the champion."""
+        name, number = served
+        before = [told(item) for item in splits.deployed(connection, endpoint)]
+        splits.put_alone(connection, endpoint, name, number, shadows)
+        champion = rows.point_alias(connection, name, CHAMPION, number)
+        insert_deployment(connection, endpoint, name, number, now())
+        detail = {"model": name, "version": number, "traffic": 100, "before": before, "champion": champion}
+        more = {"shadows": list(shadows)} if shadows else {}
+        rows.record(connection, "deploy", endpoint, run, {**detail, **more, **words})
 
     def rollback(
         self,
@@ -94,6 +154,12 @@ class LocalEndpoints:
             pile = _pile(connection, endpoint)
             if not pile:
                 raise HeadraceError(_no_such_endpoint(connection, endpoint))
+            there = splits.one_endpoint(connection, endpoint)
+            if there is not None and there.split is not None:
+                versions = taken_out(endpoint, there, expected_version, expected_model)
+                _require_told(connection, endpoint, pile)
+                _, name, back = pile[0]
+                return _back(connection, endpoint, name, back, [int(one) for one in versions], run, who, reason)
             (_, name, taken), *earlier = pile
             if (expected_version or str(taken), expected_model or name) != (str(taken), name):
                 raise ChampionChanged(
@@ -104,40 +170,45 @@ class LocalEndpoints:
             back, skipped = _earlier(connection, self._models, endpoint, name, taken, earlier)
             passed = [entry for entry, _, _ in pile[: 1 + skipped]]
             connection.executemany("UPDATE deployment SET undone = 1 WHERE id = ?", [(entry,) for entry in passed])
-            _serve(connection, endpoint, name, back)
-            rejected = connection.execute(
-                "SELECT 1 FROM deployed WHERE model = ? AND version = ?", (name, taken)
-            ).fetchone() is None  # fmt: skip
-            if rejected:
-                rows.end(connection, name, taken, REJECTED)
-            champion = after = _champion(connection, name)
-            if champion is None or (champion == taken and rejected):  # what serves elsewhere stays the champion
-                after = rows.move_champion(connection, name, taken)
-            detail = {"model": name, "version": back, "before": taken, "champion": champion, "champion_after": after}
-            words = {"rejected": rejected, "who": who, "reason": reason}
-            rows.record(connection, "rollback", endpoint, run, {**detail, **words})
-            return RolledBack(_endpoints(connection, endpoint)[0], name, str(back), str(taken))
+            return _back(connection, endpoint, name, back, [taken], run, who, reason)
 
     def get(self, endpoint: str) -> Endpoint | None:
         """The endpoint, or None; see `Endpoints.get`."""
         with self._database.read() as connection:
-            found = _endpoints(connection, endpoint)
-        return found[0] if found else None
+            return splits.one_endpoint(connection, endpoint)
 
     def list(self) -> list[Endpoint]:
         """All endpoints, by name."""
         with self._database.read() as connection:
-            return _endpoints(connection)
+            return splits.endpoints(connection)
 
 
-def _serve(connection: sqlite3.Connection, endpoint: str, name: str, number: int) -> None:
-    """Puts all of an endpoint's traffic on a version, which challenges nobody then."""
-    connection.execute("DELETE FROM deployed WHERE endpoint = ?", (endpoint,))
-    connection.execute(
-        "INSERT INTO deployed (endpoint, model, version, traffic, updated) VALUES (?, ?, ?, 100, ?)",
-        (endpoint, name, number, now()),
-    )
-    rows.drop_alias(connection, name, CHALLENGER, number)
+def _back(
+    connection: sqlite3.Connection,
+    endpoint: str,
+    name: str,
+    back: int,
+    taken: Sequence[int],
+    run: str,
+    who: str,
+    reason: str,
+) -> RolledBack:
+    """Serves a version alone again, and rejects what is taken out, where that serves nowhere else."""
+    splits.put_alone(connection, endpoint, name, back)
+    rejected = []
+    for version in taken:
+        query = "SELECT 1 FROM deployed WHERE model = ? AND version = ?"
+        if connection.execute(query, (name, version)).fetchone() is None:
+            rows.end(connection, name, version, REJECTED)
+            rejected.append(version)
+    champion = after = _champion(connection, name)
+    if champion is None or champion in rejected:  # what serves elsewhere stays the champion
+        after = rows.move_champion(connection, name, taken[0] if champion is None else champion)
+    detail = {"model": name, "version": back, "before": taken[0], "champion": champion, "champion_after": after}
+    also = [version for version in rejected if version != taken[0]]
+    words = {"rejected": taken[0] in rejected, "who": who, "reason": reason, **({"also": also} if also else {})}
+    rows.record(connection, "rollback", endpoint, run, {**detail, **words})
+    return RolledBack(splits.endpoints(connection, endpoint)[0], name, str(back), str(taken[0]))
 
 
 def _champion(connection: sqlite3.Connection, name: str) -> int | None:
@@ -188,7 +259,7 @@ def _earlier(
 
 
 def _no_such_endpoint(connection: sqlite3.Connection, endpoint: str) -> str:
-    known = ", ".join(item.name for item in _endpoints(connection)) or "none yet"
+    known = ", ".join(item.name for item in splits.endpoints(connection)) or "none yet"
     return f"endpoint: expected one that serves ({known}). Received: {endpoint!r}"
 
 
@@ -209,18 +280,3 @@ def _require_champion(connection: sqlite3.Connection, name: str, number: int, ex
         f"the champion of {name} changed while this run was judged; run again. "
         f"expected: {'none' if expected is None else expected[:19]}. Received: {now}"
     )
-
-
-def _endpoints(connection: sqlite3.Connection, endpoint: str | None = None) -> list[Endpoint]:
-    found = connection.execute(f"{_QUERY} WHERE ?1 IS NULL OR endpoint = ?1 {_ORDER}", (endpoint,))
-    return [_endpoint(name, list(group)) for name, group in groupby(found, key=lambda row: row[0])]
-
-
-def _endpoint(name: str, found: list[tuple[str, str, int, int, str]]) -> Endpoint:
-    deployed = tuple(Deployed(model, str(version), traffic) for _, model, version, traffic, _ in found)
-    return Endpoint(name, deployed, max(updated for *_, updated in found))
-
-
-def _deployed(connection: sqlite3.Connection, endpoint: str) -> tuple[Deployed, ...]:
-    found = _endpoints(connection, endpoint)
-    return found[0].deployed if found else ()

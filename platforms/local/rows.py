@@ -84,10 +84,11 @@ def drop_alias(connection: sqlite3.Connection, name: str, alias: str, version: i
 
 
 def end(connection: sqlite3.Connection, name: str, version: int, ended: str) -> None:
-    """Marks a version as rejected or archived, or as neither; its approvals end, and it is no challenger."""
+    """Marks a version as rejected or archived, or as neither; its approvals end, and it is no challenger or shadow."""
     query = "UPDATE standing SET ended = ? WHERE name = ? AND version = ?"
     connection.execute(query, (ended, name, version))
     connection.execute("UPDATE approval SET ended = 1 WHERE name = ? AND version = ?", (name, version))
+    connection.execute("DELETE FROM shadow WHERE model = ? AND version = ?", (name, version))
     drop_alias(connection, name, CHALLENGER, version)
 
 

@@ -13,7 +13,7 @@ from headrace.artifacts.decision import UNRECORDED
 from headrace.platforms.audit_chain import FIRST, chained
 from headrace.platforms.interface import CHALLENGER, CHAMPION, Event
 
-FORMAT_VERSION = 2  # in SQLite's user_version
+FORMAT_VERSION = 3  # in SQLite's user_version
 APPLICATION = 0x48524143  # "HRAC" in SQLite's application_id: this file is a registry of ours
 
 _AUDIT = """
@@ -93,6 +93,23 @@ CREATE TRIGGER document_is_immutable BEFORE UPDATE ON document
 CREATE TRIGGER document_is_kept BEFORE DELETE ON document
     BEGIN SELECT RAISE(ABORT, 'documents are only added to'); END;
 """
+_SINCE_3 = """
+CREATE TABLE split (                -- of an endpoint that several versions answer; `deployed` has their shares
+    endpoint TEXT PRIMARY KEY,
+    base INTEGER NOT NULL,          -- the version that was deployed last
+    key TEXT NOT NULL,              -- a header's name; empty: the server's own
+    experiment TEXT NOT NULL,
+    slots TEXT NOT NULL             -- JSON: [[version, how many slots in a row], ...], 100 in all
+) STRICT;
+CREATE TABLE shadow (
+    endpoint TEXT NOT NULL,
+    model TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    updated TEXT NOT NULL,
+    PRIMARY KEY (endpoint, model, version),
+    FOREIGN KEY (model, version) REFERENCES model_version (name, version)
+) STRICT;
+"""
 SCHEMA = f"""
 PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {FORMAT_VERSION};
@@ -125,12 +142,21 @@ CREATE TABLE deployed (
     PRIMARY KEY (endpoint, model, version),
     FOREIGN KEY (model, version) REFERENCES model_version (name, version)
 ) STRICT;
-{_VERSION_TRIGGERS}{_AUDIT}{_SINCE_2}
+{_VERSION_TRIGGERS}{_AUDIT}{_SINCE_2}{_SINCE_3}
 """
 
 
-def upgrade(connection: sqlite3.Connection, now: str, account: str) -> None:
-    """Makes a file of format 1 one of format 2, within the caller's writing transaction.
+def upgrade(connection: sqlite3.Connection, version: int, now: str, account: str) -> None:
+    """Makes a file of an older format one of this, within the caller's writing transaction."""
+    if version < 2:
+        _from_1(connection, now, account)
+    for statement in statements(_SINCE_3):  # nothing was ever split before
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+
+
+def _from_1(connection: sqlite3.Connection, now: str, account: str) -> None:
+    """Makes a file of format 1 one of format 2.
 
     The entries of the audit log are chained as they stand: from here on none can be changed unseen, and what was done
     to them before cannot be known. Versions count as blessed where the register step wrote them (it takes no others,
@@ -154,7 +180,6 @@ def upgrade(connection: sqlite3.Connection, now: str, account: str) -> None:
         head = insert_event(connection, chained(event, head))
     _tell_what_was(connection, events)
     connection.execute(statements(_VERSION_TRIGGERS)[0])
-    connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
 
 
 def _tell_what_was(connection: sqlite3.Connection, events: list[Event]) -> None:

@@ -109,6 +109,8 @@ class _Told:
     piles: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     approvals: _Facts = field(default_factory=dict)
     documents: _Facts = field(default_factory=dict)
+    splits: _Facts = field(default_factory=dict)
+    shadows: _Facts = field(default_factory=dict)
     migrated: set[tuple[Any, ...]] = field(default_factory=set)  # versions of which an older log tells less
 
     def follow(self, event: Event) -> None:
@@ -129,13 +131,23 @@ class _Told:
                 self.champions[name,] = detail["champion_after"]
         elif event.action == "alias" and detail["alias"] == CHAMPION:  # format 1 let it be set by hand
             self.champions[name,] = detail["version"]
+        elif event.action == "split":
+            shares = detail["traffic"].items()
+            self.endpoints[name,] = tuple(sorted(_served(detail["model"], int(one), share) for one, share in shares))
+            pieces = json.dumps(detail["slots"])
+            self.splits[name,] = (int(detail["version"]), detail["key"], detail["experiment"], pieces)
+            self._shadow(name, detail["model"], detail["shadows"])
         elif event.action in ("deploy", "rollback"):
+            self.splits.pop((name,), None)
+            self._shadow(name, detail["model"], detail.get("shadows", []))
             _stack(self.piles.setdefault(name, []), event)
             self.endpoints[name,] = (_served(detail["model"], detail["version"], detail.get("traffic", 100)),)
             # Before `champion_after` was written, a rollback always moved the champion to what it put back.
             self.champions[detail["model"],] = detail.get("champion_after", detail["version"])
             if detail.get("rejected"):
                 self._end((detail["model"], detail["before"]), REJECTED)
+            for other in detail.get("also", []):
+                self._end((detail["model"], other), REJECTED)
         elif event.action == "attach":
             self.documents[name, detail["version"], detail["file"]] = detail["digest"]
 
@@ -156,6 +168,13 @@ class _Told:
     def _end(self, version: tuple[Any, ...], ended: str) -> None:
         self.ended[version] = ended
         self.approvals.pop(version, None)
+        for key in [key for key in self.shadows if key[1:] == version]:
+            del self.shadows[key]
+
+    def _shadow(self, endpoint: str, model: str, versions: Iterable[int]) -> None:
+        for key in [key for key in self.shadows if key[0] == endpoint]:
+            del self.shadows[key]
+        self.shadows |= {(endpoint, model, int(version)): "a shadow" for version in versions}
 
     def differences(self, connection: sqlite3.Connection) -> Iterable[str]:
         """Where the tables say something else."""
@@ -201,6 +220,8 @@ class _Told:
             ("the endpoint meant for", self.homes, of_told(now("SELECT name, endpoint FROM model", 1), self.homes)),
             (f"the {CHAMPION} of", self.champions, now(champion, 1)),
             ("the version behind", self.endpoints, _endpoints(connection)),
+            ("the split of", self.splits, now("SELECT endpoint, base, key, experiment, slots FROM split", 1)),
+            ("the version", self.shadows, now("SELECT endpoint, model, version, 'a shadow' FROM shadow", 3)),
             ("the document", self.documents, now(newest, 3)),
             ("what was served as number", _numbered(self.piles), _numbered(_piles(connection))),
         )
@@ -216,7 +237,7 @@ def _approvals(connection: sqlite3.Connection) -> _Facts:
 def _endpoints(connection: sqlite3.Connection) -> _Facts:
     found: _Facts = {}
     for endpoint, *served in connection.execute("SELECT endpoint, model, version, traffic FROM deployed"):
-        found[endpoint,] = (*found.get((endpoint,), ()), _served(*served))
+        found[endpoint,] = tuple(sorted((*found.get((endpoint,), ()), _served(*served))))
     return found
 
 

@@ -9,8 +9,8 @@ import msgspec
 from headrace.artifacts import bundle as files
 from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.folder import read_json
-from headrace.serving import metrics
 from headrace.serving.exchange import Handler, Request, Response
+from headrace.serving.page import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from headrace.serving.app import App
@@ -26,10 +26,11 @@ def routes(app: App) -> dict[str, dict[str, Handler]]:
 
     def about(request: Request) -> Response:
         values = describe(app.router.main.bundle, app.settings.predict_routes[0])
+        values |= app.router.described()
         return Response(200, msgspec.json.encode(values | ({"refused": app.refused} if app.refused else {})))
 
     def page(request: Request) -> Response:
-        return Response(200, app.metrics.text(), metrics.CONTENT_TYPE)
+        return Response(200, app.metrics.text(), CONTENT_TYPE)
 
     return {
         "/": {"GET": about},

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from headrace.serving.exchange import Answer, Handler, Request
-from headrace.serving.served import Codec, Served
+from headrace.serving.exchange import Answer, Handler, Request, Response
+from headrace.serving.served import Served
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from headrace.serving.app import App
 
 
@@ -15,12 +18,22 @@ def routes(app: App) -> dict[str, dict[str, Handler]]:
     """The prediction routes, by path and method."""
 
     def predict(request: Request) -> Answer:
-        return app.predict(request, codec)
+        return app.predict(request, VertexCodec)
 
     return {route: {"POST": predict} for route in app.settings.predict_routes}
 
 
-def codec(served: Served) -> Codec:
+class VertexCodec:
     """Of a model: its scorer speaks this protocol by nature."""
-    found: Any = served.scorer
-    return found  # type: ignore[no-any-return]
+
+    def __init__(self, served: Served) -> None:
+        self._scorer: Any = served.scorer
+
+    def decode(self, request: Request) -> tuple[Any, None]:
+        """A body {"instances": [...]} as what the model takes."""
+        found: tuple[Any, None] = self._scorer.decode(request.body)
+        return found
+
+    def encode(self, outputs: npt.NDArray[np.float32], known: None) -> Response:
+        """The answer {"predictions": [...], ...}."""
+        return Response(200, self._scorer.encode(outputs))

@@ -119,7 +119,7 @@ def test_an_unknown_category_is_scored_and_counted(url: str, instance: dict[str,
         connection.request("GET", "/metrics")
         lines = connection.getresponse().read().decode().splitlines()
         connection.close()
-        return int(next(line for line in lines if line.startswith("headrace_unseen_categories_total ")).split()[1])
+        return int(next(line for line in lines if line.startswith("headrace_unseen_categories_total{")).split()[1])
 
     before = counted()
     status, answer = post(url, of({**instance, "plan": "platinum"}))

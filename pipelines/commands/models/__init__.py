@@ -23,6 +23,8 @@ COMMANDS = {
     "archive": ("decide", "Put a version away."),
     "restore": ("decide", "Take back a rejection, or take a version out of the archive."),
     "promote": ("promote", "Put a version into service."),
+    "split": ("split", "Share an endpoint's traffic between versions; shadows."),
+    "endpoints": ("split", "List what is behind each endpoint."),
     "rollback": ("promote", "Serve the version again that served before."),
     "policy": ("policy", "Show or set how many approvals a model asks for."),
     "download": ("download", "Copy a version's bundle to a folder."),

@@ -6,7 +6,7 @@ import click
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.commands.models.options import named_version, platform_option, reason_options, version_argument
-from headrace.platforms.interface import ModelRegistry, Platform
+from headrace.platforms.interface import Platform
 from headrace.platforms.lifecycle import label
 
 
@@ -41,9 +41,11 @@ def promote(version: str, endpoint: str, anyway: bool, reason: str, who: str, pl
 def rollback(model: str, endpoint: str, reason: str, who: str, platform: Platform) -> None:
     """Serve the version again that served before, and reject the one that serves MODEL now.
 
+    While its traffic is split, the version that was deployed gets everything again, and the others are rejected.
+
     Running servers follow by themselves. A second rollback goes back one further.
     """
-    where, serving = _serving(platform.registry, model, endpoint)
+    where, serving = _serving(platform, model, endpoint)
     done = platform.endpoints.rollback(where, who=who, reason=reason, expected_version=serving, expected_model=model)
     rejected = platform.registry.get(done.model, done.before).state
     click.echo(
@@ -51,10 +53,13 @@ def rollback(model: str, endpoint: str, reason: str, who: str, platform: Platfor
     )
 
 
-def _serving(registry: ModelRegistry, model: str, endpoint: str) -> tuple[str, str]:
-    """The endpoint that serves a model, and the version there."""
-    versions = registry.versions(model) or [registry.get(model, "1")]  # raises, and says which models there are
-    found = {name: version.version for version in versions for name in version.endpoints}
+def _serving(platform: Platform, model: str, endpoint: str) -> tuple[str, str]:
+    """The endpoint that serves a model, and the version that is to be taken out there."""
+    from headrace.pipelines.commands.models.split import candidate
+
+    if not platform.registry.versions(model):
+        platform.registry.get(model, "1")  # raises, and says which models there are
+    found = {one.name: candidate(one) for one in platform.endpoints.list() if one.base.model == model}
     if endpoint and endpoint in found:
         return endpoint, found[endpoint]
     if not endpoint and len(found) == 1:

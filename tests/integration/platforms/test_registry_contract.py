@@ -15,6 +15,8 @@ from headrace.artifacts.errors import ArtifactError, HeadraceError
 from headrace.platforms.interface import (
     Blessing,
     ChampionChanged,
+    Deployed,
+    Endpoint,
     ModelSettings,
     ModelVersion,
     NotAllowed,
@@ -344,3 +346,101 @@ def test_the_audit_log_tells_all_and_holds(homes: Homes, connect: registries.Con
     assert audit.intact and audit.head == connect().registry.history()[-1].hash
     assert connect().registry.verify(head=told[0].hash[:16]).intact
     assert not connect().registry.verify(head="0123456789abcdef").intact
+
+
+def shares(endpoint: Endpoint | None) -> dict[str, int]:
+    """Percent by version; a shadow has 0."""
+    return {one.version: one.traffic for one in endpoint.deployed} if endpoint else {}
+
+
+def test_a_split_begins_grows_and_ends(homes: Homes, connect: registries.Connect) -> None:
+    endpoints, name = homes.platform.endpoints, homes.name
+    for seed in (1, 2, 3):
+        homes(seed)
+    endpoints.deploy(name, name, "1")
+    one, two = Deployed(name, "1", 90), Deployed(name, "2", 10)
+    first = endpoints.split(
+        name, [two, one, Deployed(name, "3", 0, shadow=True)], key="X-User", who="Ben", reason="try"
+    )
+    other = connect()
+    assert other.endpoints.get(name) == first and first in other.endpoints.list()
+    assert shares(first) == {"1": 90, "2": 10, "3": 0} and [shadow.version for shadow in first.shadows] == ["3"]
+    assert first.split is not None and (first.split.base, first.split.key) == ("1", "x-user")
+    assert first.base.version == "1" and [item.version for item in first.candidates] == ["2"]
+    assert [item.state for item in other.registry.versions(name)] == ["live", "live", "blessed"]
+    assert champion(connect, name) == "1"
+    evidence = {"requests": {"1": 900, "2": 100}, "bound": float("inf")}
+    grown = endpoints.split(name, [Deployed(name, "1", 40), Deployed(name, "2", 60)], expected=first, evidence=evidence)
+    assert grown.split is not None and grown.split.experiment == first.split.experiment and grown.main.version == "2"
+    kept = [slot for slot in range(100) if first.split.slots[slot] == "2"]
+    assert len(kept) == 10 and all(grown.split.slots[slot] == "2" for slot in kept)
+    assert champion(connect, name) == "1"
+    with pytest.raises(ChampionChanged, match="expected 1 with 90 percent, 2 with 10 percent, 3 as a shadow behind it"):
+        endpoints.split(name, [one, two], expected=first)
+    ended = endpoints.split(name, [Deployed(name, "2", 100)], expected=grown, evidence={"step": 3})
+    assert (shares(ended), ended.split, champion(connect, name)) == ({"2": 100}, None, "2")
+    told = other.registry.history(name)[-3:]
+    assert [event.action for event in told] == ["split", "split", "deploy"]
+    assert told[1].detail["evidence"] == {"requests": {"1": 900, "2": 100}, "bound": "inf"}
+    assert told[2].detail["before"] == [f"{name}/2 60%", f"{name}/1 40%"] and told[2].detail["evidence"] == {"step": 3}
+    assert endpoints.rollback(name, who="Ben", reason="worse").version == "1"
+
+
+def test_a_split_is_rolled_back_at_once(homes: Homes, connect: registries.Connect) -> None:
+    endpoints, name = homes.platform.endpoints, homes.name
+    for seed in (1, 2, 3, 4):
+        homes(seed)
+    endpoints.deploy(name, name, "1")
+    endpoints.split(
+        name, [Deployed(name, "1", 50), Deployed(name, "2", 20), Deployed(name, "3", 30), Deployed(name, "4", 0, True)]
+    )
+    with pytest.raises(ChampionChanged, match="expected to take out version 1 of .* which takes out 3, 2; nothing"):
+        endpoints.rollback(name, who="Ben", reason="worse", expected_version="1")
+    done = endpoints.rollback(name, who="Ben", reason="worse", expected_version="2")
+    assert (done.version, done.before, shares(done.endpoint)) == ("1", "3", {"1": 100})
+    assert [item.state for item in connect().registry.versions(name)] == ["live", "rejected", "rejected", "blessed"]
+    assert champion(connect, name) == "1"
+
+
+def test_what_makes_no_split(homes: Homes, connect: registries.Connect) -> None:
+    endpoints, name = homes.platform.endpoints, homes.name
+    homes(1), homes(2), homes(3, blessed=False), homes(4)
+    half = [Deployed(name, "1", 50), Deployed(name, "2", 50)]
+    with pytest.raises(NotAllowed, match=r"expected what was deployed there last \(nothing\) among the versions"):
+        endpoints.split(name, half)
+    endpoints.deploy(name, name, "1")
+    for deployed, wanted in (
+        ([], "expected versions of one model. Received: none"),
+        ([Deployed(name, "1", 50), Deployed(name, "1", 50)], "expected each version once. Received: 1 more than once"),
+        (
+            [Deployed(name, "1", 50), Deployed(name, "2", 40)],
+            "expected shares that add up to 100 percent. Received: 90",
+        ),
+        ([Deployed(name, "1", 100), Deployed(name, "2", 0)], "expected 1 to 100 percent .* Received: 0 for 2"),
+        ([Deployed(name, "1", 100), Deployed(name, "2", 5, True)], "expected no share of the traffic for a shadow"),
+        ([Deployed(name, "2", 60), Deployed(name, "4", 40)], rf"expected what was deployed there last \({name}:1\)"),
+        ([Deployed(name, "1", 60), Deployed(name, "3", 40)], "Received: a candidate"),
+        ([Deployed(name, "1", 100), Deployed(name, "3", 0, True)], "as a shadow. Received: one that is candidate"),
+        ([Deployed(name, "1", 60), Deployed(name, "7", 40)], "expected a registered version"),
+    ):
+        with pytest.raises(HeadraceError, match=wanted):
+            endpoints.split(name, deployed)
+    with pytest.raises(HeadraceError, match="key: expected the name of a header"):
+        endpoints.split(name, half, key="x user")
+    with pytest.raises(HeadraceError, match="evidence: expected what JSON can hold"):
+        endpoints.split(name, half, evidence={"what": object()})
+    found = endpoints.get(name)
+    assert shares(found) == {"1": 100} and connect().registry.verify().intact
+
+
+def test_a_shadow_needs_no_approval_and_gives_none(homes: Homes, connect: registries.Connect) -> None:
+    registry, endpoints, name = homes.platform.registry, homes.platform.endpoints, homes.name
+    homes(1, approvals=1), homes(2)
+    registry.approve(name, "1", who="Ben", reason="fine")
+    endpoints.deploy(name, name, "1")
+    endpoints.split(name, [Deployed(name, "champion", 100), Deployed(name, "2", 0, shadow=True)])
+    with pytest.raises(WaitsForApproval):
+        endpoints.split(name, [Deployed(name, "1", 99), Deployed(name, "2", 1)])
+    assert registry.transition(name, "2", "rejected", who="Ben", reason="odd").state == "rejected"
+    found = connect().endpoints.get(name)  # what was put away sees nothing any more
+    assert shares(found) == {"1": 100} and champion(connect, name) == "1"

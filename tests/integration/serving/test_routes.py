@@ -12,7 +12,7 @@ from headrace.artifacts.bundle import Bundle
 from headrace.serving.client import Client, predict
 from headrace.serving.local import running_server
 from headrace.serving.verify import verify_samples
-from tests.integration.serving.servers import GOOD, ask
+from tests.integration.serving.servers import GOOD, ask, wait_until
 
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
@@ -40,7 +40,7 @@ def test_health(url: str) -> None:
 
 
 def test_a_wrong_path_method_or_body_says_so(url: str) -> None:
-    routes = "GET /, GET /metrics, GET /health, GET /healthz, POST /predict"
+    routes = "GET /, GET /metrics, GET /health, GET /healthz, GET /openapi.json, GET /docs, POST /predict"
     assert ask(url, "GET", "/nope")[::2] == (404, {"error": f"expected one of {routes}. Received: /nope"})
     status, headers, answer = ask(url, "GET", "/predict")
     assert (status, answer) == (405, {"error": "expected POST /predict. Received: GET"})
@@ -80,14 +80,21 @@ def test_metrics_count_what_was_answered(bundles: dict[str, Path], binary: Bundl
         ask(url, "POST", "/predict", b"{")
         ask(url, "GET", "/predict")
         ask(url, "GET", "/nope")
+        wait_until(lambda: b"headrace_connections_total 0" not in ask(url, "GET", "/metrics")[2])
         status, headers, text = ask(url, "GET", "/metrics")
     assert (status, headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
     values = dict(line.rsplit(" ", 1) for line in text.decode().splitlines() if not line.startswith("#"))
-    assert values['headrace_requests_total{status="200"}'] == "2"
-    assert values['headrace_requests_total{status="400"}'] == "1"
-    assert values['headrace_requests_total{status="405"}'] == "1"
-    assert values["headrace_rows_total"] == "2"
-    assert values["headrace_unseen_categories_total"] == "1"
-    assert values["headrace_latency_seconds_count"] == values['headrace_latency_seconds_bucket{le="+Inf"}'] == "2"
-    assert float(values["headrace_latency_seconds_sum"]) > 0
-    assert values[f'headrace_model_info{{model="tiny",version="3",digest="{binary.digest}"}}'] == "1"
+    version = 'model="tiny",version="3"'
+    assert values[f'headrace_requests_total{{{version},route="/predict",status="200"}}'] == "2"
+    assert values[f'headrace_requests_total{{{version},route="/predict",status="400"}}'] == "1"
+    errors = {
+        kind: values[f'headrace_errors_total{{kind="{kind}"}}'] for kind in ("bad_request", "method", "not_found")
+    }
+    assert errors == {"bad_request": "1", "method": "1", "not_found": "1"}
+    assert values[f"headrace_rows_total{{{version}}}"] == values[f"headrace_predictions_count{{{version}}}"] == "2"
+    assert values[f"headrace_unseen_categories_total{{{version}}}"] == "1"
+    assert values[f"headrace_latency_seconds_count{{{version}}}"] == "2"
+    assert values[f'headrace_latency_seconds_bucket{{{version},le="+Inf"}}'] == "2"
+    assert float(values[f"headrace_latency_seconds_sum{{{version}}}"]) > 0
+    assert values[f'headrace_model_info{{{version},digest="{binary.digest}",shadow="false"}}'] == "1"
+    assert int(values["headrace_connections_total"]) >= 5

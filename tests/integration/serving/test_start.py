@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import socket
@@ -17,7 +18,7 @@ from headrace.artifacts.bundle import FORMAT
 from headrace.artifacts.errors import HeadraceError
 from headrace.serving.client import predict
 from headrace.serving.local import running_server
-from tests.integration.serving.servers import GOOD, ask, free_port, process, refused, url_of
+from tests.integration.serving.servers import GOOD, ask, connect, free_port, process, refused, url_of
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -86,12 +87,27 @@ def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
 
 
 def test_the_access_log_is_off_unless_asked_for(bundles: dict[str, Path]) -> None:
-    for arguments, lines in (((), 0), (("--access-log",), 1)):
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01", "x-request-id": "mine-1", "user-agent": 'a"b'}
+    for arguments, lines in (((), 0), (("--access-log",), 3)):
         with process(bundles["binary"], "--port", 0, *arguments) as started:
-            predict(url_of(started), [GOOD])
+            url = url_of(started)
+            ask(url, "POST", "/predict", body(GOOD), headers)
+            ask(url, "GET", "/nope?token=secret")
+            with connect(url) as client:
+                client.sendall(b"rubbish\r\n\r\n")
+                client.recv(1000)
             started.send_signal(signal.SIGTERM)
             _, err = started.communicate(timeout=10)
-        assert err.count("POST /predict HTTP/1.1") == lines
+        said = [json.loads(line) for line in err.splitlines()]
+        assert len(said) == lines and "secret" not in err
+    first, second, third = said
+    assert (first["message"], first["status"], first["level"]) == ("POST /predict 200", 200, "info")
+    assert (first["request_id"], first["trace_id"], first["span_id"]) == ("mine-1", trace, "00f067aa0ba902b7")
+    assert (first["agent"], first["model"], first["version"], first["peer"]) == ('a"b', "tiny", "3", "127.0.0.1")
+    assert 0 < first["ms"] < 1000 and first["time"].endswith("Z")
+    assert (second["path"], second["status"]) == ("/nope", 404)
+    assert third["status"] == 400 and "method" not in third
 
 
 @pytest.mark.parametrize("workers", [1, 2])

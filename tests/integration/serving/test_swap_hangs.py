@@ -25,11 +25,12 @@ from headrace.serving.target import Target
 
 load = switch.load
 
-def hanging(target, settings, before=None):
+def hanging(plan, settings, before=None):
+    target = plan.main
     if target.version == "2" or (target.version == "3" and before):
         print("hangs", file=sys.stderr, flush=True)
         time.sleep(600)
-    return load(target, settings, before)
+    return load(plan, settings, before)
 
 switch.load = hanging
 swap.LOAD_SECONDS = float(sys.argv[3])

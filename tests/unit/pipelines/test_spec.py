@@ -51,7 +51,7 @@ def test_each_mistake_has_a_line(tmp_path):
 
 def test_an_unknown_field_without_a_near_one_lists_what_there_is(tmp_path):
     (message,) = errors(MINIMAL + "deploy: {zzz: 1}\n", tmp_path)
-    assert message == "6: unknown field `zzz`; the fields here are endpoint, strategy, approval"
+    assert message == "6: unknown field `zzz`; the fields here are endpoint, strategy, steps, canary, approval"
 
 
 def test_a_section_that_is_none(tmp_path):

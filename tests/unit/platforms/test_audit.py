@@ -106,6 +106,10 @@ TAMPERING = {
     "UPDATE deployment SET undone = 1": "what was served as number 1:prices: expected homes 1, as the log says. Received: none",
     "INSERT INTO deployed VALUES ('prices', 'homes', 2, 100, '')":
         "the version behind prices: expected homes 1, as the log says. Received: homes 1 homes 2",
+    "INSERT INTO shadow VALUES ('prices', 'homes', 2, '')":
+        "the version prices:homes:2: expected none, as the log says. Received: a shadow",
+    "INSERT INTO split VALUES ('prices', 1, '', 'x', '[[1, 100]]')":
+        "the split of prices: expected none, as the log says. Received: 1  x",
     "UPDATE deployed SET traffic = 50": "the version behind prices: expected homes 1, as the log says. Received: homes 1 with 50",
     "DROP TRIGGER version_is_immutable; UPDATE model_version SET registered_by = 'bo' WHERE version = 2":
         "who registered homes:2: expected trainer, as the log says. Received: bo",

@@ -14,7 +14,7 @@ from headrace.platforms.local.rows import record
 def test_a_new_file_is_write_ahead_and_leaves_nothing_else(tmp_path: Path) -> None:
     with Database(tmp_path / "home").write() as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
     assert [file.name for file in (tmp_path / "home").iterdir()] == [FILE]
 
 
@@ -23,9 +23,9 @@ def test_a_newer_file_is_refused(tmp_path: Path) -> None:
     with database.write():
         pass
     with sqlite3.connect(tmp_path / FILE) as connection:
-        connection.execute("PRAGMA user_version = 3")
+        connection.execute("PRAGMA user_version = 4")
     with (
-        pytest.raises(ArtifactError, match=r"Received: version 3\. Upgrade headrace to use it"),
+        pytest.raises(ArtifactError, match=r"Received: version 4\. Upgrade headrace to use it"),
         database.read(),
     ):
         pass

@@ -1,10 +1,11 @@
-"""What the HTTP surface does when a client stalls, leaves, or finds a fault of ours; without sockets."""
+"""What the surface answers, without sockets: faults of ours, other paths and methods, how CSV was read."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,81 +13,85 @@ import pytest
 
 from headrace.artifacts.bundle import LINEAGE, Bundle, write_bundle
 from headrace.artifacts.folder import write_json
-from headrace.serving.app import App, describe
-from headrace.serving.scorer import Scorer
+from headrace.serving import app as surface
+from headrace.serving.app import App
+from headrace.serving.exchange import Request, Response
+from headrace.serving.protocols.operations import describe
+from headrace.serving.router import Router
+from headrace.serving.served import Served
 from headrace.serving.settings import Settings
 
-
-class Exchange:
-    """One request as an ASGI server would hand it over: these messages, and then nothing more."""
-
-    def __init__(self, *messages: dict[str, Any], path: str = "/predict") -> None:
-        self.messages = list(messages)
-        self.scope = {"type": "http", "method": "POST", "path": path, "headers": []}
-        self.sent: list[dict[str, Any]] = []
-
-    async def receive(self) -> dict[str, Any]:
-        if not self.messages:
-            await asyncio.sleep(60)
-        return self.messages.pop(0)
-
-    async def send(self, message: dict[str, Any]) -> None:
-        self.sent.append(message)
-
-    def answer(self, app: App) -> tuple[int, dict[bytes, bytes], Any]:
-        asyncio.run(app(self.scope, self.receive, self.send))
-        head, tail = self.sent
-        return head["status"], dict(head["headers"]), json.loads(tail["body"])
-
-
-def piece(data: bytes, more: bool = True) -> dict[str, Any]:
-    return {"type": "http.request", "body": data, "more_body": more}
+ROW = b'{"instances":[{"tenure":1,"spend per month":1,"is_new":null,"plan":null,"signup":null}]}'
 
 
 @pytest.fixture
 def app(binary: Bundle) -> App:
-    return App(binary, Scorer(binary), Settings(max_body=100, body_seconds=0.1))
+    settings = Settings()
+    return App(Router(Served(binary, settings)), settings)
 
 
-def test_a_client_that_stalls_is_told_and_dropped(app: App) -> None:
-    status, headers, answer = Exchange(piece(b'{"inst')).answer(app)
-    assert (status, headers[b"connection"]) == (408, b"close")
-    assert answer == {"error": "body: expected all of it within 0.1 seconds. Received: 6 bytes"}
+def ask(app: App, method: str, path: str, body: bytes = b"") -> tuple[int, dict[bytes, bytes], Any]:
+    answer = app.answer(Request(method, path, body))
+    assert isinstance(answer, Response)
+    return answer.status, dict(answer.headers), json.loads(answer.body)
 
 
-def test_a_client_that_leaves_is_not_scored(app: App) -> None:
-    status, _, answer = Exchange(piece(b'{"inst'), {"type": "http.disconnect"}).answer(app)
-    assert status == 400
-    assert answer == {"error": "body: expected all of it. Received: the end of the connection"}
-
-
-def test_a_body_is_counted_as_it_comes(app: App) -> None:
-    assert Exchange(piece(b'{"instances"'), piece(b": []}", more=False)).answer(app)[0] == 200
-    status, headers, answer = Exchange(piece(b" " * 60), piece(b" " * 60), piece(b"", more=False)).answer(app)
-    assert (status, answer["error"]) == (413, "body: expected at most 100 bytes. Received: 120 bytes")
-    assert b"connection" not in headers
-    status, headers, answer = Exchange(*[piece(b" " * 60)] * 10).answer(app)
-    assert (status, answer["error"]) == (
-        413,
-        "body: expected at most 100 bytes. Received: more than 400 bytes",
-    )
-    assert headers[b"connection"] == b"close"
-
-
-def test_a_fault_of_ours_is_raised_and_counted(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_ours_is_answered_told_and_counted(
+    app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def broken(*_: Any) -> None:
         raise RuntimeError("the model is broken")
 
-    monkeypatch.setattr(app._scorer, "run", broken)
-    row = b'{"instances":[{"tenure":1,"spend per month":1,"is_new":null,"plan":null,"signup":null}]}'
-    with pytest.raises(RuntimeError, match="the model is broken"):
-        Exchange(piece(row, more=False)).answer(app)
-    assert b'headrace_requests_total{status="500"} 1' in app._metrics.text()
+    monkeypatch.setattr(app.router.main.scorer, "run", broken)
+    status, _, answer = ask(app, "POST", "/predict", ROW)
+    assert (status, answer) == (
+        500,
+        {"error": "expected to answer. Received: a fault of the server's, which its log tells"},
+    )
+    assert "RuntimeError: the model is broken" in capsys.readouterr().err
+    page = app.answer(Request("GET", "/metrics"))
+    assert isinstance(page, Response)
+    assert any(b'status="500"' in line and line.endswith(b" 1") for line in page.body.splitlines())
 
 
-def test_a_body_that_comes_at_once_is_limited_too(app: App) -> None:
-    status, _, answer = Exchange(piece(b" " * 101, more=False)).answer(app)
-    assert (status, answer["error"]) == (413, "body: expected at most 100 bytes. Received: 101 bytes")
+def test_another_path_or_method_is_told_what_there_is(app: App) -> None:
+    status, headers, answer = ask(app, "PUT", "/predict")
+    assert (status, headers[b"allow"]) == (405, b"POST")
+    assert answer == {"error": "expected POST /predict. Received: PUT"}
+    status, _, answer = ask(app, "GET", "/" + "x" * 5000)
+    assert status == 404 and "POST /predict" in answer["error"] and len(answer["error"]) < 2000
+
+
+def test_a_large_request_is_scored_beside_the_event_loop(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+    scorer: Any = app.router.main.scorer
+    run = scorer.run
+
+    def noted(inputs: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return run(inputs)
+
+    monkeypatch.setattr(scorer, "run", noted)
+    monkeypatch.setattr(surface, "LARGE", 1000)
+    row = json.loads(ROW)["instances"][0]
+    few, many = (json.dumps({"instances": [row] * count}).encode() for count in (2, 50))
+
+    async def both() -> tuple[Any, Any]:
+        small, large = (app.answer(Request("POST", "/predict", body)) for body in (few, many))
+        assert isinstance(small, Response) and not isinstance(large, Response)
+        return small, await large
+
+    small, large = asyncio.run(both())
+    assert threads[0] == threading.current_thread().name and threads[1].startswith("large-requests")
+    assert json.loads(large.body)["predictions"] == json.loads(small.body)["predictions"][:1] * 50
+    wrong = many.replace(b"null", b'"x"', 1)
+
+    async def refused() -> Response:
+        answer = app.answer(Request("POST", "/predict", wrong))
+        assert not isinstance(answer, Response)
+        return await answer
+
+    assert asyncio.run(refused()).status == 400
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,15 @@ from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.errors import ArtifactError, HeadraceError
 from headrace.artifacts.raw_inputs import open_graph, run_graph
 from headrace.artifacts.signature import Input, Signature
-from headrace.serving.app import describe, open_app
+from headrace.serving.app import App
+from headrace.serving.exchange import Request, Response
 from headrace.serving.image_scorer import ImageScorer
+from headrace.serving.protocols.operations import describe
 from headrace.serving.raw import OnnxModel
 from headrace.serving.request import BadRequest
+from headrace.serving.router import Router
 from headrace.serving.scorer import Scorer
+from headrace.serving.served import Served
 from headrace.serving.settings import Settings
 from headrace.serving.verify import verify_samples
 
@@ -152,7 +156,7 @@ def test_a_graph_that_is_not_the_signatures_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_model_of_tables_is_none_of_images(bundle: Bundle, tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="matrix.onnx: expected a graph"):
+    with pytest.raises(ArtifactError, match="matrix.onnx: expected an ONNX graph"):
         Scorer(bundle)
     table = Signature("classification", "a", (Input("b", "number"),), ("x", "y", "z"))
     with pytest.raises(ArtifactError, match="expected a model of images"):
@@ -186,33 +190,28 @@ def test_a_column_must_hold_files(bundle: Bundle) -> None:
 
 
 def test_health_is_answered_while_pictures_are_worked_on(bundle: Bundle) -> None:
-    app = open_app(bundle, Settings(max_body=64 << 20))
+    settings = Settings(max_body=64 << 20)
+    app = App(Router(Served(bundle, settings)), settings)
     assert describe(bundle, "/predict")["inputs"] == [{"name": "image", "type": "image", "height": 24, "width": 32}]
     large = {"b64": b64(encoded(picture(2, 1_500, 1_500), "JPEG"))}
     body = json.dumps({"instances": [large] * 12}).encode()
     done: dict[str, float] = {}
 
-    async def ask(path: str, method: str, data: bytes) -> dict[str, Any]:
-        sent: list[dict[str, Any]] = []
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": data, "more_body": False}
-
-        async def send(message: dict[str, Any]) -> None:
-            sent.append(message)
-
-        await app({"type": "http", "method": method, "path": path, "headers": []}, receive, send)
-        done[path] = time.perf_counter()
-        answer: dict[str, Any] = json.loads(sent[1]["body"])
+    async def predict() -> dict[str, Any]:
+        pending = app.answer(Request("POST", "/predict", body))
+        assert not isinstance(pending, Response)  # it is worked on elsewhere
+        answer: dict[str, Any] = json.loads((await pending).body)
+        done["/predict"] = time.perf_counter()
         return answer
 
-    async def both() -> tuple[dict[str, Any], dict[str, Any]]:
-        predicting = asyncio.create_task(ask("/predict", "POST", body))
+    async def both() -> dict[str, Any]:
+        predicting = asyncio.create_task(predict())
         await asyncio.sleep(0.01)
-        health = await ask("/health", "GET", b"")
-        return await predicting, health
+        health = app.answer(Request("GET", "/health"))
+        done["/health"] = time.perf_counter()
+        assert isinstance(health, Response) and json.loads(health.body) == {"status": "ok"}
+        return await predicting
 
-    predicted, health = asyncio.run(both())
-    assert health == {"status": "ok"}
+    predicted = asyncio.run(both())
     assert [one["label"] for one in predicted["predictions"]] == ["blue"] * 12
     assert done["/health"] < done["/predict"] - 0.05

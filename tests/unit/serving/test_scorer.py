@@ -238,7 +238,9 @@ def test_a_graph_that_is_not_the_signatures_is_refused(bundles: dict[str, Path])
 
 def test_a_damaged_graph_is_refused(binary: Bundle, tmp_path: Path) -> None:
     (tmp_path / "matrix.onnx").write_bytes(b"no graph")
-    with pytest.raises(ArtifactError, match=r"matrix\.onnx: expected a graph that ONNX Runtime can load"):
+    with pytest.raises(
+        ArtifactError, match=r"matrix\.onnx: expected an ONNX graph that is safe to load. Received: a damaged"
+    ):
         Scorer(Bundle(tmp_path, binary.manifest, binary.signature))
 
 

@@ -63,9 +63,12 @@ def summed() -> onnx.ModelProto:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return Bundle.open(write_text_bundle(tmp_path_factory.mktemp("texts") / "bundle"))
+
+
+def write_text_bundle(path: Path) -> Path:
     from headrace.trainer.export.graphs import export
 
-    path = tmp_path_factory.mktemp("texts") / "bundle"
     signature = signature_of("regression", INPUTS)
     graphs = export(summed(), INPUTS, construct_graph(INPUTS, CONSTRUCT))
     there = np.array([[1, 1], [0, 0], [1, 1]], float)  # the cells of both texts
@@ -76,7 +79,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         onnx.save(graphs.matrix, folder / MATRIX)
         signature.write(folder / SIGNATURE)
         write_json(folder / SAMPLES, {"instances": INSTANCES, "predictions": predictions(signature, expected)})
-    return Bundle.open(path)
+    return path
 
 
 def table(instances: list[dict[str, Any]]) -> pa.Table:

@@ -63,16 +63,16 @@ def test_answers_that_differ_from_the_samples_are_a_finding(bundle: Path, tmp_pa
     probabilities["0"], probabilities["1"] = probabilities["1"] + 0.01, probabilities["0"] - 0.01
     infra = infra_validate(resealed(bundle, tmp_path / "model", samples), tmp_path / "infra")
     assert not read_infra(tmp_path / "infra").passed
-    assert outcome(infra) == {"starts": True, "model": True, "answers": False, "refuses": True, "healthy": True}
-    message = next(check.message for check in infra.checks if check.name == "answers")
-    assert message.startswith("samples[4], together: expected ")
+    assert outcome(infra) == {"serves": False}  # a server does not start with a model that answers otherwise
+    told = "expected the answers to its 20 samples. Received: 2 others; samples[4], together: expected "
+    assert told in infra.checks[0].message
 
 
 def test_samples_that_the_server_refuses_are_a_finding(bundle: Path, tmp_path: Path) -> None:
     samples = json.loads((bundle / SAMPLES).read_text())
     samples["instances"][0]["tenure"] = "twelve"
     infra = infra_validate(resealed(bundle, tmp_path / "model", samples), tmp_path / "infra")
-    assert not outcome(infra)["answers"]
+    assert outcome(infra) == {"serves": False}
     assert infra.latency_ms == {} and infra.requests == 0
     assert set(infra.figures) == {"bundle_mib"}  # nothing is said of a server that does not answer
     assert "tenure: expected a number or null" in "".join(check.message for check in infra.checks)

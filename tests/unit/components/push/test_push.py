@@ -9,9 +9,10 @@ import pytest
 from headrace.artifacts.decision import Decision
 from headrace.artifacts.errors import ArtifactError, HeadraceError
 from headrace.artifacts.folder import write_folder, write_json
+from headrace.components.push.canary import Canary
 from headrace.components.push.push import Evidence, Pushed, push
 from headrace.components.register.blessing import NotBlessed
-from headrace.platforms.interface import Blessing, ChampionChanged, NotAllowed
+from headrace.platforms.interface import Blessing, ChampionChanged, Deployed, NotAllowed
 from headrace.platforms.local.platform import LocalPlatform
 from tests.unit.components.evidence import write_decision, write_infra_report
 from tests.unit.platforms.bundles import write_unscorable_bundle as write_bundle
@@ -198,3 +199,45 @@ def test_a_version_that_is_not_registered_stops_it(case: Case) -> None:
     with pytest.raises(HeadraceError, match="expected a registered version"):
         push(case.platform, "homes", "3", case.evidence("1"), "prices")
     assert case.platform.endpoints.list() == []
+
+
+def canary(case: Case, version: str, champion: str | None = "1") -> Pushed:
+    case.bless(version, champion=champion)
+    return push(case.platform, "homes", version, case.evidence(version), "prices", run="run-2", canary=Canary())
+
+
+def test_a_canary_gets_its_first_share_and_the_champion_stays(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+    case.bless("1")
+    case.push("1")
+    assert canary(case, "2") == Pushed("prices", "2", changed=True, before="homes/1", state="canary")
+    found = case.platform.endpoints.get("prices")
+    assert found is not None and {one.version: one.traffic for one in found.deployed} == {"1": 99, "2": 1}
+    assert case.platform.registry.get("homes", "champion").version == "1"
+    told = case.platform.registry.history("prices")[-1]
+    assert (told.run, told.detail["evidence"]["settings"]["steps"]) == ("run-2", [1, 5, 25, 50, 100])
+    assert "`headrace rollout start prices` takes it from there" in capsys.readouterr().out
+    again = push(case.platform, "homes", "2", case.evidence("2"), "prices", canary=Canary())
+    assert (again.changed, again.state) == (False, "canary")
+
+
+def test_the_first_version_needs_no_canary(case: Case) -> None:
+    assert canary(case, "1", champion=None) == Pushed("prices", "1", changed=True, before=None)
+
+
+def test_a_canary_judged_against_an_earlier_champion_is_not_begun(case: Case) -> None:
+    case.bless("1")
+    case.push("1")
+    with pytest.raises(ChampionChanged, match="changed while this run was judged; run again. expected: none"):
+        canary(case, "2", champion=None)
+    assert case.platform.endpoints.get("prices").deployed == (Deployed("homes", "1", 100),)  # type: ignore[union-attr]
+
+
+def test_a_third_version_waits_for_a_rollout(case: Case) -> None:
+    case.bless("1")
+    case.push("1")
+    canary(case, "2")
+    bundle = write_bundle(case.folder / "3", 3)
+    third = case.platform.registry.register(bundle, "homes", metrics={}, run="r", blessing=Blessing(None))
+    case.digests["3"] = third.digest
+    done = canary(case, "3")
+    assert (done.changed, done.state) == (False, "waits for another rollout")

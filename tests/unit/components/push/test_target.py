@@ -23,9 +23,11 @@ def test_it_reads_what_the_spec_writes() -> None:
     assert get_args(DeploySpec.model_fields["strategy"].annotation) == STRATEGIES
 
 
-@pytest.mark.parametrize("strategy", ["canary", None, ["replace"], ""])
+@pytest.mark.parametrize("strategy", ["shadow", None, ["replace"], ""])
 def test_a_strategy_of_a_later_version_is_refused(strategy: Any) -> None:
-    with pytest.raises(HeadraceError, match=r"strategy: expected `replace`, which this version has\. Received: "):
+    with pytest.raises(
+        HeadraceError, match=r"strategy: expected `replace` or `canary`, which this version has\. Received: "
+    ):
         target({"strategy": strategy, "steps": [10, 100]}, "churn")
 
 

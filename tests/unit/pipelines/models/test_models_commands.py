@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -217,3 +218,37 @@ def test_help_is_quick_and_lists_every_command(models: Shell) -> None:
     assert time.monotonic() - began < 1
     for name in ("list", "show", "compare", "approve", "reject", "promote", "rollback", "archive", "download", "audit"):
         assert f"\n  {name} " in text
+
+
+def test_a_split_from_its_beginning_to_its_end(models: Shell) -> None:
+    name = r"prices-2-[0-9a-f]{8}"
+    (line,) = models("split", "homes", "1=90", "2=10", "--shadow", "3", "--key", "X-User", *WHY)
+    told = rf"endpoint prices serves homes:1 90%, homes:2 10%, homes:3 as a shadow \(experiment {name}, by x-user\)"
+    assert re.fullmatch(told, line)
+    assert models("endpoints", "prices") == [line]
+    found = json.loads(models("endpoints", "--json")[0])
+    assert (found["traffic"], found["shadows"], found["base"]) == ({"1": 90, "2": 10}, ["3"], "1")
+    (line,) = models("split", "homes", "homes:1=40", "2=60", *WHY)  # the shadow, the key and the name stay
+    assert re.fullmatch(r".* homes:2 60%, homes:1 40%, homes:3 as a shadow \(experiment .*, by x-user\)", line)
+    assert "split prices: version 1 40%, version 2 60%, version 3 as a shadow: looked at it" in models("audit")[-1]
+    assert models("split", "homes", "2=100", "--no-shadow", *WHY) == ["endpoint prices serves homes:2 100%"]
+    assert models.states() == ["blessed", "live", "blessed"] and models.platform.registry.verify().intact
+
+
+def test_a_split_is_rolled_back(models: Shell) -> None:
+    models("split", "homes", "1=50", "2=20", "3=30", *WHY)
+    assert models("rollback", "homes", *WHY) == ["endpoint prices serves homes:1 again; homes:3 is rejected, by root"]
+    assert models.states() == ["live", "rejected", "rejected"]
+
+
+def test_what_makes_no_split(models: Shell) -> None:
+    for words, told in (
+        (("homes", "2"), "share: expected VERSION=PERCENT, as in 4=10. Received: 2"),
+        (("homes", "1=50", "2=40"), "expected shares that add up to 100 percent. Received: 90"),
+        (("homes", "2=50", "3=50"), "expected what was deployed there last (homes:1) among the versions that answer"),
+        (("homes", "1=50", "9=50"), "expected a registered version"),
+        (("nobody", "1=100"), "expected a registered one (homes)"),
+        (("homes", "1=100", "--endpoint", "other"), "expected one of prices. Received: other"),
+    ):
+        assert told in models.fails("split", *words, *WHY)
+    assert "expected one that serves (prices). Received: 'other'" in models.fails("endpoints", "other")

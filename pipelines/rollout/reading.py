@@ -1,0 +1,66 @@
+"""The pages of the servers of an endpoint, read over HTTP."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from headrace.artifacts.errors import HeadraceError
+from headrace.pipelines.rollout.figures import Reading, read_page, require_same
+
+_PATIENCE_S = 5.0
+_LARGEST = 16 * 1024 * 1024  # bytes of a page
+
+
+@dataclass(frozen=True)
+class Pages:
+    """What one look at the servers brought."""
+
+    readings: Mapping[str, Reading] = field(default_factory=dict)  # by address
+    failed: Mapping[str, str] = field(default_factory=dict)  # address -> why
+
+
+def address(text: str) -> str:
+    """The address of a page, from that of a server or of its page.
+
+    Raises:
+        HeadraceError: it is no HTTP address.
+    """
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise HeadraceError(f"metrics: expected an address such as http://127.0.0.1:8080. Received: {text!r}")
+    return text if parts.path not in ("", "/") else text.rstrip("/") + "/metrics"
+
+
+def read(addresses: Sequence[str], digests: Mapping[str, str], token: str = "") -> Pages:
+    """Reads every server's page; one that does not answer, or serves another model, is told and left out."""
+    readings, failed = {}, {}
+    for url in addresses:
+        try:
+            reading = read_page(_fetch(url, token))
+            require_same(reading, digests)
+            readings[url] = reading
+        except (OSError, ValueError, HeadraceError) as error:
+            failed[url] = f"{url}: {error}"
+    return Pages(readings, failed)
+
+
+def _fetch(url: str, token: str) -> str:
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    request = urllib.request.Request(url, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=_PATIENCE_S) as answer:
+            page: bytes = answer.read(_LARGEST)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise HeadraceError(f"metrics: expected a page. Received: status {error.code}") from None
+    return page.decode("utf-8", "replace")
+
+
+def read_token(file: Path | None) -> str:
+    """The token in a file, as the server takes it; empty without one."""
+    return file.read_text(encoding="utf-8").strip() if file else ""

@@ -1,0 +1,1 @@
+"""Kubeflow: what the platform interface means in its terms."""

@@ -1,0 +1,1 @@
+"""Scoring of whole columns: the server's answers, for Arrow tables of any length."""
