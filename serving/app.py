@@ -19,9 +19,9 @@ from typing import Any
 
 import msgspec
 
-from headrace.serving.batching import Batcher
+from headrace.serving.batching import Batcher, Outputs
 from headrace.serving.copies import Copies
-from headrace.serving.exchange import Answer, Handler, HttpError, Request, Response
+from headrace.serving.exchange import Answer, Handler, HttpError, Request, Response, Soon
 from headrace.serving.metrics import Metrics
 from headrace.serving.observe import Observer, identified, observed, request_id
 from headrace.serving.protocols import openapi, operations, tf_serving, v2, vertex
@@ -30,6 +30,7 @@ from headrace.serving.request import BadRequest
 from headrace.serving.router import Router
 from headrace.serving.served import Codec, Served
 from headrace.serving.settings import Settings
+from headrace.serving.together import FEW_ROWS, Together, Waiting
 
 LARGE = 256 * 1024  # bytes of a body whose rows are scored in a thread: they take ten milliseconds and more
 _FAULT = "expected to answer. Received: a fault of the server's, which its log tells"
@@ -56,6 +57,7 @@ class App:
             served.counted = served.counted or self.metrics.version(served.bundle)
             if served.batcher is not None:
                 served.batcher.seen = self.metrics.called
+        self._together = {served: self._gather(served) for served in router.all if served.at_once}
         self.copies = copies
         self._shadows = len(router.plan.shadows) if router.plan and copies else 0
         self.refused = ""  # why something else, which should be served, is not
@@ -82,7 +84,8 @@ class App:
         The routes hold the application that has them. No collector would find that circle: it was told to leave alone
         what was loaded first (see `serving.server.run`).
         """
-        self.routes = {}
+        self.flush()
+        self.routes, self._together = {}, {}
         for served in self.router.all:
             if served.counted is not None:
                 served.counted.retires()
@@ -102,7 +105,7 @@ class App:
             found = self.handler(request)(request)
         except Exception as error:  # noqa: BLE001 (whatever went wrong is an answer)
             return self._told(request, error)
-        return found if isinstance(found, Response) else self._awaited(request, found)
+        return found if isinstance(found, Response | Soon) else self._awaited(request, found)
 
     def handler(self, request: Request) -> Handler:
         """What answers a path and method.
@@ -129,18 +132,34 @@ class App:
             return self._batched(served.batcher, request, served, served.codec(codec))
         if served.threads is not None or len(request.body) > LARGE:
             return self._apart(request, served, served.codec(codec))
-        return self._at_once(request, served, served.codec(codec))
+        return self._soon(request, served, served.codec(codec))
 
-    def _at_once(self, request: Request, served: Served, codec: Codec) -> Response:
-        """On the event loop: nothing is as fast where it takes microseconds."""
-        return self._finished(request, served, codec, *self._scored(request, served, codec))
+    def _soon(self, request: Request, served: Served, codec: Codec) -> Response | Soon:
+        """On the event loop, where a call takes microseconds: few rows together with what else came in this turn."""
+        inputs, known = _decoded(codec, request)
+        if len(inputs.matrix) <= FEW_ROWS:
+            soon = self._together[served].add(request, codec, inputs, known)
+            return soon.response or soon
+        outputs = served.scorer.run(inputs)
+        return self._finished(request, served, codec, inputs, outputs, codec.encode(outputs, known))
+
+    def flush(self) -> None:
+        """Answers what waits for the end of this turn."""
+        for together in self._together.values():
+            together.flush()
+
+    def _gather(self, served: Served) -> Together:
+        def answered(one: Waiting, outputs: Outputs) -> Response:
+            response = one.codec.encode(outputs, one.known)
+            return self._finished(one.request, served, one.codec, one.inputs, outputs, response)
+
+        together = Together(served.scorer, answered, self._told)
+        together.seen = self.metrics.called
+        return together
 
     async def _batched(self, batcher: Batcher, request: Request, served: Served, codec: Codec) -> Response:
         """Of a slow model: called in a thread, together with what else waits for it."""
-        try:
-            inputs, known = codec.decode(request)
-        except BadRequest as error:
-            raise HttpError(400, str(error)) from None
+        inputs, known = _decoded(codec, request)
         outputs = await batcher.run(inputs)
         return self._finished(request, served, codec, inputs, outputs, codec.encode(outputs, known))
 
@@ -199,3 +218,10 @@ class App:
         if self.observer is not None and self.observer.wants(request.id):
             seconds = perf_counter() - request.began
             self.observer.see(observed(request, served, seconds, status=status, error=message))
+
+
+def _decoded(codec: Codec, request: Request) -> tuple[Any, Any]:
+    try:
+        return codec.decode(request)
+    except BadRequest as error:
+        raise HttpError(400, str(error)) from None

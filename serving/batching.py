@@ -82,7 +82,7 @@ class Batcher:
         """In a thread: the outputs of each request."""
         if len(batch) > 1:
             try:
-                outputs = self._run(_joined(batch))
+                outputs = self._run(joined(batch))
                 ends = np.cumsum([len(inputs.matrix) for inputs in batch])
                 return list(np.split(outputs, ends[:-1]))
             except Exception:  # noqa: BLE001 (one of them is at fault: each alone tells which)
@@ -123,7 +123,8 @@ def seconds_a_call(run: Callable[[Inputs], Outputs], inputs: Inputs) -> float:
     return fastest
 
 
-def _joined(batch: Sequence[Inputs]) -> Inputs:
+def joined(batch: Sequence[Inputs]) -> Inputs:
+    """The rows of several requests as those of one."""
     texts = [inputs.texts for inputs in batch if inputs.texts is not None]
     matrix = np.concatenate([inputs.matrix for inputs in batch])
     return batch[0]._replace(matrix=matrix, texts=np.concatenate(texts) if texts else None)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+import asyncio
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from headrace.serving.served import Served
@@ -49,7 +50,34 @@ class Response(NamedTuple):
     close: bool = False  # whether the connection ends with it
 
 
-Answer: TypeAlias = "Response | Awaitable[Response]"
+class Soon:
+    """An answer that comes before this turn of the event loop ends: no task is made for it. It may be awaited, too."""
+
+    __slots__ = ("_then", "response")
+
+    def __init__(self) -> None:
+        self.response: Response | None = None  # once it is there
+        self._then: Callable[[Response], object] | None = None
+
+    def then(self, call: Callable[[Response], object]) -> None:
+        """Has the answer handed over once it is there."""
+        self._then = call
+
+    def settle(self, response: Response) -> None:
+        """This is the answer."""
+        self.response = response
+        if self._then is not None:
+            self._then(response)
+
+    def __await__(self) -> Generator[Any, None, Response]:
+        if self.response is None:
+            future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+            self._then = lambda response: None if future.done() else future.set_result(response)
+            return (yield from future.__await__())
+        return self.response
+
+
+Answer: TypeAlias = "Response | Soon | Awaitable[Response]"
 Handler: TypeAlias = Callable[[Request], Answer]
 """Answers a request; one that need not wait returns the answer itself, and no task is made for it."""
 

@@ -188,8 +188,14 @@ def _array(cells: list[Any], name: str, kind: Any) -> Any:
 
 
 def _moment(text: str | None) -> datetime | None:
-    """A date, or a date and time, in UTC; without a zone it is UTC already (see `artifacts.signature`)."""
+    """A date, or a date and time, in UTC; without a zone it is UTC already (see `artifacts.signature`).
+
+    None also where its zone takes it out of the years 1 to 9999, which the model is given and most readers do not know.
+    """
     if not text:
         return None
     found = datetime.fromisoformat(text)
-    return found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo is not None else found
+    try:
+        return found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo is not None else found
+    except OverflowError:
+        return None

@@ -138,10 +138,10 @@ class Writer:
         try:
             spool.flush()
             self._metrics.add(board.LOG_ROWS, rows)
-        except (OSError, ValueError, TypeError) as error:  # the disk is full; ArrowInvalid is a ValueError
+        except Exception as error:  # noqa: BLE001 (a full disk, or a cell that is not as it should be: no reason to end)
             spool.columns.clear()
             self._metrics.add(board.LOG_DROPPED, rows)
-            self._complain(f"{rows} rows were not written: {error}")
+            self._complain(f"{rows} rows were not written: {type(error).__name__}: {error}")
             if isinstance(error, OSError):
                 self._spools = {head: other for head, other in self._spools.items() if other is not spool}
                 spool.abandon()

@@ -68,7 +68,8 @@ class RequestLog:
         self._metrics = metrics
         self._omit = omitted(settings)
         self._longest = min(LONGEST, line.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2 - 1024)
-        self._heads: dict[str, tuple[bytes, tuple[int, ...] | None]] = {}
+        # By what identifies a version: the same bundle may be registered twice, as for an A/A test.
+        self._heads: dict[tuple[str, str | None, str], tuple[bytes, tuple[int, ...] | None]] = {}
         self._encode = msgspec.msgpack.Encoder().encode
         self._thread = ThreadPoolExecutor(1, "log-pictures")  # which begins with the first picture
         self._pictures = 0  # requests that wait for it
@@ -97,7 +98,7 @@ class RequestLog:
             self._pictures -= 1
 
     def _see(self, observed: Observed) -> None:
-        found = self._heads.get(observed.digest) or self._head(observed)
+        found = self._heads.get((observed.model, observed.version, observed.digest)) or self._head(observed)
         count = min(len(observed.outputs), MOST_ROWS)
         if count < len(observed.outputs):
             self._drop(len(observed.outputs) - count)
@@ -175,7 +176,7 @@ class RequestLog:
         found = self._encode(head), None if len(places) == len(signature.inputs) else places
         if len(self._heads) > board.VERSIONS:
             self._heads.clear()
-        self._heads[seen.digest] = found
+        self._heads[seen.model, seen.version, seen.digest] = found
         return found
 
     def _drop(self, rows: int) -> None:

@@ -73,6 +73,11 @@ class Served:
         self._one: ThreadPoolExecutor | None = None
 
     @property
+    def at_once(self) -> bool:
+        """Whether the model is called on the event loop, and not in threads."""
+        return self.batcher is None and self.threads is None
+
+    @property
     def waiting(self) -> int:
         """Requests that wait for a call of the model."""
         return self.batcher.waiting if self.batcher is not None else 0

@@ -118,6 +118,7 @@ async def _answer(
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     front = Front(switch.answer, settings, switch.refused)
+    front.turns.flush = switch.flush
     front.tell = switch.tell
     await front.listen(listener)
     if control:

@@ -4,6 +4,9 @@ From a bucket the bundle is copied to a temporary folder: its manifest first, th
 else. The manifest's digest covers all of them, and opening the bundle compares every file with it, so that half
 a copy, or a changed one, is never served. Credentials are the environment's, as each of fsspec's file systems finds
 them (`GOOGLE_APPLICATION_CREDENTIALS`, `AWS_*`, `FSSPEC_<PROTOCOL>_<OPTION>`, ...).
+
+The clients of buckets try again for a minute and more where nobody answers. A server that is started waits no longer
+than `FIRST_SECONDS` for the first answer, the manifest's, and says so; once a store answers, its client decides.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 
 MOST_MANIFEST = 4 * 1024 * 1024  # bytes
 TOGETHER = 8  # files that are copied at a time
+FIRST_SECONDS = 10.0  # until the store answers; HEADRACE_STORE_SECONDS says otherwise
 _PIECE = 1024 * 1024  # bytes
 
 
@@ -78,11 +83,37 @@ def main(place: str, folder: str) -> int:
     # waits for minutes where that is not let through.
     os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     try:
+        _end_without_an_answer(place.partition("?")[0], Path(folder), _first_seconds())
         copy(place, Path(folder))
     except HeadraceError as error:
         print(error)
         return 1
     return 0
+
+
+def _first_seconds() -> float:
+    text = os.environ.get("HEADRACE_STORE_SECONDS", "")
+    try:
+        seconds = float(text or FIRST_SECONDS)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < threading.TIMEOUT_MAX:
+        raise HeadraceError(f"HEADRACE_STORE_SECONDS: expected a number of seconds above 0. Received: {text}")
+    return seconds
+
+
+def _end_without_an_answer(shown: str, folder: Path, seconds: float) -> None:
+    """Ends this process after so many seconds, unless the manifest's copy has been begun by then."""
+
+    def end() -> None:
+        if not (folder / MANIFEST).exists():
+            hint = "Is the store reachable from here, and are there credentials for it?"
+            print(f"{shown}: expected an answer in {seconds:g} s. Received: none yet. {hint}", flush=True)
+            os._exit(1)  # the client's threads would go on trying
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 def copy(place: str, folder: Path) -> None:

@@ -1,7 +1,8 @@
 """One worker's side of a swap: the next model is loaded beside the one that answers, and takes over between requests.
 
 Nothing of the connections changes, so nothing of them can be lost: a new process would have to close those that clients
-keep open, or go on to answer them with the old model. A request that has begun is answered by the model it began with.
+keep open, or go on to answer them with the old model. A request is answered by what is served at the moment at which it
+is whole.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ class Switch:
     def answer(self, request: Request) -> Answer:
         """Answers one request with the model of this moment."""
         return self._app.answer(request)
+
+    def flush(self) -> None:
+        """Answers what waits for the end of this turn."""
+        self._app.flush()
 
     def refused(self, status: int) -> None:
         """Counts a request that was refused with this status before it came here."""

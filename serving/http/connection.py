@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import httptools
 
-from headrace.serving.exchange import HttpError, Request, Response
+from headrace.serving.exchange import HttpError, Request, Response, Soon
 from headrace.serving.http import refusals
 from headrace.serving.http.wire import CLOSE, CONTINUE, KEEP, TOLD, plain_head, told, written
 
@@ -223,8 +223,17 @@ class Connection(asyncio.Protocol):
                 self._go_on()
             return
         self.busy = True
+        if isinstance(answer, Soon):
+            answer.then(lambda response: self._soon(response, request, keep, began))
+            return
         front.turns.begin()
         self._task = front.loop.create_task(self._later(answer, request, keep, began))
+
+    def _soon(self, response: Response, request: Request, keep: int, began: float) -> None:
+        self.busy = False
+        self._write(response, request, keep, began)
+        if self._waiting:
+            self._go_on()
 
     async def _later(self, answer: Awaitable[Response], request: Request, keep: int, began: float) -> None:
         try:

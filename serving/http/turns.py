@@ -12,6 +12,7 @@ import asyncio
 import sys
 import traceback
 from collections import deque
+from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ class Turns:
     def __init__(self, loop: asyncio.AbstractEventLoop, max_wait: float, max_requests: int) -> None:
         """`max_wait` seconds are waited at most; `max_requests` wait or are worked on at a time."""
         self._loop = loop
+        self.flush: Callable[[], object] | None = None  # answers what was begun in this turn
         self._max_wait, self._max_requests = max_wait, max_requests
         self._turning = False  # a request was answered since the loop last looked at its sockets
         self._began = 0.0  # and that was when
@@ -109,6 +111,9 @@ class Turns:
             except Exception as error:  # noqa: BLE001 (one connection's fault may not stop the others' turns)
                 traceback.print_exception(error, file=sys.stderr)
                 connection.abort()
+            now = perf_counter()
+        if done and self.flush is not None:
+            self.flush()
             now = perf_counter()
         if done:
             mean = (now - began) / done

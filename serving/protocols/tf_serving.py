@@ -48,7 +48,8 @@ def _of_model(app: App, name: str, path: str, served: Served | None, known: list
     def status(request: Request) -> Response:
         fine = {"error_code": "OK", "error_message": ""}
         each = [{"version": version, "state": "AVAILABLE", "status": fine} for version in known or ["0"]]
-        return _json({"model_version_status": each})
+        # KServe's clients ask for `ready` here; TensorFlow Serving's look at the versions alone.
+        return _json({"name": name, "ready": True, "model_version_status": each})
 
     def about(request: Request) -> Response:
         asked = served or app.router.main

@@ -50,6 +50,8 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     id: str | None = None
     parameters: dict[str, Any] | None = None
     outputs: list[_Output] | None = None
+    model_name: str | None = None  # KServe's client repeats both; the path decides
+    model_version: str | None = None
 
 
 class Asked(NamedTuple):

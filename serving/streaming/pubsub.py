@@ -25,6 +25,7 @@ _MOST_PULLED = 1000
 _MOST_TOLD = 1000  # ack ids, or messages, of a call
 _MOST_BYTES = 8_000_000  # of a publish call, which may have 10 MB
 _ATTRIBUTE = 1000  # bytes of an attribute's value: 1,024 are allowed
+_MOST_ATTRIBUTES = 100  # that a message may have
 
 Answer = TypeVar("Answer")
 
@@ -125,7 +126,9 @@ class PubsubSink:
         told = {"headrace-id": message.id}
         if record.reason:
             told |= {"headrace-reason": _short(record.reason), "headrace-source": _short(self._source)}
-        own = {name: _short(value.decode(errors="replace")) for name, value in message.headers.items()}
+        # Ours come first: a message that has as many as it may have must not end the process.
+        kept = list(message.headers.items())[: _MOST_ATTRIBUTES - len(told)]
+        own = {name: _short(value.decode(errors="replace")) for name, value in kept}
         ordering = message.key.decode(errors="replace") if message.key else ""
         return {"data": record.value, "attributes": own | told, "ordering_key": ordering[:1000]}
 

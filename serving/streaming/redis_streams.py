@@ -16,7 +16,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -83,6 +83,8 @@ for _, row in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
 end
 """
 _PART = 200  # records of a call of a script, which nobody else's commands interrupt
+_PART_BYTES = 64 << 20  # of such a call, about: Redis cuts a client off that sends it too much at a time
+_MOST_FIELDS = 1_000  # of an entry that is answered: a script cannot hand on more than some thousand
 
 Found = TypeVar("Found")
 
@@ -153,13 +155,16 @@ class RedisSource:
     def _message(self, entry: Any, attempt: int) -> Message:
         number, fields = entry[0], entry[1] or {}
         why = ""
-        if attempt > self._most_attempts:
+        headers = {name.decode(errors="replace"): value for name, value in fields.items() if name != self.field}
+        if len(headers) > _MOST_FIELDS:
+            why = f"message: expected at most {_MOST_FIELDS:,} fields besides {self.field.decode()!r}. "
+            why, headers = f"{why}Received: {len(headers):,}, left out here", {}
+        elif attempt > self._most_attempts:
             why = f"message: expected to be done with once it was read. Received: {attempt - 1} deliveries, each of "
             why += "which ended before that; the model may have ended the process"
         elif self.field not in fields:
             there = ", ".join(name.decode(errors="replace")[:40] for name in list(fields)[:10]) or "none"
             why = f"message: expected the field {self.field.decode()!r}. Received: the fields {there}"
-        headers = {name.decode(errors="replace"): value for name, value in fields.items() if name != self.field}
         return Message(number.decode(), fields.get(self.field, b""), attempt, headers=headers, unreadable=why)
 
     def done(self, messages: Sequence[Message]) -> None:
@@ -228,8 +233,7 @@ class RedisSink:
 
         def store() -> int:
             new = 0
-            for start in range(0, len(records), _PART):
-                part = records[start : start + _PART]
+            for part in parts(records):
                 head: list[Any] = [f"{self.stream}:seen:{self._source}:", self._remember, self.most]
                 arguments = [*head, *self.arguments(part)]
                 new += int(self._apart([self.stream, self.dead], arguments))
@@ -266,8 +270,7 @@ def joined(source: RedisSource, sink: RedisSink) -> Commit:
     def commit(records: Sequence[Record]) -> int:
         def store() -> int:
             ours = 0
-            for start in range(0, len(records), _PART):
-                part = records[start : start + _PART]
+            for part in parts(records):
                 keys = [source.stream, sink.stream, sink.dead]
                 ours += int(script(keys, [source.group, sink.most, *sink.arguments(part)]))
             return len(records) - ours
@@ -275,6 +278,21 @@ def joined(source: RedisSource, sink: RedisSink) -> Commit:
         return ask(source.name, store)
 
     return commit
+
+
+def parts(records: Sequence[Record]) -> Iterator[list[Record]]:
+    """Records as the scripts get them: some at a time, by their number and their size."""
+    part: list[Record] = []
+    size = 0
+    for record in records:
+        own = len(record.value) + sum(map(len, record.message.headers.values()))
+        if part and (len(part) == _PART or size + own > _PART_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(record)
+        size += own
+    if part:
+        yield part
 
 
 def connect(place: Place) -> redis.Redis:
