@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all check format docs lock hooks bench-taxi bench-runner bench-data bench-quality bench-training bench-gates bench-evaluation bench-segments bench-serving soak clean
+.PHONY: help setup setup-dev demo test test-all check format docs lock hooks bench-taxi bench-runner bench-data bench-quality bench-training bench-gates bench-evaluation bench-segments bench-serving bench-batch bench-rollout soak clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,12 @@ bench-segments: setup  ## One spec, up to 500 models: time and memory for each
 
 bench-serving: setup  ## Our server beside FastAPI, MLServer, BentoML, LitServe, MLflow, Ray Serve, KServe and Vertex's: some 20 minutes
 	@$(BIN)/python benchmarks/serving/run.py
+
+bench-batch: setup  ## Batch prediction of 2 and 20 million rows beside a bare ONNX Runtime loop over the same file
+	@$(BIN)/python benchmarks/batch/run.py
+
+bench-rollout: setup  ## How often a rollout takes back what is no worse, and promotes what is: simulated
+	@$(BIN)/python benchmarks/rollout/run.py
 
 soak: setup  ## Half an hour of load with swaps, killed workers and hostile clients: nothing lost, memory flat
 	@$(BIN)/python benchmarks/serving/soak.py

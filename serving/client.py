@@ -7,12 +7,15 @@ import csv
 import http.client
 import json
 import math
+import ssl
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from headrace.artifacts.csv_text import column_names, repeated, separator_of
 from headrace.artifacts.errors import HeadraceError
@@ -22,27 +25,86 @@ BATCH_ROWS = 1000  # rows of a file per request: far below the server's limit on
 
 BATCH_IMAGES, BATCH_BYTES = 64, 4 * 1024 * 1024  # of image files, likewise: Base64 makes a third more of them
 
+
+@dataclass(frozen=True)
+class Access:
+    """What a server that does not answer everybody wants to see, and whose certificate is believed."""
+
+    token_file: Path | str | None = None  # whose first line that is not empty is sent as `Authorization: Bearer`
+    ca: Path | str | None = None  # PEM of the authorities that the server's certificate may be of; None: the system's
+
+    @cached_property
+    def token(self) -> str:
+        """The first token of the file; empty where there is no file.
+
+        Raises:
+            HeadraceError: the file cannot be read, or has no token.
+        """
+        if self.token_file is None:
+            return ""
+        try:
+            lines = Path(self.token_file).read_text("ascii").splitlines()
+        except OSError as error:
+            raise HeadraceError(
+                f"{self.token_file}: expected a file with a token. Received: {error.strerror}"
+            ) from None
+        except UnicodeDecodeError:
+            raise HeadraceError(f"{self.token_file}: expected a token in ASCII. Received: other characters") from None
+        token = next((line.strip() for line in lines if line.strip()), "")
+        if not token.isprintable() or not token:
+            raise HeadraceError(f"{self.token_file}: expected a token on a line of its own. Received: none")
+        return token
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What goes with each request; see `token` for the errors."""
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
+
+    def tls(self) -> ssl.SSLContext:
+        """How servers prove who they are.
+
+        Raises:
+            HeadraceError: `ca` has no certificates.
+        """
+        try:
+            return ssl.create_default_context(cafile=self.ca)
+        except OSError as error:  # also of ssl's own errors
+            reason = error.strerror or str(error)
+            expected = "the certificates of authorities in PEM"
+            raise HeadraceError(f"{self.ca}: expected {expected}. Received: {reason}") from None
+
+
+EVERYBODY = Access()
+
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
 def predict(
-    url: str, instances: Sequence[dict[str, Any]], timeout: float = TIMEOUT_SECONDS, protocol: str = "vertex"
+    url: str,
+    instances: Sequence[dict[str, Any]],
+    timeout: float = TIMEOUT_SECONDS,
+    protocol: str = "vertex",
+    access: Access = EVERYBODY,
 ) -> list[dict[str, Any]]:
     """Asks a server for the predictions of some instances, in their order.
 
     `url` is the server's (http://127.0.0.1:8080), or with a path the prediction route's; `protocol` as in
-    `serving.protocols.clients`.
+    `serving.protocols.clients`, `access` what the server wants to see.
 
     Raises:
         HeadraceError: nobody answers there, or the server refuses the request; the message is the server's.
     """
-    with _client(url, timeout, protocol) as client:
+    with _client(url, timeout, protocol, access) as client:
         answers: list[dict[str, Any]] = client.predict(instances)
         return answers
 
 
 def predict_csv(
-    url: str, file: Path | str, timeout: float = TIMEOUT_SECONDS, protocol: str = "vertex"
+    url: str,
+    file: Path | str,
+    timeout: float = TIMEOUT_SECONDS,
+    protocol: str = "vertex",
+    access: Access = EVERYBODY,
 ) -> list[dict[str, Any]]:
     """Asks for a prediction for each row of a CSV file with a header.
 
@@ -53,7 +115,7 @@ def predict_csv(
         HeadraceError: the file or a cell of it does not fit, or see `predict`.
     """
     answers: list[dict[str, Any]] = []
-    with _client(url, timeout, protocol) as client:
+    with _client(url, timeout, protocol, access) as client:
         about = client.describe()
         if any(item["type"] == "image" for item in about["inputs"]):
             raise HeadraceError("endpoint: expected a model of tables. Received: one of images; give it --image FILE")
@@ -65,26 +127,40 @@ def predict_csv(
 
 
 def predict_images(
-    url: str, images: Sequence[Path | str], timeout: float = TIMEOUT_SECONDS, protocol: str = "vertex"
+    url: str,
+    images: Sequence[Path | str],
+    timeout: float = TIMEOUT_SECONDS,
+    protocol: str = "vertex",
+    access: Access = EVERYBODY,
 ) -> Iterator[tuple[Path | str, dict[str, Any]]]:
     """Asks for a prediction for each image file, several in one request; yields the files with their answers.
 
     Raises:
         HeadraceError: a file cannot be read, the model is none of images, or see `predict`.
     """
-    with _client(url, timeout, protocol) as client:
+    with _client(url, timeout, protocol, access) as client:
         name = _image_input(client.describe()["inputs"])
         for batch in _batches(images):
             instances = [{name: {"b64": base64.b64encode(content).decode()}} for _, content in batch]
             yield from zip([image for image, _ in batch], client.predict(instances), strict=True)
 
 
-def _client(url: str, timeout: float, protocol: str) -> Any:
+def _client(url: str, timeout: float, protocol: str, access: Access) -> Any:
     if protocol == "vertex":
-        return Client(url, timeout)
+        return Client(url, timeout, access)
     from headrace.serving.protocols.clients import open_client
 
-    return open_client(url, timeout, protocol)
+    return open_client(url, timeout, protocol, access)
+
+
+def split_url(url: str) -> SplitResult | None:
+    """The parts of an address; None where it is none, as with a port beyond 65535."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port, parts.hostname  # which raise where they are none
+    except ValueError:
+        return None
+    return parts
 
 
 def _image_input(inputs: Sequence[dict[str, Any]]) -> str:
@@ -115,14 +191,20 @@ def _batches(images: Iterable[Path | str]) -> Iterator[list[tuple[Path | str, by
 class Client:
     """One connection, kept open between requests."""
 
-    def __init__(self, url: str, timeout: float = TIMEOUT_SECONDS) -> None:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+    def __init__(self, url: str, timeout: float = TIMEOUT_SECONDS, access: Access = EVERYBODY) -> None:
+        parts = split_url(url if "://" in url else f"http://{url}")
+        if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
             raise HeadraceError(f"endpoint: expected an address like http://127.0.0.1:8080. Received: {url}")
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        if access.ca is not None and parts.scheme != "https":
+            raise HeadraceError(f"endpoint: expected an https:// address beside the authority. Received: {url}")
+        self._headers = {"Content-Type": "application/json", **access.headers}
         self._server = f"{parts.scheme}://{parts.netloc}"
         self._route = parts.path if parts.path not in ("", "/") else "/predict"
-        self._connection = kind(parts.hostname, parts.port, timeout=timeout)
+        self._connection = (
+            http.client.HTTPSConnection(parts.hostname, parts.port, timeout=timeout, context=access.tls())
+            if parts.scheme == "https"
+            else http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
+        )
 
     def predict(self, instances: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """The predictions, one per instance."""
@@ -149,7 +231,7 @@ class Client:
     def request(self, method: str, route: str, body: bytes | None = None) -> Any:
         """Sends one request and decodes the answer's JSON; see `predict` for the errors."""
         try:
-            self._connection.request(method, route, body, {"Content-Type": "application/json"})
+            self._connection.request(method, route, body, self._headers)
             response = self._connection.getresponse()
             text = response.read()
         except (OSError, http.client.HTTPException) as error:
@@ -182,6 +264,9 @@ def _unreachable(server: str, error: Exception) -> str:
     if isinstance(error, ConnectionRefusedError):
         hint = "Start one with `headrace serve MODEL`"
         return f"{server}: expected a running server. Received: connection refused. {hint}."
+    if isinstance(error, ssl.SSLCertVerificationError):
+        hint = "Give the file of its authority (--ca)."
+        return f"{server}: expected a certificate to be believed. Received: {error.verify_message}. {hint}"
     if isinstance(error, TimeoutError):
         return f"{server}: expected an answer in time. Received: none"
     return f"{server}: expected an answer. Received: {error or type(error).__name__}"

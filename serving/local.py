@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.serving.client import Client
+from headrace.serving.client import EVERYBODY, Access, Client
 
 START_SECONDS = 60.0
 STOP_SECONDS = 5.0
@@ -29,19 +29,19 @@ class Running(NamedTuple):
 
 @contextmanager
 def running_server(
-    bundle_path: Path | str, arguments: Sequence[str] = (), timeout: float = START_SECONDS
+    bundle_path: Path | str, arguments: Sequence[str] = (), timeout: float = START_SECONDS, access: Access = EVERYBODY
 ) -> Iterator[str]:
     """Like `server_process`, yields the url alone."""
-    with server_process(bundle_path, arguments, timeout) as running:
+    with server_process(bundle_path, arguments, timeout, access) as running:
         yield running.url
 
 
 @contextmanager
 def server_process(
-    bundle_path: Path | str, arguments: Sequence[str] = (), timeout: float = START_SECONDS
+    bundle_path: Path | str, arguments: Sequence[str] = (), timeout: float = START_SECONDS, access: Access = EVERYBODY
 ) -> Iterator[Running]:
     """Starts `python -m headrace.serving` on a free port of this machine, waits until it is healthy, yields
-    its url and process.
+    its url and process. `access` says whose certificate is believed, where `arguments` ask for TLS.
 
     The server is gone when the block is left, however it is left; and should this process be killed, it
     ends too.
@@ -57,7 +57,7 @@ def server_process(
     ):
         try:
             url = _url(process, said, time.monotonic() + timeout)
-            with Client(url, timeout) as client:
+            with Client(url, timeout, access) as client:
                 client.request("GET", "/health")
             yield Running(url, process.pid)
         finally:
@@ -74,7 +74,7 @@ def _url(process: subprocess.Popen[bytes], said: IO[bytes], deadline: float) -> 
     assert output is not None  # it was asked for
     ready, _, _ = select.select([output], [], [], max(0.0, deadline - time.monotonic()))
     line = output.readline().decode() if ready else ""
-    if " at http://" in line:
+    if " at http://" in line or " at https://" in line:
         return line.rpartition(" at ")[2].strip()
     if not ready:
         raise HeadraceError("server: expected it to start in time. Received: nothing from it yet")

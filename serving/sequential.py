@@ -115,6 +115,11 @@ class Wealth:
         return np.asarray(top + np.log(np.exp(self.logs - top).mean(axis=0)))
 
 
+def anew(wealth: Wealth, where: Array | bool = True) -> Wealth:
+    """An e-process that begins again at 1, `where` it is asked to, and keeps what it has learnt."""
+    return replace(wealth, logs=np.where(where, 0.0, wealth.logs))
+
+
 def start(margin: Any, above: bool, shape: tuple[int, ...] | None = None) -> Wealth:
     """An e-process that has seen nothing; its wealth is 1.
 
@@ -136,10 +141,10 @@ def update(wealth: Wealth, counted: Block) -> Wealth:
     """The wealth after one more block. A block of which one group had no request waits for the next."""
     counted = wealth.waiting + counted
     ready = ((counted.candidate_units > 0) & (counted.baseline_units > 0)).astype(float)
+    if not ready.any():
+        return replace(wealth, waiting=counted)
     used = counted.scaled(ready)
-    factors = np.stack(
-        [_log_ratio(wealth, bold, past, used) for past in (wealth.seen, wealth.recent) for bold in _BOLDNESS]
-    )
+    factors = _log_ratios(wealth, used)
     return replace(
         wealth,
         logs=wealth.logs + np.where(ready > 0, factors, 0.0),
@@ -149,20 +154,26 @@ def update(wealth: Wealth, counted: Block) -> Wealth:
     )
 
 
-def _log_ratio(wealth: Wealth, bold: float, past: Block, used: Block) -> Array:
-    """The logarithm of the likelihood ratio of a block; 0 where the alternative lies in the null hypothesis."""
-    candidate, baseline = past.means()
+def _log_ratios(wealth: Wealth, used: Block) -> Array:
+    """The logarithms of a block's likelihood ratios, (EXPERTS, *shape); 0 where an alternative lies in the null."""
+    pasts = wealth.seen, wealth.recent
+    known = [(past.candidate_units > 0) & (past.baseline_units > 0) for past in pasts]  # the first block only teaches
+    candidate, baseline = (np.stack(found) for found in zip(*(past.means() for past in pasts), strict=True))
     outside = candidate - baseline > wealth.margin if wealth.above else candidate - baseline < wealth.margin
-    outside = outside & (past.candidate_units > 0) & (past.baseline_units > 0)  # the first block only teaches
     weights = np.maximum(used.candidate_units, _SMALL), np.maximum(used.baseline_units, _SMALL)
-    if bold < 1:
-        nearest = _project(candidate, baseline, wealth.margin, *weights)
-        candidate = bold * candidate + (1 - bold) * (nearest + wealth.margin)
-        baseline = bold * baseline + (1 - bold) * nearest
+    nearest = _project(candidate, baseline, wealth.margin, *weights)
+    candidate = _experts(candidate, nearest + wealth.margin)
+    baseline = _experts(baseline, nearest)
     null = _project(candidate, baseline, wealth.margin, *weights)
     ratio = _gain(candidate, null + wealth.margin, used.candidate_sum, used.candidate_units)
     ratio = ratio + _gain(baseline, null, used.baseline_sum, used.baseline_units)
-    return np.asarray(np.where(outside, ratio, 0.0))
+    return np.asarray(np.where(np.repeat(outside & np.stack(known), len(_BOLDNESS), axis=0), ratio, 0.0))
+
+
+def _experts(estimates: Array, nearest: Array) -> Array:
+    """The alternatives, (EXPERTS, *shape), between each of the estimates and what is nearest to it of the null."""
+    found = np.stack([bold * estimates + (1 - bold) * nearest for bold in _BOLDNESS], axis=1)
+    return found.reshape(EXPERTS, *estimates.shape[1:])
 
 
 def _gain(alternative: Array, null: Array, total: Array, units: Array) -> Array:

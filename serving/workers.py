@@ -28,7 +28,9 @@ from headrace.serving.swap import Follower, Stopped, discard, on_its_own, swap
 from headrace.serving.target import POLL_SECONDS, Follow, Plan, changed_inputs, planned
 from headrace.serving.telemetry import Place
 
-YOUNG_SECONDS = 5.0  # a worker that dies so soon would only die again
+YOUNG_SECONDS = 5.0  # a worker that dies so soon may die of what the next one dies of
+MOST_YOUNG = 8  # such deaths in a row, until the server gives up
+_PAUSE, _MOST_PAUSE = 0.25, 5.0  # seconds before the worker after such a one is started: longer each time
 
 
 def serve_many(
@@ -90,6 +92,8 @@ class _Workers:
         # A server whose plan is for ever, and has no shadow, needs no lines to any.
         wanted = numbers if follow is not None or plan.shadows else ()
         self._shadows = Shadows(settings, [Place(self._board, number, log) for number in wanted])
+        self._young = 0  # workers in a row that died young
+        self._due: list[float] = []  # when others are to be started, by the monotonic clock
         self.stopping = False
 
     def start(self) -> None:
@@ -141,12 +145,13 @@ class _Workers:
 
     def watch(self) -> None:
         """Replaces workers that die and models that are no longer wanted, until all have ended after a stop."""
-        while self._running:
+        while self._running or self._due:
             signal.sigtimedwait({signal.SIGCHLD}, POLL_SECONDS)
             for pid in list(self._running):
                 ended, status = os.waitpid(pid, os.WNOHANG)
                 if ended:
                     self._replace(pid, os.waitstatus_to_exitcode(status))
+            self._start_due()
             if self._log is not None and not self.stopping:
                 self._log.watch()
             if not self.stopping:
@@ -155,17 +160,36 @@ class _Workers:
                 self._look(self._follower)
 
     def _replace(self, pid: int, code: int) -> None:
-        """Starts another worker for one that has ended, unless that was asked for."""
+        """Has another worker started for one that has ended, unless that was asked for.
+
+        At once, but for one that died young: a model that crashes its process at some requests may not end the server,
+        and may not have it do nothing but load models.
+
+        Raises:
+            HeadraceError: too many died young, one after the other.
+        """
         ended = self._running.pop(pid)
         ended.line.close()
         if self.stopping:
             return
         age = time.monotonic() - ended.started
-        if age < YOUNG_SECONDS:
+        self._young = self._young + 1 if age < YOUNG_SECONDS else 0
+        if self._young > MOST_YOUNG:
             message = f"expected it to live. Received: its end with status {code} after {age:.1f} seconds"
-            raise HeadraceError(f"worker {pid}: {message}")
-        print(f"headrace: worker {pid} ended with status {code}; starting another", file=sys.stderr, flush=True)
-        self.start()
+            raise HeadraceError(f"worker {pid}: {message}, like the {MOST_YOUNG} before it")
+        pause = min(_PAUSE * 2 ** (self._young - 1), _MOST_PAUSE) if self._young else 0.0
+        when = f" in {pause:g} s" if pause else ""
+        print(f"headrace: worker {pid} ended with status {code}; starting another{when}", file=sys.stderr, flush=True)
+        self._due.append(time.monotonic() + pause)
+
+    def _start_due(self) -> None:
+        """Starts the workers whose time has come."""
+        now = time.monotonic()
+        ready = [] if self.stopping else [due for due in self._due if due <= now]
+        self._due = [] if self.stopping else [due for due in self._due if due > now]
+        for _ in ready:
+            with suppress(HeadraceError):  # it ended while it loaded, and is replaced like any other
+                self.start()
 
     def _look(self, follower: Follower[Plan]) -> None:
         """Changes the model where another is to be served."""

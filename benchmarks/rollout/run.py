@@ -2,8 +2,8 @@
 """How often a rollout takes back a version that is not worse, and promotes one that is: simulated, beside the stated
 bounds.
 
-    .venv/bin/python benchmarks/rollout/run.py                 # 2,000 rollouts of each kind: some 15 minutes on one
-    core .venv/bin/python benchmarks/rollout/run.py --rollouts 200  # a first look
+    .venv/bin/python benchmarks/rollout/run.py                 # 2,000 of each kind: some 15 minutes on one core
+    .venv/bin/python benchmarks/rollout/run.py --rollouts 200  # a first look
 
 Each rollout has the steps, the tests and the levels of `headrace rollout` (`serving.sequential`), and looks after every
 200 requests, up to 400 times. The two versions differ in truth by what is given, in units of the check's margin:
@@ -36,7 +36,7 @@ import numpy as np
 
 from headrace.components.push.canary import Canary
 from headrace.pipelines.rollout.checks import levels
-from headrace.serving.sequential import block, start, update
+from headrace.serving.sequential import anew, block, start, update
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 REQUESTS, LOOKS = 200, 400
@@ -116,6 +116,9 @@ def simulate(case: Case, rollouts: int, rng: np.random.Generator, settings: Cana
         at_step, seen = at_step + going, seen + np.where(going, new, 0)
         last = step == len(settings.steps) - 2
         ready = going & ~harm & (at_step >= MOST_AT_A_STEP) & (seen >= settings.step_requests) & (~last | passed)
+        moved = (ready & ~last)[:, None, None]  # the next step has to be passed for itself
+        for name, (bad_one, good) in tests.items():
+            tests[name] = [bad_one, anew(good, moved if name == "drift" else moved[:, 0, 0])]
         result = np.where(going & harm, -1, np.where(ready & last, 1, result))
         end = np.where((result != 0) & going, look + 1, end)
         step, at_step, seen = step + (ready & ~last), np.where(ready, 0, at_step), np.where(ready, 0, seen)

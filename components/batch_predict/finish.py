@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -45,7 +46,8 @@ def free(job: Job, work: Work, identity: Mapping[str, Any], overwrite: bool) -> 
         whole = isinstance(found, dict) and found.get("job") == identity["digest"] and identity["source_digest"]
         if whole and _as_recorded(job.output, found.get("files", {})):
             return dict(found)
-    if overwrite or (work.folder / _FINISHING).exists() or _is_empty_folder(job.output):
+    ours = (work.folder / _FINISHING).exists() and work.belongs_to(dict(identity))
+    if overwrite or ours or _is_empty_folder(job.output):
         return None
     raise HeadraceError(
         f"{job.output}: expected a place that is still free. Received: "
@@ -76,20 +78,19 @@ def check_keys(job: Job, work: Work, parts: Sequence[Part]) -> None:
     import duckdb
     import pyarrow.dataset as ds
 
-    format = {"arrow": "ipc", "jsonl": "json"}.get(work.format, work.format)
     files = [str(work.part_file(part.number)) for part in parts]
     with duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": str(work.folder / "keys")}) as engine:
         key = '"' + job.key.replace('"', '""') + '"'
-        if format == "ipc":
+        if work.format == "arrow":
             rows = ds.dataset(files, format="ipc")
             engine.register("answered", rows)
             source = "answered"
-        elif format == "parquet":
+        elif work.format == "parquet":
             source = f"read_parquet({files!r})"
-        elif format == "csv":
-            source = f"read_csv({files!r}, header=true, all_varchar=true)"
+        elif work.format == "csv":
+            source = _csv(files, job.folder)
         else:
-            source = f"read_json({files!r}, format='newline_delimited', columns={{'{job.key}': 'VARCHAR'}})"
+            source = f"read_json({files!r}, format='newline_delimited', columns={{{key}: 'VARCHAR'}})"
         repeated = f"SELECT {key}, count(*) FROM {source} GROUP BY 1 HAVING count(*) > 1"
         [(count,)] = engine.execute(f"SELECT count(*) FROM ({repeated})").fetchall()
         if not count:
@@ -99,6 +100,17 @@ def check_keys(job: Job, work: Work, parts: Sequence[Part]) -> None:
         f"expected every `{job.key}` once, as --key names the rows by it. Received: {count:,} of them more than once, "
         f"such as {', '.join(first)}; --keep {job.key} has it beside the rows' numbers"
     )
+
+
+def _csv(files: Sequence[str], headers: bool) -> str:
+    """Parts of CSV as DuckDB reads them: without `headers` only the first one says what its columns are."""
+    with Path(files[0]).open(newline="", encoding="utf-8") as stream:
+        names = next(csv.reader(stream))
+    columns = ", ".join('"' + name.replace('"', '""') + "\": 'VARCHAR'" for name in names)
+    form = f"auto_detect=false, delim=',', quote='\"', escape='\"', columns={{{columns}}}"
+    groups = [(files, "true")] if headers else [(files[:1], "true"), (files[1:], "false")]
+    read = [f"SELECT * FROM read_csv({list(group)!r}, header={header}, {form})" for group, header in groups if group]
+    return f"({' UNION ALL '.join(read)})"
 
 
 def finish(job: Job, work: Work, parts: Sequence[Part], about: dict[str, Any]) -> Files:
@@ -124,8 +136,8 @@ def finish(job: Job, work: Work, parts: Sequence[Part], about: dict[str, Any]) -
 
 
 def _move(made: Path, output: Path, aside: Path) -> None:
-    if output.is_dir():
-        output.replace(aside)  # a folder cannot be replaced in one step
+    if output.is_dir() or (made.is_dir() and output.exists()):
+        output.replace(aside)  # a folder cannot be replaced in one step, nor a file by a folder
     made.replace(output)
 
 

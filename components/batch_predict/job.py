@@ -58,6 +58,8 @@ class Job:
 
     def __post_init__(self) -> None:
         suffix = self.output.suffix
+        if self.output.name in ("", ".."):
+            raise HeadraceError(f"output: expected a file's or a folder's name. Received: {self.output}")
         if suffix not in ("", *SUFFIXES):
             named = ", ".join(SUFFIXES)
             raise HeadraceError(

@@ -289,7 +289,7 @@ class _Jsonl:
 
     def __init__(self, file: Path, signature: Signature) -> None:
         self._stream = file.open("wb")
-        self._encode = msgspec.json.Encoder().encode_lines
+        self._encode = msgspec.json.Encoder(enc_hook=_worded).encode_lines
         self._classes = signature.classes
         self._probabilities = probability_names(signature)
 
@@ -312,6 +312,11 @@ class _Jsonl:
 
     def close(self) -> None:
         self._stream.close()
+
+
+def _worded(value: Any) -> str:
+    """A moment or a duration with nanoseconds, which are pandas' own types, as the others are written."""
+    return str(value.isoformat())
 
 
 def parquet_writer(file: Path, schema: pa.Schema) -> pq.ParquetWriter:

@@ -25,6 +25,12 @@ from headrace.pipelines.commands.options import home_option
     show_default=True,
     help="How to ask: Vertex AI's form, Open Inference Protocol v2 (REST or gRPC), TensorFlow Serving's REST.",
 )
+@click.option("--token-file", type=click.Path(path_type=Path), help="File with the token that the server asks for.")
+@click.option(
+    "--ca",
+    type=click.Path(path_type=Path),
+    help="Authority of the server's certificate, in PEM.  [default: those that the system trusts]",
+)
 @click.argument("images", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE]...")
 @home_option
 def command(
@@ -34,6 +40,8 @@ def command(
     image: Path | None,
     explain: bool,
     protocol: str,
+    token_file: Path | None,
+    ca: Path | None,
     images: tuple[Path, ...],
     home: Path,
 ) -> None:
@@ -46,7 +54,7 @@ def command(
     it may also be the model's address on another server of that protocol: http://HOST:PORT/v2/models/NAME.
     """
     from headrace.pipelines.locate import find_address
-    from headrace.serving.client import predict, predict_csv, predict_images
+    from headrace.serving.client import Access, predict, predict_csv, predict_images
 
     if sum(given is not None for given in (text, file, image)) != 1:
         raise click.UsageError("expected one of --json, --csv and --image")
@@ -61,12 +69,16 @@ def command(
     if protocol == "grpc" and "://" not in endpoint:
         raise click.UsageError(f"expected grpc://HOST:PORT/MODEL with --protocol grpc. Received: {endpoint}")
     url = endpoint if "://" in endpoint else find_address(endpoint, home)
+    access = Access(token_file, ca)
     if image is not None:
-        for name, answer in predict_images(url, [image, *images], protocol=protocol):
+        for name, answer in predict_images(url, [image, *images], protocol=protocol, access=access):
             click.echo(json.dumps({"image": str(name), **answer}))
         return
     given = instances(text or "") if text is not None else []
-    answers = predict_csv(url, file, protocol=protocol) if file is not None else predict(url, given, protocol=protocol)
+    if file is not None:
+        answers = predict_csv(url, file, protocol=protocol, access=access)
+    else:
+        answers = predict(url, given, protocol=protocol, access=access)
     if explain:
         from headrace.pipelines.explained import explained_answers
 

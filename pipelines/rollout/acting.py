@@ -11,11 +11,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from headrace.pipelines.rollout import checks
 from headrace.pipelines.rollout.state import (
     ABORTED,
+    PAUSED,
     PROMOTED,
     ROLLED_BACK,
-    RUNNING,
     SUPERSEDED,
     Action,
     Rollout,
@@ -80,6 +81,8 @@ def carry_out(platform: Platform, rollout: Rollout, now: float) -> Rollout:
     if not is_so(rollout, action.share, there):
         if not is_so(rollout, rollout.share, there):
             return superseded(rollout, there)
+        if rollout.status == PAUSED and action.kind in (ADVANCE, PROMOTE):  # by somebody, after it was decided
+            return replace(rollout, action=None)
         try:
             platform.endpoints.split(
                 subject.endpoint,
@@ -99,7 +102,9 @@ def carry_out(platform: Platform, rollout: Rollout, now: float) -> Rollout:
 
 
 def _reject(platform: Platform, rollout: Rollout, action: Action) -> None:
-    """Marks what did harm, so that the next run does not push it again."""
+    """Marks what did harm, so that the next run does not push it again. Who was not seen has done none."""
+    if not any(found["verdict"] == checks.HARM for found in action.evidence["checks"]):
+        return
     subject = rollout.subject
     found = platform.registry.get(subject.model, subject.candidate)
     if found.state == REJECTED or found.endpoints:  # done before a kill; or somebody serves it elsewhere too
@@ -113,8 +118,9 @@ def _done(rollout: Rollout, action: Action, now: float) -> Rollout:
     if action.kind in _ENDS:
         return replace(rollout, status=_ENDS[action.kind])
     boundaries = (*rollout.boundaries, (now, action.share))
-    rollout = replace(rollout, status=RUNNING, boundaries=boundaries, step=rollout.step + 1, step_since=now)
-    return replace(rollout, step_requests=0.0, missed=0.0, blind_since=None)
+    rollout = replace(rollout, boundaries=boundaries, step=rollout.step + 1, step_since=now)
+    begun = tuple(checks.next_step(check) for check in rollout.checks)
+    return replace(rollout, checks=begun, step_requests=0.0, missed=0.0, blind_since=None)
 
 
 def superseded(rollout: Rollout, there: Endpoint | None) -> Rollout:

@@ -17,13 +17,13 @@ import numpy as np
 
 from headrace.components.push.canary import Canary
 from headrace.pipelines.rollout.figures import Figures
-from headrace.serving.sequential import Array, Block, Wealth, block, start, update
+from headrace.serving.sequential import Array, Block, Wealth, anew, block, start, update
 
 NAMES = ("errors", "latency", "drift", "outcomes")
 HARM, PASSED, OPEN = "harm", "passed", "open"
 _GRID = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0,
          10.0, 15.0, 20.0, 30.0, 50.0, 70.0, 100.0, 150.0)  # fmt: skip
-_BINS = 40  # thresholds of scores, or labels, at most
+_BINS = 80  # thresholds of scores, or labels, at most: more than a server counts
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,14 @@ def outcome_look(check: Check, found: tuple[float, float, float, float], alike: 
 
 def _seen(check: Check, counted: Block) -> Check:
     return replace(check, harm=update(check.harm, counted), health=update(check.health, counted))
+
+
+def next_step(check: Check) -> Check:
+    """The check in the next step, which has to be passed there: what is well with few requests may not be with many.
+
+    Evidence of harm stays. Outcomes come late, and may belong to any step: theirs stays as well.
+    """
+    return check if check.name == "outcomes" else replace(check, health=anew(check.health))
 
 
 def verdict(check: Check, level: Levels) -> str:
@@ -224,14 +232,29 @@ def _slow(figures: Figures, slow: float) -> tuple[float, float]:
 
 
 def _shares(figures: Figures, keys: tuple[str, ...]) -> tuple[Array, float]:
-    """The shares of the rows, and how many requests they came in: rows of one request are alike."""
+    """The shares of the rows, and for how many requests they count.
+
+    Rows of one request are alike. So the row weighs 1 / (rows of the largest request): no request weighs more than 1
+    then, which is what the tests need (Jensen: the mean of a likelihood ratio's power below 1 is at most that power of
+    its mean), and where all have as many rows, each counts as one.
+    """
     found = figures.predictions
     rows = found.get("le +Inf") or sum(value for key, value in found.items() if key.startswith("label "))
     answered = figures.latency.get(math.inf, 0.0) or figures.requests - figures.errors
     if not rows or answered <= 0:
         return np.zeros(len(keys)), 0.0
     share = np.asarray([found.get(key, 0.0) for key in keys], float) / rows
-    return np.clip(share, 0.0, 1.0), float(min(rows, answered))
+    return np.clip(share, 0.0, 1.0), float(min(rows / _largest(figures, rows), answered))
+
+
+def _largest(figures: Figures, rows: float) -> float:
+    """The most rows that a request had, or a little more; see `_shares`."""
+    bounds = sorted(figures.sizes)
+    if not bounds:
+        return 1.0
+    most = figures.sizes[bounds[-1]]
+    found = next(bound for bound in bounds if figures.sizes[bound] >= most)
+    return max(min(found, rows), 1.0)
 
 
 def _by_bound(key: str) -> tuple[str, float, str]:

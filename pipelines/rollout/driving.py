@@ -74,7 +74,7 @@ def once(driver: Driver, endpoint: str) -> Rollout:
     sums = _sums(driver, before)
     with driver.rollouts.change(endpoint) as change:
         rollout = change.rollout
-        if rollout is None or rollout.action is not None or rollout.looked > before.looked:
+        if rollout is None or rollout.action is not None or rollout.looked != before.looked:
             return rollout or _last(driver, endpoint)  # somebody else was faster: their look counts
         there = driver.platform.endpoints.get(endpoint)
         if not acting.is_so(rollout, rollout.share, there):
@@ -88,6 +88,7 @@ def once(driver: Driver, endpoint: str) -> Rollout:
 def _looked(driver: Driver, rollout: Rollout, pages: Pages, sums: Sums) -> Rollout:
     """The rollout with what was seen, and with what follows planned."""
     now = driver.clock()
+    failed = {**pages.failed, **_of_several(rollout, pages.readings)}
     if pages.readings:
         counted = total(_grown(rollout, url, new) for url, new in pages.readings.items())
         ever = total(since(None, new) for new in pages.readings.values())
@@ -97,7 +98,7 @@ def _looked(driver: Driver, rollout: Rollout, pages: Pages, sums: Sums) -> Rollo
     rollout = with_outcomes(rollout, sums)
     rollout = rollout.remembered(_remembered(rollout, now))
     decision = policy.decide(rollout, now)
-    note = "; ".join([decision.reason, *pages.failed.values()])
+    note = "; ".join([decision.reason, *failed.values()])
     if decision.kind in (policy.ADVANCE, policy.PROMOTE) and rollout.status == PAUSED:
         decision, note = policy.Decision(policy.HOLD, ""), f"paused, else: {note}"
     if decision.kind == policy.PAUSE and rollout.status == RUNNING:
@@ -111,11 +112,26 @@ def _looked(driver: Driver, rollout: Rollout, pages: Pages, sums: Sums) -> Rollo
 
 
 def _grown(rollout: Rollout, url: str, new: Reading) -> Mapping[str, Figures]:
-    """What a server counted since it was read last; of one that is read for the first time, if it began since."""
+    """What a server counted since it was read last; all of one that began since then, or since the rollout did.
+
+    Nothing of another one that ran before: what it counted is older, or was counted already.
+    """
     before = rollout.servers.get(url)
-    if before is None and not _began_after(new, rollout.started):
-        return {}
-    return since(before, new)
+    if before is not None and before.started == new.started:
+        return since(before, new)
+    return since(None, new) if _began_after(new, rollout.started if before is None else rollout.looked) else {}
+
+
+def _of_several(rollout: Rollout, readings: Mapping[str, Reading]) -> dict[str, str]:
+    """Which addresses are those of more than one server, as that of a load balancer: what they count is no use."""
+    return {
+        url: f"{url}: expected one server behind it. Received: pages of several, or of one whose clock is behind; "
+        "name each with --metrics"
+        for url, new in readings.items()
+        if (before := rollout.servers.get(url)) is not None
+        and before.started != new.started
+        and not _began_after(new, rollout.looked)
+    }
 
 
 def _began_after(reading: Reading, moment: float) -> bool:
@@ -138,6 +154,8 @@ def act(driver: Driver, endpoint: str) -> Rollout:
         kind = rollout.action.kind
         done = change.save(acting.carry_out(driver.platform, rollout, driver.clock()))
     subject = done.subject
+    if not done.over and done.step == rollout.step:
+        return done  # somebody paused it after that was decided
     if done.over:
         driver.say(f"{done.status}: {done.note}")
     else:
@@ -150,13 +168,16 @@ def with_outcomes(rollout: Rollout, sums: Sums) -> Rollout:
     if "outcomes" not in rollout.asked or not sums:
         return rollout
     check = rollout.check("outcomes") or checks.new_check("outcomes", rollout.settings.outcomes or 0.0)
+    counted = dict(rollout.outcomes)
     for step, now in sums.items():
         before = rollout.outcomes.get(step, (0.0, 0.0, 0.0, 0.0))
+        if any(after < was - 1e-9 for after, was in zip(now, before, strict=True)):
+            continue  # a file is just being written anew, or was taken away: what was counted must not count again
         new = [max(0.0, after - was) for after, was in zip(now, before, strict=True)]
-        if all(after >= was - 1e-9 for after, was in zip(now, before, strict=True)):  # else the files were changed
-            found = (min(new[0], new[1]), new[1], min(new[2], new[3]), new[3])
-            check = checks.outcome_look(check, found, rollout.settings.requests_per_key)
-    return replace(rollout.with_check(check), outcomes={**rollout.outcomes, **sums})
+        found = (min(new[0], new[1]), new[1], min(new[2], new[3]), new[3])
+        check = checks.outcome_look(check, found, rollout.settings.requests_per_key)
+        counted[step] = now
+    return replace(rollout.with_check(check), outcomes=counted)
 
 
 def _sums(driver: Driver, rollout: Rollout) -> Sums:

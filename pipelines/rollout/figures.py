@@ -15,6 +15,7 @@ from headrace.artifacts.errors import HeadraceError
 
 REQUESTS = "headrace_requests_total"
 LATENCY = "headrace_latency_seconds_bucket"
+SIZES = "headrace_request_rows_bucket"
 PREDICTIONS = "headrace_predictions"
 _INFO = "headrace_model_info"
 _STARTED = "process_start_time_seconds"
@@ -40,6 +41,7 @@ class Figures:
     errors: float = 0.0
     latency: dict[float, float] = field(default_factory=dict)  # bound in seconds -> requests up to it
     predictions: dict[str, float] = field(default_factory=dict)  # of rows: "le 0.35" cumulative, or "label no"
+    sizes: dict[float, float] = field(default_factory=dict)  # rows -> requests that had up to so many
 
     def add(self, other: Figures) -> None:
         """Adds what another server counted."""
@@ -47,6 +49,8 @@ class Figures:
         self.errors += other.errors
         for bound, value in other.latency.items():
             self.latency[bound] = self.latency.get(bound, 0.0) + value
+        for bound, value in other.sizes.items():
+            self.sizes[bound] = self.sizes.get(bound, 0.0) + value
         for key, value in other.predictions.items():
             self.predictions[key] = self.predictions.get(key, 0.0) + value
 
@@ -98,7 +102,7 @@ def require_same(reading: Reading, versions: Mapping[str, str]) -> None:
 
 def _counts(name: str, labels: Mapping[str, str]) -> bool:
     """Whether a series is a count of answers by one version; what only shadows is not answered."""
-    ours = name in (REQUESTS, LATENCY) or name.startswith(PREDICTIONS)
+    ours = name in (REQUESTS, LATENCY, SIZES) or name.startswith(PREDICTIONS)
     return ours and "version" in labels and labels.get("shadow", "false") in ("false", "0", "")
 
 
@@ -129,9 +133,10 @@ def _count(figures: Figures, name: str, labels: Mapping[str, str], grown: float)
         if status not in _NOT_OURS:
             figures.requests += grown
             figures.errors += grown if status >= "400" else 0.0
-    elif name == LATENCY:
+    elif name in (LATENCY, SIZES):
         bound = math.inf if labels.get("le") == "+Inf" else float(labels.get("le", "nan"))
-        figures.latency[bound] = figures.latency.get(bound, 0.0) + grown
+        kept = figures.latency if name == LATENCY else figures.sizes
+        kept[bound] = kept.get(bound, 0.0) + grown
     elif "le" in labels:
         key = f"le {labels['le']}"
         figures.predictions[key] = figures.predictions.get(key, 0.0) + grown

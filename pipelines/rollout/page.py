@@ -17,7 +17,7 @@ _VERDICTS: dict[str, r.Kind] = {"passed": "good", "harm": "bad", "open": "neutra
 _EXPLAINED = (
     "The difference is that of the new version's share and of the share of the version before. It lies in the interval "
     "at every look, with the probabilities of error below: looking often is not cheating. A check is passed when the "
-    "interval ends below the margin, and finds harm when it begins above."
+    "interval ends below the margin, and finds harm when it begins above. Each step has to be passed for itself."
 )
 
 
@@ -60,7 +60,7 @@ def _now(rollout: Rollout) -> Html:
             ("Share of the traffic", share, f"of the steps {steps}"),
             ("Requests answered", int(requests), "by the new version"),
             ("Beside them", int(before), "by the version before"),
-            ("Began", clock(rollout.started)[:16].replace("T", " "), "UTC"),
+            ("Began", clock(rollout.started)[11:16], f"on {clock(rollout.started)[:10]}, UTC"),
         ]
     )
     return r.section("Now", words, figures)

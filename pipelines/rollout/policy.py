@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from headrace.pipelines.rollout import checks
 from headrace.pipelines.rollout.figures import Figures
+from headrace.pipelines.rollout.state import PAUSED as STOPPED
 from headrace.pipelines.rollout.state import Rollout
 
 HOLD, ADVANCE, PROMOTE, ROLLBACK, PAUSE = "hold", "advance", "promote", "rollback", "pause"
@@ -56,8 +57,10 @@ def seen(
 
 
 def unseen(rollout: Rollout, now: float) -> Rollout:
-    """The rollout when no server answered."""
-    return replace(rollout, blind_since=now if rollout.blind_since is None else rollout.blind_since)
+    """The rollout when no server answered. A time in which nobody looked either is no time without an answer."""
+    last = rollout.looks[-1]["time"] if rollout.looks else now
+    anew = rollout.blind_since is None or now - last >= max(rollout.settings.blind_minutes * 60, 1)
+    return replace(rollout, blind_since=now if anew else rollout.blind_since)
 
 
 def _begun(rollout: Rollout, counted: tuple[Figures, Figures], ever: Figures) -> Rollout:
@@ -88,7 +91,8 @@ def decide(rollout: Rollout, now: float) -> Decision:
         return Decision(ROLLBACK, blind)
     if now - rollout.started - rollout.paused >= rollout.settings.most_hours * 3600:
         doubt = f"still in doubt after {rollout.settings.most_hours:g} hours: {_open(found) or 'too few requests'}"
-        return Decision(ROLLBACK if rollout.settings.undecided == "rollback" else PAUSE, doubt)
+        by_itself = rollout.settings.undecided == "rollback" and rollout.status != STOPPED  # not what a person paused
+        return Decision(ROLLBACK if by_itself else PAUSE, doubt)
     waits = _waits(rollout, found, now)
     if waits:
         return Decision(HOLD, waits)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.rollout.figures import Reading, read_page, require_same
+from headrace.serving.client import Access
 
 _PATIENCE_S = 5.0
 _LARGEST = 16 * 1024 * 1024  # bytes of a page
@@ -62,5 +63,9 @@ def _fetch(url: str, token: str) -> str:
 
 
 def read_token(file: Path | None) -> str:
-    """The token in a file, as the server takes it; empty without one."""
-    return file.read_text(encoding="utf-8").strip() if file else ""
+    """The first token in a file, which a server may know several of; empty without a file.
+
+    Raises:
+        HeadraceError: see `Access.token`.
+    """
+    return Access(file).token

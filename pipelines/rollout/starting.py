@@ -124,6 +124,11 @@ def _new(driver: Driver, name: str, endpoint: str, asked: Mapping[str, Any]) -> 
         raise HeadraceError(
             f"steps: expected one below 100. Received: 100; `headrace models promote {model}:{candidate}`"
         )
+    if there.split is not None and there.split.key and settings.requests_per_key == 1:
+        driver.say(
+            f"the traffic is dealt by the header {there.split.key}: where one key sends many requests, say how many by "
+            "--requests-per-key; the error rates do not hold otherwise"
+        )
     if not share:
         return rollout
     step = settings.steps.index(share)
@@ -201,7 +206,16 @@ def abort(driver: Driver, endpoint: str, reason: str, who: str, *, reject: bool 
     """
     with driver.rollouts.change(endpoint) as change:
         rollout = _going_on(change.rollout, endpoint)
-        change.save(acting.plan(rollout, acting.ABORT, f"aborted: {reason}", who))
+        there = driver.platform.endpoints.get(endpoint)
+        if rollout.action is not None and acting.is_so(rollout, rollout.action.share, there):  # killed right after
+            rollout = change.save(acting.carry_out(driver.platform, rollout, driver.clock()))
+        if not rollout.over:
+            change.save(acting.plan(rollout, acting.ABORT, f"aborted: {reason}", who))
+    if rollout.over:
+        raise HeadraceError(
+            f"endpoint {endpoint}: expected a rollout that goes on. Received: one that has just been "
+            f"{rollout.status}; `headrace models rollback {endpoint} --reason ...` undoes a promotion"
+        )
     rollout = driving.act(driver, endpoint)
     registry, subject = driver.platform.registry, rollout.subject
     if reject and rollout.status == ABORTED:

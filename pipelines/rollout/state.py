@@ -66,7 +66,7 @@ class Rollout:
     action: Action | None = None
     note: str = ""  # what it waits for, or why it ended
     looks: tuple[Mapping[str, Any], ...] = ()  # for the report
-    paused: float = 0.0  # seconds that were spent paused
+    paused: float = 0.0  # seconds from its start to when a person last resumed it: doubt is counted from there
     paused_at: float | None = None
 
     @property

@@ -47,8 +47,7 @@ class Connection(asyncio.Protocol):
         self._stuck = (0, 0.0)  # bytes that the client has not read, and since when they are as many
         self._going = False
         self._fault: HttpError | None = None
-        self._upgrade = False
-        self._continue = False  # the client waits for leave to send its body
+        self._upgrade, self._continue = False, False  # it offers another protocol; it waits for leave to send its body
         self.busy = False  # a request is being answered
         self.closing = False  # the next answer is the last one
         self.state = IDLE
@@ -218,22 +217,14 @@ class Connection(asyncio.Protocol):
         began = perf_counter() if front.log is not None else 0.0
         answer = front.answer(request)
         if isinstance(answer, Response):
-            self._write(answer, request, keep, began)
-            if self._waiting:
-                self._go_on()
+            self._answered(answer, request, keep, began)
             return
         self.busy = True
         if isinstance(answer, Soon):
-            answer.then(lambda response: self._soon(response, request, keep, began))
+            answer.then(lambda response: self._answered(response, request, keep, began))
             return
         front.turns.begin()
         self._task = front.loop.create_task(self._later(answer, request, keep, began))
-
-    def _soon(self, response: Response, request: Request, keep: int, began: float) -> None:
-        self.busy = False
-        self._write(response, request, keep, began)
-        if self._waiting:
-            self._go_on()
 
     async def _later(self, answer: Awaitable[Response], request: Request, keep: int, began: float) -> None:
         try:
@@ -242,8 +233,13 @@ class Connection(asyncio.Protocol):
             self._front.turns.end()
             self._task = None
             self.busy = False
+        self._answered(response, request, keep, began)
+
+    def _answered(self, response: Response, request: Request, keep: int, began: float) -> None:
+        self.busy = False
         self._write(response, request, keep, began)
-        self._go_on()
+        if self._waiting or self._continue:
+            self._go_on()
 
     def refused(self, error: HttpError, request: Request, keep: int) -> None:
         """Answers a request with an error, as soon as those before it are answered."""
@@ -309,12 +305,11 @@ class Connection(asyncio.Protocol):
         self._front.count(error.status)
         self.closing = True
         answer = told(error)
+        self.state, self.since = LINGER, monotonic()
         if self.busy or self._waiting or self._paused:
             self._waiting.append((_NO_REQUEST, answer, CLOSE))
-            self.state, self.since = LINGER, monotonic()
             self._read(False)
         else:
-            self.state, self.since = LINGER, monotonic()
             self._write(answer, None, CLOSE, perf_counter())
 
     def _close(self) -> None:
@@ -351,8 +346,7 @@ class Connection(asyncio.Protocol):
         self.data_received(head + rest)
 
     def _check_length(self, declared: int) -> None:
-        limit = self._front.max_body
-        waits = self._headers.get(b"expect", b"").lower() == b"100-continue"
+        limit, waits = self._front.max_body, self._headers.get(b"expect", b"").lower() == b"100-continue"
         if declared > DRAINED * limit or waits or self._refusal:
             self._fail(self._refusal or refusals.too_large(limit, f"{declared} bytes", close=True))
 

@@ -14,14 +14,16 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.serving.client import TIMEOUT_SECONDS, Client
+from headrace.serving.client import EVERYBODY, TIMEOUT_SECONDS, Access, Client
 
 PROTOCOLS = ("vertex", "v2", "tf", "grpc")
 
 Rows = Sequence[dict[str, Any]]
 
 
-def open_client(url: str, timeout: float = TIMEOUT_SECONDS, protocol: str = "vertex") -> Any:
+def open_client(
+    url: str, timeout: float = TIMEOUT_SECONDS, protocol: str = "vertex", access: Access = EVERYBODY
+) -> Any:
     """A client with `predict`, `describe` and `close`, to be used with `with`.
 
     `url` is the server's; with a path the model's: `/v2/models/churn`, `/v1/models/churn`, and of gRPC
@@ -33,11 +35,11 @@ def open_client(url: str, timeout: float = TIMEOUT_SECONDS, protocol: str = "ver
     if protocol == "grpc":
         from headrace.serving.protocols.grpc.client import GrpcClient
 
-        return GrpcClient(url, timeout)
+        return GrpcClient(url, timeout, access)
     kinds = {"vertex": Client, "v2": V2Client, "tf": TfClient}
     if protocol not in kinds:
         raise HeadraceError(f"protocol: expected one of {', '.join(PROTOCOLS)}. Received: {protocol}")
-    return kinds[protocol](url, timeout)
+    return kinds[protocol](url, timeout, access)
 
 
 class _ModelClient(Client):
@@ -45,8 +47,8 @@ class _ModelClient(Client):
 
     start = ""
 
-    def __init__(self, url: str, timeout: float = TIMEOUT_SECONDS) -> None:
-        super().__init__(url, timeout)
+    def __init__(self, url: str, timeout: float = TIMEOUT_SECONDS, access: Access = EVERYBODY) -> None:
+        super().__init__(url, timeout, access)
         path = urlsplit(url if "://" in url else f"http://{url}").path.rstrip("/")
         self._model = path
         self._about: dict[str, Any] | None = None

@@ -103,9 +103,14 @@ class LinesSink:
             (self._answers, [record.value for record in records if not record.reason]),
             (self._dead, [_letter(record) for record in records if record.reason]),
         ):
-            if lines:
-                file.write(b"\n".join(lines) + b"\n")
-                file.flush()
+            try:
+                if lines:
+                    file.write(b"\n".join(lines) + b"\n")
+                    file.flush()
+            except BrokenPipeError:  # who read our output has enough: no error of ours
+                raise
+            except OSError as error:
+                raise HeadraceError(f"{self.name}: expected to be written to. Received: {error.strerror}") from None
         return 0
 
     def close(self) -> None:

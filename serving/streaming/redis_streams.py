@@ -334,7 +334,7 @@ def ask(name: str, work: Callable[[], Found], begin: Callable[[], None] | None =
         raise Unavailable(f"{name}: expected Redis to answer. Received: {error or type(error).__name__}") from None
     except redis.ResponseError as error:
         text = str(error)
-        if begin and text.startswith("NOGROUP"):
+        if begin and text.startswith(("NOGROUP", "UNBLOCKED")):  # the latter where the stream goes while we wait
             begin()
             raise Unavailable(f"{name}: expected the consumer group. Received: none; it was made anew") from None
         if text.startswith(

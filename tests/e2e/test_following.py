@@ -81,12 +81,12 @@ def test_a_registry_in_a_service_is_watched_by_a_process_of_its_own(platform: Pl
     """Any registry can be watched so; this one is here."""
     watch = Watch("front", "local", home)
     try:
-        first = watch.first()
+        first = watch.first().main
         assert (first.version, first.path.parent) == ("1", home / "served")
         assert first.open().version == "1"
         platform.endpoints.deploy("front", "tiny", "2")
         deadline = time.monotonic() + 20
-        while watch().version != "2":
+        while watch().main.version != "2":
             assert time.monotonic() < deadline, "waited in vain"
             time.sleep(0.05)
         watch._process.kill()

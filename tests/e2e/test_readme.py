@@ -97,10 +97,10 @@ def test_the_short_spec_is_a_spec_and_takes_the_features(tmp_path: Path) -> None
 def test_the_table_of_commands_is_complete() -> None:
     (table,) = re.findall(r"## The commands\n\n(.*?)\n\n", README, re.DOTALL)
     first_cells = [line.split(" | ")[0] for line in table.replace("\\|", "/").splitlines()[2:]]
-    named = {word for cell in first_cells for word in re.findall(r"`(?:headrace )?([a-z]+)", cell)}
+    named = {word for cell in first_cells for word in re.findall(r"`(?:headrace )?([a-z-]+)", cell)}
     assert named == set(COMMANDS)
     done = subprocess.run([HEADRACE, "--help"], capture_output=True, text=True, check=True)
-    listed = re.findall(r"^  ([a-z]+) ", done.stdout.partition("Commands:\n")[2], re.MULTILINE)
+    listed = re.findall(r"^  ([a-z-]+) ", done.stdout.partition("Commands:\n")[2], re.MULTILINE)
     assert listed == list(COMMANDS)
 
 

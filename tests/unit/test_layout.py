@@ -103,7 +103,6 @@ def test_help_is_quick_because_imports_are_lazy():
         "sklearn",
         "pydantic",
         "rich",
-        "uvicorn",
     }
     code = "import sys\nfrom headrace.pipelines.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

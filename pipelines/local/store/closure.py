@@ -38,7 +38,6 @@ NOT_PRELOADED = (
     "sqlalchemy",
     "boto3",
     "click",
-    "uvicorn",
 )
 
 # What an attribute of a module loads only when it is used.

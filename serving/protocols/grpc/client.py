@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import grpc
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.serving.client import TIMEOUT_SECONDS
+from headrace.serving.client import EVERYBODY, TIMEOUT_SECONDS, Access, split_url
 from headrace.serving.protocols.clients import answers, file_of, tensor_of
 from headrace.serving.protocols.grpc.codec import SERVICE
 from headrace.serving.protocols.grpc.messages import message
@@ -21,16 +22,18 @@ from headrace.serving.protocols.grpc.messages import message
 class GrpcClient:
     """One channel to one model: `grpc://HOST:PORT/MODEL`, or `grpcs://` with TLS."""
 
-    def __init__(self, url: str, timeout: float = TIMEOUT_SECONDS) -> None:
-        parts = urlsplit(url)
-        self._model = unquote(parts.path.strip("/"))
-        if parts.scheme not in ("grpc", "grpcs") or not parts.port or not self._model:
+    def __init__(self, url: str, timeout: float = TIMEOUT_SECONDS, access: Access = EVERYBODY) -> None:
+        parts = split_url(url)
+        self._model = unquote(parts.path.strip("/")) if parts else ""
+        if parts is None or parts.scheme not in ("grpc", "grpcs") or not parts.port or not self._model:
             raise HeadraceError(f"endpoint: expected an address like grpc://127.0.0.1:9000/MODEL. Received: {url}")
         self._url, self._timeout = url, timeout
-        secure = parts.scheme == "grpcs"
+        if access.ca is not None and parts.scheme != "grpcs":
+            raise HeadraceError(f"endpoint: expected a grpcs:// address beside the authority. Received: {url}")
+        self._metadata_sent = tuple((name.lower(), value) for name, value in access.headers.items())
         self._channel = (
-            grpc.secure_channel(parts.netloc, grpc.ssl_channel_credentials())
-            if secure
+            grpc.secure_channel(parts.netloc, grpc.ssl_channel_credentials(_authorities(access)))
+            if parts.scheme == "grpcs"
             else grpc.insecure_channel(parts.netloc)
         )
         self._about: Any = None
@@ -44,7 +47,11 @@ class GrpcClient:
         path = f"/{SERVICE}/{name}"
         method = self._channel.unary_unary(path, request_serializer=None, response_deserializer=None)
         try:
-            content = method(message(f"{name}Request")(**fields).SerializeToString(), timeout=self._timeout)
+            content = method(
+                message(f"{name}Request")(**fields).SerializeToString(),
+                timeout=self._timeout,
+                metadata=self._metadata_sent,
+            )
         except grpc.RpcError as error:
             raise HeadraceError(f"{self._url}: {error.details()} ({error.code().name})") from None
         return message(f"{name}Response").FromString(content)
@@ -87,6 +94,13 @@ class GrpcClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _authorities(access: Access) -> bytes | None:
+    if access.ca is None:
+        return None
+    access.tls()  # says what is wrong with the file, which gRPC does not
+    return Path(access.ca).read_bytes()
 
 
 def _tensor(item: Any, instances: Sequence[dict[str, Any]], kind: str) -> dict[str, Any]:

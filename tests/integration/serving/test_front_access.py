@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
+import ipaddress
+import json
 import os
 import ssl
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from headrace.artifacts.errors import HeadraceError
+from headrace.pipelines.commands.predict import command as predict_command
+from headrace.serving.client import Access, predict, predict_csv
 from headrace.serving.http.tls import Certificates
 from headrace.serving.http.token import Tokens
+from headrace.serving.local import running_server
 from tests.integration.serving.fronts import answers, fronted, read_all
-from tests.integration.serving.servers import ask, process, refused, url_of, wait_until
+from tests.integration.serving.servers import GOOD, ask, free_port, process, refused, url_of, wait_until
 
 OLD, NEW = "0123456789abcdef", "fedcba9876543210"
 
@@ -76,6 +82,7 @@ def certificate(folder: Path, name: str, issuer: Any = None) -> Any:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     above, signer = issuer or (subject, key)
+    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     now = dt.datetime.now(dt.UTC)
     made = (
         x509.CertificateBuilder()
@@ -86,7 +93,7 @@ def certificate(folder: Path, name: str, issuer: Any = None) -> Any:
         .not_valid_before(now - dt.timedelta(days=1))
         .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(signer, hashes.SHA256())
     )
     (folder / f"{name}.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
@@ -185,3 +192,58 @@ def test_a_server_with_a_token_answers_who_has_it(bundles: dict[str, Path], tmp_
         assert ask(url, "GET", "/")[0] == 401
         assert ask(url, "GET", "/", headers={"Authorization": f"Bearer {OLD}"})[0] == 200
         assert b'kind="unauthorized"} 1' in ask(url, "GET", "/metrics", headers={"Authorization": f"Bearer {OLD}"})[2]
+
+
+def test_our_client_shows_its_token_and_looks_at_the_certificate(
+    papers: Path, bundles: dict[str, Path], tmp_path: Path
+) -> None:
+    file, rows = tmp_path / "token", tmp_path / "rows.csv"
+    file.write_text(f"\n{OLD}\n{NEW}\n")
+    rows.write_text(",".join(GOOD) + "\n" + ",".join(str(value) for value in GOOD.values()) + "\n")
+    access = Access(file, papers / "authority.pem")
+    port = free_port()
+    arguments = ["--tls-cert", str(papers / "server.pem"), "--tls-key", str(papers / "server.key")]
+    arguments += ["--token-file", str(file), "--grpc-port", str(port)]
+    with running_server(bundles["binary"], arguments, access=access) as url:
+        assert url.startswith("https://127.0.0.1:")
+        wanted = predict(url, [GOOD], access=access)
+        assert predict_csv(url, rows, access=access) == wanted
+        places = {"v2": url, "tf": url, "grpc": f"grpcs://127.0.0.1:{port}/tiny"}
+        for protocol, place in places.items():
+            assert predict(place, [GOOD], protocol=protocol, access=access) == wanted, protocol
+        words = [url, "--json", json.dumps(GOOD), "--token-file", str(file), "--ca", str(access.ca)]
+        done = CliRunner().invoke(predict_command, words)
+        assert [json.loads(line) for line in done.output.splitlines()] == wanted, done
+        nobody = Access(ca=access.ca)
+        with pytest.raises(
+            HeadraceError, match=r"/predict: authorization: expected `Bearer`.* Received: none \(HTTP 401"
+        ):
+            predict(url, [GOOD], access=nobody)
+        with pytest.raises(HeadraceError, match=r"expected `Bearer`.* \(UNAUTHENTICATED\)"):
+            predict(places["grpc"], [GOOD], protocol="grpc", access=nobody)
+        with pytest.raises(HeadraceError, match=r"expected a certificate to be believed. Received: .*--ca"):
+            predict(url, [GOOD], access=Access(file))
+        with pytest.raises(HeadraceError, match=r"grpcs://.*UNAVAILABLE"):
+            predict(places["grpc"], [GOOD], protocol="grpc", timeout=5, access=Access(file))
+
+
+@pytest.mark.parametrize(
+    ("token", "ca", "url", "message"),
+    [
+        ("none", None, "https://x", r"none: expected a file with a token. Received: No such file"),
+        ("empty", None, "https://x", r"empty: expected a token on a line of its own. Received: none"),
+        ("other", None, "https://x", r"other: expected a token in ASCII. Received: other characters"),
+        (None, "empty", "https://x", r"empty: expected the certificates of authorities in PEM. Received: "),
+        (None, "none", "https://x", r"none: expected the certificates of authorities in PEM. Received: No such file"),
+        (None, "empty", "http://x", r"expected an https:// address beside the authority. Received: http://x"),
+        (None, "empty", "grpc://x:1/m", r"expected a grpcs:// address beside the authority. Received: grpc://x:1/m"),
+    ],
+)
+def test_what_our_client_cannot_use_is_one_line(
+    token: str | None, ca: str | None, url: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "other").write_text("0123456789abcdé\n")
+    access = Access(token and tmp_path / token, ca and tmp_path / ca)
+    with pytest.raises(HeadraceError, match=message):
+        predict(url, [GOOD], protocol="grpc" if url.startswith("grpc") else "vertex", access=access)

@@ -94,7 +94,9 @@ def test_a_port_that_is_taken_is_told(bundles: dict[str, Path]) -> None:
             assert f"127.0.0.1:{port}: expected a free port. Received: Address already in use." in said
 
 
-@pytest.mark.parametrize("url", ["grpc://127.0.0.1", "grpc://127.0.0.1:9000", "http://127.0.0.1:9000/tiny"])
+@pytest.mark.parametrize(
+    "url", ["grpc://127.0.0.1", "grpc://127.0.0.1:9000", "http://127.0.0.1:9000/tiny", "grpc://h:99999/tiny"]
+)
 def test_addresses_that_are_none(url: str) -> None:
     with pytest.raises(HeadraceError, match="expected an address like grpc://127.0.0.1:9000/MODEL"):
         GrpcClient(url)

@@ -55,7 +55,10 @@ def test_wrong_settings_are_one_line(bundles: dict[str, Path]) -> None:
     assert "expected an address of this machine. Received: no.such.host.invalid" in refused(
         model, "--host", "no.such.host.invalid"
     )
-    assert "expected a folder or a file:// address. Received: gs://bucket/model." in refused("gs://bucket/model")
+    assert (
+        "an address such as gs://BUCKET/FOLDER, s3://BUCKET/FOLDER or file:///FOLDER. Received: nope://a/b"
+        in refused("nope://a/b")
+    )
 
 
 def test_vertex_says_where_and_what_through_the_environment(bundles: dict[str, Path]) -> None:

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import onnx
 import pytest
 from tiny_bundle import body
 
@@ -64,7 +65,6 @@ def test_workers_share_a_port_and_are_replaced(bundles: dict[str, Path]) -> None
         workers = children(started.pid)
         assert len(workers) == 2
         assert all(len(predict(url, [GOOD])) == 1 for _ in range(20))
-        time.sleep(5.0)  # a worker that dies younger is not replaced
         os.kill(workers[0], signal.SIGKILL)
         wait_until(lambda: len(children(started.pid)) == 2 and workers[0] not in children(started.pid))
         wait_until(lambda: len(predict(url, [GOOD])) == 1)
@@ -75,10 +75,33 @@ def test_workers_share_a_port_and_are_replaced(bundles: dict[str, Path]) -> None
     assert gone(workers[1])
 
 
+def test_workers_that_die_again_and_again_are_replaced_until_that_is_hopeless(bundles: dict[str, Path]) -> None:
+    code = (
+        "from headrace.serving import workers, server, settings\n"
+        "workers.MOST_YOUNG = 3\n"
+        f"server.serve({str(bundles['binary'])!r}, settings.Settings(port=0, workers=2))\n"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        url = url_of(started)
+        killed: list[int] = []
+        for number in range(4):
+            wait_until(lambda: len({*children(started.pid)} - {*killed}) == 2)
+            assert len(predict(url, [GOOD])) == 1
+            killed.append(sorted({*children(started.pid)} - {*killed})[number % 2])
+            os.kill(killed[-1], signal.SIGKILL)
+        _, err = started.communicate(timeout=20)
+    assert started.returncode == 1
+    assert err.count("starting another in") == 3
+    assert "expected it to live. Received: its end with status -9" in err and "like the 3 before it" in err
+
+
 def test_a_worker_that_cannot_live_stops_the_server(bundles: dict[str, Path], tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(bundles["binary"], broken)
-    (broken / "matrix.onnx").write_bytes(b"no graph")
+    node = onnx.helper.make_node("Add", ["matrix", "made_by_nobody"], ["probabilities"])
+    ends = [onnx.helper.make_tensor_value_info(name, 1, [None, 4]) for name in ("matrix", "probabilities")]
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([node], "g", ends[:1], ends[1:])), broken / "matrix.onnx")
     (broken / "manifest.json").unlink()
     folder.seal(broken, FORMAT, 1, {})
     with process(broken, "--port", 0, "--workers", 2) as started:

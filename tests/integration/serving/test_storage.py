@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -141,6 +143,31 @@ def test_what_cannot_be_read_is_told_and_leaves_nothing(
     ):
         local_folder(f"gs://{ROOT}")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("backlog", [None, 8], ids=["refuses", "is-silent"])
+def test_a_store_that_does_not_answer_is_one_line_and_soon(backlog: int | None, tmp_path: Path) -> None:
+    """Its client would try again for most of a minute where nobody listens, and wait where nobody answers."""
+    with socket.socket() as store:
+        store.bind(("127.0.0.1", 0))
+        if backlog is not None:
+            store.listen(backlog)
+        environment = {
+            "STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{store.getsockname()[1]}",
+            "FSSPEC_GS_TOKEN": "anon",
+            "HEADRACE_STORE_SECONDS": "0.5",
+            "TMPDIR": str(tmp_path),
+        }
+        begun = time.monotonic()
+        said = refused(f"gs://{ROOT}", **environment)
+    assert time.monotonic() - begun < 10
+    expected = "expected an answer in 0.5 s. Received: none yet. Is the store reachable from here, and are there"
+    assert said == f"error: gs://{ROOT}: {expected} credentials for it?"
+    assert not list(tmp_path.glob("headrace-model-*"))
+    environment["HEADRACE_STORE_SECONDS"] = "soon"
+    assert "HEADRACE_STORE_SECONDS: expected a number of seconds above 0. Received: soon" in refused(
+        f"gs://{ROOT}", **environment
+    )
 
 
 def test_content_that_changed_is_refused_by_its_digest(cloud: Cloud, tmp_path: Path) -> None:

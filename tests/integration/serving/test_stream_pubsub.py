@@ -199,6 +199,16 @@ def test_what_is_not_there_is_refused(service: Service) -> None:
     opened.close()
 
 
+def test_a_message_with_as_many_attributes_as_there_may_be_is_answered(service: Service) -> None:
+    service.send(b"nope", **{f"name{place}": "v" for place in range(100)})
+    opened = route()
+    (message,) = opened.source.read(10, 0.1)
+    opened.commit([Record(message, message.body, "a reason")])
+    (letter,) = service.topics[DEAD]
+    assert len(letter.attributes) == 100 and letter.attributes["headrace-id"] == message.id
+    opened.close()
+
+
 def test_large_batches_are_published_in_parts(service: Service) -> None:
     for number in range(20):
         service.send(instance(number))

@@ -19,7 +19,8 @@ from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.errors import HeadraceError
 from headrace.serving.served import Served
 from headrace.serving.settings import Settings
-from headrace.serving.streaming.message import Message, Record, Route
+from headrace.serving.streaming.message import Message, Record, Route, Unavailable
+from headrace.serving.streaming.redis_streams import parts
 from headrace.serving.streaming.route import AT_LEAST_ONCE, EXACTLY_ONCE, REMEMBERED, Asked, open_route
 from tests.integration.serving.servers import free_port, wait_until
 from tests.integration.serving.streams import instance, killed_at_random, start, stopped, streaming, until
@@ -218,6 +219,34 @@ def test_a_group_that_is_gone_is_made_anew(server: Server, redis: Any) -> None:
     redis.xadd("in", {"data": instance(1)})
     assert len(opened.source.read(10, 0.1)) == 1
     opened.close()
+
+
+def test_a_stream_that_goes_while_it_is_waited_for_is_made_anew(server: Server, redis: Any) -> None:
+    opened = route(server)
+    threading.Timer(0.2, redis.flushall).start()
+    with pytest.raises(Unavailable, match="it was made anew"):
+        opened.source.read(10, 5.0)
+    redis.xadd("in", {"data": instance(1)})
+    assert len(opened.source.read(10, 0.1)) == 1
+    opened.close()
+
+
+def test_an_entry_of_more_fields_than_a_script_can_hand_on_is_a_dead_letter(server: Server, redis: Any) -> None:
+    redis.xadd("in", {"data": instance(1), **{f"f{place}": "v" for place in range(5000)}})
+    opened = route(server)
+    (message,) = opened.source.read(10, 0.1)
+    assert message.unreadable.startswith("message: expected at most 1,000 fields besides 'data'. Received: 5,000")
+    assert opened.commit([Record(message, message.body, message.unreadable)]) == 0
+    ((_, fields),) = redis.xrange("out.dead")
+    assert fields[b"data"] == instance(1)
+    opened.close()
+
+
+def test_records_go_to_a_script_by_number_and_by_size() -> None:
+    small = [Record(Message(str(place), b""), b"x") for place in range(450)]
+    assert [len(part) for part in parts(small)] == [200, 200, 50]
+    large = [Record(Message(str(place), b""), bytes(30 << 20)) for place in range(3)]
+    assert [len(part) for part in parts(large)] == [2, 1]
 
 
 def test_a_sink_is_kept_short(server: Server, redis: Any) -> None:

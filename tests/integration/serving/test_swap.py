@@ -223,7 +223,6 @@ def test_a_worker_that_is_replaced_serves_what_the_others_do(two: tuple[Path, Pa
     point(file, two[0], 1)
     with following(file, workers=2) as started:
         url = url_of(started)
-        time.sleep(5.0)  # a worker that dies younger is not replaced
         point(file, two[1], 2)
         wait_until(lambda: serves(url) == "2")
         assert started.stdout is not None

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from headrace.platforms.audit_chain import FIRST, chained, verify_chain
-from headrace.platforms.interface import Blessing, Event, ModelSettings
+from headrace.platforms.interface import Blessing, Deployed, Event, ModelSettings
 from headrace.platforms.local.database import FILE
 from headrace.platforms.local.platform import LocalPlatform
 from tests.unit.platforms.bundles import write_unscorable_bundle as write_bundle
@@ -240,6 +240,26 @@ def test_a_home_of_the_older_format_goes_on(tmp_path: Path) -> None:
         for statement in ("UPDATE audit SET actor = 'x'", "DELETE FROM audit", "UPDATE model_version SET digest = 'x'"):
             with pytest.raises(sqlite3.IntegrityError):
                 connection.execute(statement)
+
+
+def test_a_home_of_format_2_goes_on_and_can_be_split(tmp_path: Path) -> None:
+    platform = LocalPlatform(tmp_path / "home")
+    for seed in (1, 2):
+        bundle = write_bundle(tmp_path / str(seed), seed)
+        platform.registry.register(bundle, "homes", metrics={"rmse": 1}, run="r", blessing=Blessing(None))
+        platform.endpoints.deploy("prices", "homes", str(seed))
+    entries = platform.registry.history()
+    with closing(sqlite3.connect(tmp_path / "home" / FILE)) as connection:  # all that format 3 added
+        connection.executescript("DROP TABLE split; DROP TABLE shadow; PRAGMA user_version = 2")
+    platform = LocalPlatform(tmp_path / "home")
+    assert platform.endpoints.get("prices").deployed == (Deployed("homes", "2", 100),)  # type: ignore[union-attr]
+    assert platform.registry.history() == entries
+    parts = [Deployed("homes", "2", 90), Deployed("homes", "1", 10)]
+    assert platform.endpoints.split("prices", parts).split is not None
+    assert platform.endpoints.rollback("prices", who="anna", reason="slow").version == "2"
+    assert platform.registry.verify().problems == ()
+    with closing(sqlite3.connect(tmp_path / "home" / FILE)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
 
 
 def _open(home: Path, start: synchronize.Event) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.serving.client import Client, predict, read_csv
+from headrace.pipelines.rollout.reading import read_token
+from headrace.serving.client import Access, Client, predict, read_csv
 
 INPUTS: list[dict[str, Any]] = [
     {"name": "n", "type": "number"},
@@ -97,6 +98,21 @@ def test_nobody_there() -> None:
 def test_an_address_is_checked() -> None:
     with pytest.raises(HeadraceError, match=r"expected an address like http://127\.0\.0\.1:8080\. Received: ftp://x"):
         Client("ftp://x")
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:99999", "127.0.0.1:port", "http://[::1"])
+def test_a_port_or_a_host_that_is_none(address: str) -> None:
+    with pytest.raises(HeadraceError, match="expected an address like http://127"):
+        Client(address)
+
+
+def test_the_first_token_of_a_file_is_sent(tmp_path: Path) -> None:
+    """A server's file may hold an old one and its successor."""
+    file = tmp_path / "token"
+    file.write_text("\n  0123456789abcdef \nfedcba9876543210\n")
+    assert Access(file).headers == {"Authorization": "Bearer 0123456789abcdef"}
+    assert Access().headers == {} and read_token(None) == ""
+    assert read_token(file) == "0123456789abcdef"
 
 
 def test_what_json_cannot_say_is_not_sent() -> None:

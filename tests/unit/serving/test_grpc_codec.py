@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,19 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).parent))
 from picture_bundle import encoded, picture, write_picture_bundle
 from surfaces import answer_of, post, surface
-from test_v2 import ROWS, TYPES
+from test_v2 import ROWS, TYPES, tensors
 
 from headrace.artifacts.bundle import Bundle
 from headrace.serving.app import App
 from headrace.serving.exchange import Request
+from headrace.serving.observe import Observed
 from headrace.serving.protocols.grpc.codec import SERVICE, Call
 from headrace.serving.protocols.grpc.messages import PROTO, file_descriptor, message
+from headrace.serving.protocols.v2_json import HEADER
+from headrace.serving.router import Router
+from headrace.serving.served import Served
+from headrace.serving.settings import Settings
+from headrace.serving.target import Member, Plan, Target
 
 CONTENTS = {"FP64": "fp64_contents", "BOOL": "bool_contents", "BYTES": "bytes_contents"}
 
@@ -186,3 +193,39 @@ def test_it_is_what_protoc_makes_of_the_file() -> None:
     """
     found = file_descriptor(PROTO.read_text()).SerializeToString(deterministic=True)
     assert hashlib.sha256(found).hexdigest() == "f64bd44137e525991d76cdea064e47176c703acb867eb5c42ce21e7ea5b1fce3"
+
+
+class Eyes:
+    """An observer that keeps what it sees."""
+
+    def __init__(self) -> None:
+        self.keys: list[tuple[str, str]] = []
+
+    def wants(self, request_id: bytes) -> bool:
+        return True
+
+    def see(self, observed: Observed) -> None:
+        self.keys.append((observed.route, observed.key))
+
+    def close(self) -> None:
+        pass
+
+
+def test_the_key_of_a_split_reaches_the_log_in_every_protocol(bundles: dict[str, Path]) -> None:
+    made, eyes = Settings(grpc_port=0), Eyes()
+    served = [Served(Bundle.open(bundles["binary"]).registered(version), made) for version in ("3", "4")]
+    members = tuple(Member(Target(bundles["binary"], one.version), 50) for one in served)
+    split = App(Router(served, Plan(members, "", "e", (0, 1) * 50)), made, observer=eyes)
+    parameters = {"key": "ann"}
+    vertex, v2 = {"instances": ROWS, "parameters": parameters}, {"inputs": tensors(), "parameters": parameters}
+    bodies = {"/predict": vertex, "/v1/models/tiny:predict": vertex, "/v2/models/tiny/infer": v2}
+    for path, body in bodies.items():
+        assert post(split, path, body)[0] == 200
+    binary = json.dumps(v2).encode()
+    assert post(split, "/v2/models/tiny/infer", binary, {HEADER: b"%d" % len(binary)})[0] == 200
+    assert post(split, "/predict", {"instances": ROWS}, {b"x-routing-key": b"ann"})[0] == 200
+    asked = infer()
+    asked.parameters["key"].string_param = "ann"
+    assert call(split, "ModelInfer", asked)[0] == 200
+    routes = [*bodies, "/v2/models/tiny/infer", "/predict", f"/{SERVICE}/ModelInfer"]
+    assert eyes.keys == [(route, "ann") for route in routes]

@@ -24,6 +24,7 @@ from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.errors import HeadraceError
 from headrace.serving import board
 from headrace.serving.board import Board
+from headrace.serving.log_columns import Columns
 from headrace.serving.log_files import keep_within, recover
 from headrace.serving.log_process import LogProcess, check_omitted
 from headrace.serving.log_writer import Writer
@@ -122,6 +123,8 @@ def test_what_was_asked_and_answered_is_logged(kind: str, bundles: dict[str, Pat
         ("2024-03-01T00:30:00+02:00", "2024-02-29 22:30:00"),
         ("0001-01-01", "0001-01-01 00:00:00"),
         ("9999-12-31T23:59:59.999999Z", "9999-12-31 23:59:59.999999"),
+        ("0001-01-01T00:00:00+14:00", None),  # of the year 0 in UTC, which the model is given
+        ("9999-12-31T23:59:59-14:00", None),
         ("", None),
         (None, None),
     ],
@@ -138,6 +141,36 @@ def test_dates_are_moments_in_utc(text: str | None, moment: str | None, binary: 
         "signup": None if moment is None else row["instance"]["signup"],
     }
     assert moment is None or str(row["instance"]["signup"]) == moment
+
+
+def test_one_bundle_under_two_versions_is_logged_as_each_of_them(binary: Bundle, tmp_path: Path) -> None:
+    with logging(tmp_path / "log") as (log, _):
+        for version in ("3", "4", "3"):
+            rows, outputs = [(1, 2.5, 1, "pro", None)], np.array([[0.5, 0.5]], np.float32)
+            log.see(seen(binary, rows, outputs, version=version))
+    assert sorted(row["version"] for row in table(tmp_path / "log")) == ["3", "3", "4"]
+
+
+def test_a_row_that_cannot_be_written_is_counted_and_the_writer_goes_on(
+    binary: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs, take, fails = np.array([[0.5, 0.5]], np.float32), Columns.take, [OverflowError("too far")]
+
+    def taken(columns: Columns) -> Any:
+        if fails:
+            columns.clear()
+            raise fails.pop()
+        return take(columns)
+
+    monkeypatch.setattr(Columns, "take", taken)
+    with logging(tmp_path / "log") as (log, shared):
+        log.see(seen(binary, [(1, 2.5, 1, "pro", None)], outputs))
+        deadline = time.monotonic() + 10
+        while not counted(shared, board.LOG_DROPPED) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        log.see(seen(binary, [(1, 2.5, 1, "pro", None)], outputs, request_id="next"))
+    assert [row["request_id"] for row in table(tmp_path / "log")] == ["next"]
+    assert (counted(shared, board.LOG_ROWS), counted(shared, board.LOG_DROPPED)) == (1, 1)
 
 
 def test_nan_is_a_missing_number(binary: Bundle, tmp_path: Path) -> None:

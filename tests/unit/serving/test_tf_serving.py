@@ -99,7 +99,8 @@ def test_what_is_refused(app: App, body: Any, message: str) -> None:
 
 def test_what_is_told_of_a_model(app: App) -> None:
     status = {"version": "3", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
-    assert get(app, PATH) == get(app, f"{PATH}/versions/3") == {"model_version_status": [status]}
+    told = {"name": "tiny", "ready": True, "model_version_status": [status]}  # `ready` for KServe's clients
+    assert get(app, PATH) == get(app, f"{PATH}/versions/3") == told
     assert get(app, "/v1/models") == {"models": ["tiny"]}
     about = get(app, f"{PATH}/metadata")
     default = about["metadata"]["signature_def"]["signature_def"]["serving_default"]

@@ -85,6 +85,12 @@ def test_forms_of_the_same_request(app: App, changed: dict[str, Any], expected: 
     assert "id" not in answer
 
 
+def test_kserves_client_repeats_the_models_name(app: App, expected: list[Any]) -> None:
+    body = {"id": "7", "model_name": "alias", "model_version": None, "inputs": tensors()}
+    status, answer = post(app, INFER, body)
+    assert (status, answer["id"], probabilities(answer)) == (200, "7", expected)
+
+
 def test_outputs_that_are_asked_for(app: App) -> None:
     answer = post(app, INFER, {"inputs": tensors(), "outputs": [{"name": "label"}]})[1]
     assert [one["name"] for one in answer["outputs"]] == ["label"]

@@ -203,6 +203,27 @@ def test_a_key_names_the_rows(tmp_path, bundle, instances, output):
         batch_predict(Job((str(tmp_path / "twice.parquet"),), tmp_path / f"2{output}", key="id"), bundle)
 
 
+@pytest.mark.parametrize("output", ["out.parquet", "out.csv", "out.jsonl", "out"])
+def test_a_key_of_any_name_is_looked_for_in_all_parts(tmp_path, bundle, instances, monkeypatch, output):
+    monkeypatch.setattr("headrace.components.batch_predict.rows.CHUNK_CELLS", 5 * 256)
+    key = "it's an id"
+    twice = pa.concat_tables([table_of(instances), table_of(instances)[-1:]]).rename_columns(
+        [key, *table_of(instances).column_names[1:]]
+    )
+    pq.write_table(twice, tmp_path / "rows.parquet", row_group_size=50)
+    job = Job((str(tmp_path / "rows.parquet"),), tmp_path / output, key=key, part_rows=50)
+    with pytest.raises(HeadraceError, match=rf"Received: 1 of them more than once, such as 'r{ROWS - 1:04}'"):
+        batch_predict(job, bundle)
+    assert len(list(tmp_path.glob(".*/part-*.json"))) > 1
+
+
+def test_nanoseconds_are_kept_as_text_in_json(tmp_path, bundle, instances):
+    moments = pa.array(range(ROWS), pa.timestamp("ns"))
+    pq.write_table(table_of(instances).append_column("at", moments), tmp_path / "rows.parquet")
+    batch_predict(Job((str(tmp_path / "rows.parquet"),), tmp_path / "out.jsonl", keep=("at",)), bundle)
+    assert read(tmp_path / "out.jsonl")[7]["at"] == "1970-01-01T00:00:00.000000007"
+
+
 def test_a_row_without_a_key_is_rejected(tmp_path, bundle, instances):
     table = table_of(instances[:3])
     table = table.set_column(0, "id", pa.array(["a", None, "c"]))
@@ -291,6 +312,29 @@ def test_a_part_that_changed_does_not_count(tmp_path, bundle, instances, online,
 
 def _dies(*_):
     raise Killed
+
+
+def test_only_its_own_output_is_taken_for_one_that_was_killed_at_its_end(tmp_path, bundle, instances, monkeypatch):
+    source = str(write(tmp_path / "rows.parquet", instances))
+    monkeypatch.setattr("headrace.components.batch_predict.finish.write_json", _dies)
+    with pytest.raises(Killed):
+        batch_predict(Job((source,), tmp_path / "out.parquet"), bundle)
+    monkeypatch.undo()
+    with pytest.raises(HeadraceError, match="expected a place that is still free"):
+        batch_predict(Job((source,), tmp_path / "out.parquet", key="id"), bundle)
+    assert batch_predict(Job((source,), tmp_path / "out.parquet"), bundle).resumed == ROWS
+
+
+def test_a_folder_may_take_the_place_of_a_file(tmp_path, bundle, instances):
+    (tmp_path / "out").write_text("a file")
+    job = Job((str(write(tmp_path / "rows.csv", instances)),), tmp_path / "out")
+    assert batch_predict(job, bundle, overwrite=True).rows == ROWS and len(read(tmp_path / "out")) == ROWS
+
+
+@pytest.mark.parametrize("output", [".", "/", "", ".."])
+def test_an_output_without_a_name_is_refused(output):
+    with pytest.raises(HeadraceError, match="output: expected a file's or a folder's name"):
+        Job(("rows.csv",), Path(output))
 
 
 def test_another_process_with_the_same_output_is_refused(tmp_path, bundle, instances):
