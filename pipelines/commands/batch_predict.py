@@ -64,7 +64,8 @@ _SHOWN = 5  # inputs that a note on unseen values names
     type=click.IntRange(min=1),
     default=500_000,
     show_default=True,
-    help="Rows of a part: of a folder's files, and what a kill costs at most.",
+    help="Rows from which on a part ends: a file of a folder, and what a kill costs. What is read at a time, up to "
+    "65,536 rows, is not divided.",
 )
 @click.option(
     "--beam", "runner", metavar="RUNNER", help="Score by Apache Beam: DirectRunner, FlinkRunner, DataflowRunner, ..."

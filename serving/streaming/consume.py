@@ -120,8 +120,13 @@ def consume(
 
 def _commit(route: Route, records: list[Record], patience: Patience, begun: float) -> None:
     messages = [record.message for record in records]
+
+    def meanwhile() -> None:
+        patience.counted.waiting = route.source.waiting()  # which grows as long as the sink takes nothing
+        route.source.keep(messages)
+
     try:
-        twice = patience.until_done("sink", lambda: route.commit(records), lambda: route.source.keep(messages))
+        twice = patience.until_done("sink", lambda: route.commit(records), meanwhile)
     except Lost as error:
         patience.counted.lost += 1
         print(f"headrace: {error}", file=sys.stderr, flush=True)

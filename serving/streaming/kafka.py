@@ -201,6 +201,7 @@ class KafkaSink:
             if self._failed:
                 raise self.errors.of(self._failed[0])
             raise Unavailable(f"{self.name}: expected the brokers to answer. Received: nothing")
+        self.errors.fine()
         return 0
 
     def produce(self, record: Record) -> None:
@@ -257,6 +258,7 @@ class _Transactions:
             member = self._source.consumer.consumer_group_metadata()
             _again(lambda: sink.producer.send_offsets_to_transaction(offsets, member, _ANSWER_SECONDS))
             _again(lambda: sink.producer.commit_transaction(_ANSWER_SECONDS))
+            sink.errors.fine()
         except (confluent_kafka.KafkaException, HeadraceError) as error:
             self._undo(error)
         return 0
@@ -317,6 +319,10 @@ class _Errors:
         """librdkafka's callback."""
         self._last = error
         self._down = self._down or error.name() == "_ALL_BROKERS_DOWN" or error.name() in _REFUSED
+
+    def fine(self) -> None:
+        """The brokers did what was asked: what they said before explains nothing any more."""
+        self._last = None
 
     def look(self, client: Any, topic: str) -> None:
         """Raises Unavailable as long as no broker answers, where librdkafka said so."""

@@ -99,6 +99,16 @@ def test_while_the_sink_takes_nothing_nothing_is_read(capsys: pytest.CaptureFixt
     assert said == ["headrace: sink: gone; trying again until it does", "headrace: source and sink answer again"]
 
 
+def test_while_the_sink_takes_nothing_it_is_told_how_much_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "LOOK_SECONDS", 600.0)  # between batches nobody looks
+    places = Places(8, lambda what, call: Unavailable("sink: gone.") if what == "write" and call < 3 else None)
+    told: list[int] = []
+    waiting = places.waiting
+    monkeypatch.setattr(places, "waiting", lambda: told.append(waiting() or 0) or waiting())
+    assert consumed(places, most=8).waiting == 0
+    assert told == [8, 0, 0]  # before the first batch, and at each attempt to store it
+
+
 def test_a_source_that_is_gone_for_a_while() -> None:
     places = Places(3, lambda what, call: Unavailable("gone") if what == "read" and call < 4 else None)
     counted = consumed(places)
