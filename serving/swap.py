@@ -40,6 +40,10 @@ class SwapFailed(HeadraceError):
     """The next model cannot take over; the one that answers goes on."""
 
 
+class WorkerEnded(SwapFailed):
+    """A worker ended while it was to load the next model: of that, or of something else."""
+
+
 class Stopped(Exception):
     """The server is being stopped while a model is loaded."""
 
@@ -79,10 +83,15 @@ class Follower(Generic[What]):
         """It is served now."""
         self.served, self._failed, self._pause = what, None, RETRY_SECONDS
 
-    def failed(self, what: What) -> None:
-        """It could not be served: it is tried again later, unless something else is wanted by then."""
-        self._pause = min(2 * self._pause, MOST_RETRY_SECONDS) if what == self._failed else RETRY_SECONDS
-        self._failed, self._again = what, time.monotonic() + self._pause
+    def failed(self, what: What, by_chance: bool = False) -> None:
+        """It could not be served: it is tried again later, unless something else is wanted by then.
+
+        `by_chance`: perhaps it was not the model's fault. Then it is tried again at once, the first time.
+        """
+        again = what == self._failed
+        self._pause = min(2 * self._pause, MOST_RETRY_SECONDS) if again else RETRY_SECONDS
+        pause = 0.0 if by_chance and not again else self._pause
+        self._failed, self._again = what, time.monotonic() + pause
 
     def _complain(self, text: str) -> None:
         if text != self._silent:
@@ -188,15 +197,17 @@ def _ask(
             asked[pid] = line
         except OSError:
             if not lenient:
-                raise SwapFailed(f"worker {pid}: {_NEVER_ANSWERED} its end") from None
-    deadline, errors = time.monotonic() + LOAD_SECONDS, []
+                raise WorkerEnded(f"worker {pid}: {_NEVER_ANSWERED} its end") from None
+    deadline, errors, ended = time.monotonic() + LOAD_SECONDS, [], []
     for pid, line in asked.items():
         error = _answer(line, number, deadline, stopping)
         if error is None:
-            error = "" if lenient else f"worker {pid}: {_NEVER_ANSWERED} its end"
+            ended += [] if lenient else [f"worker {pid}: {_NEVER_ANSWERED} its end"]
         errors += [error] if error else []
     if errors:
         raise SwapFailed(errors[0])
+    if ended:
+        raise WorkerEnded(ended[0])
 
 
 def _answer(line: socket.socket, number: int | None, deadline: float, stopping: Callable[[], bool]) -> str | None:

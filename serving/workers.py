@@ -24,7 +24,7 @@ from headrace.serving.protocols.grpc.port import claimed
 from headrace.serving.server import announce, bind, run, stop_with
 from headrace.serving.settings import Settings
 from headrace.serving.shadow import Shadows
-from headrace.serving.swap import Follower, Stopped, discard, on_its_own, swap
+from headrace.serving.swap import Follower, Stopped, WorkerEnded, discard, on_its_own, swap
 from headrace.serving.target import POLL_SECONDS, Follow, Plan, changed_inputs, planned
 from headrace.serving.telemetry import Place
 
@@ -207,7 +207,7 @@ class _Workers:
         except Stopped:
             return
         except HeadraceError as error:
-            follower.failed(plan)
+            follower.failed(plan, by_chance=isinstance(error, WorkerEnded))
             reason = str(error).rstrip(".")
             told = f"{plan} of {before.main.name} is not served: {reason}. {before.titled()} goes on"
             print(f"headrace: {told}", file=sys.stderr, flush=True)

@@ -76,17 +76,27 @@ async def measure(bundle: Bundle, rows: int) -> None:
     head += b"Content-Length: %d\r\n\r\n"
     wire = [head % len(body) + body for body in bodies]
     fixed = Response(200, b"{}")
+
+    def alone(call: Callable[[Any], object]) -> Callable[[Any], object]:
+        """Each request in a turn of its own: nothing else comes with it."""
+
+        def one(item: Any) -> None:
+            call(item)
+            app.flush()
+
+        return one
+
     rounds = [
         ("the model's call alone", microseconds(scorer.run, inputs)),
         ("JSON to JSON", microseconds(scorer.score, bodies)),
-        ("with routes, metrics, request id", microseconds(app.answer, asked)),
+        ("with routes, metrics, request id", microseconds(alone(app.answer), asked)),
     ]
     for name, answer in (("HTTP before a fixed answer", lambda _: fixed), ("all but the sockets", app.answer)):
         connection = Connection(Front(answer, settings, lambda _: None))
         connection.connection_made(Nowhere())
         turns = connection._front.turns
         turns._turning, turns._began = True, float("inf")  # nothing here has to make way for others
-        rounds.append((name, microseconds(connection.data_received, wire)))
+        rounds.append((name, microseconds(alone(connection.data_received), wire)))
     print(f"{rows} row(s) a request, microseconds of processor time")
     for name, value in rounds:
         print(f"  {name:34} {value:8.1f}")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -70,3 +73,42 @@ def test_a_refusal_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_that_answers_is_content(monkeypatch: pytest.MonkeyPatch) -> None:
     loading(monkeypatch, lambda: None)
     swap(Target(Path("bundle"), "2"), Settings(), {}, lambda: False)
+
+
+def test_what_failed_by_chance_is_tried_again_at_once_and_then_less_and_less_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(swapping.time, "monotonic", lambda: now[0])
+    old, new = Target(Path("old")), Target(Path("new"))
+    follower = swapping.Follower(lambda: new, old)
+    follower.failed(new, by_chance=True)
+    assert follower.wanted() == new and follower.refused
+    follower.failed(new, by_chance=True)
+    assert follower.wanted() is None
+    now[0] += 2 * swapping.RETRY_SECONDS
+    assert follower.wanted() == new
+    other = swapping.Follower(lambda: new, old)
+    other.failed(new)
+    assert other.wanted() is None
+    now[0] += swapping.RETRY_SECONDS
+    assert other.wanted() == new
+
+
+def test_a_worker_that_has_ended_is_told_from_a_model_that_is_refused() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    theirs.close()
+    with ours, pytest.raises(swapping.WorkerEnded, match="worker 7: expected it to load the model. Received: its end"):
+        swapping._ask({7: ours}, {"do": "prepare"}, lambda: False)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    def answers() -> None:
+        number = json.loads(theirs.recv(1000))["number"]
+        theirs.sendall(json.dumps({"number": number, "error": "it is damaged"}).encode())
+
+    thread = threading.Thread(target=answers)
+    thread.start()
+    with ours, theirs, pytest.raises(swapping.SwapFailed, match="it is damaged") as found:
+        swapping._ask({7: ours}, {"do": "prepare"}, lambda: False)
+    thread.join()
+    assert not isinstance(found.value, swapping.WorkerEnded)
