@@ -89,6 +89,8 @@ def _asked(given: dict[str, Any], outcomes: bool) -> dict[str, Any]:
 @click.option("--metrics", "urls", multiple=True, metavar="URL", help="A server's address; once for each. [default: "
               "that of `headrace serve ENDPOINT` on this machine]")  # fmt: skip
 @click.option("--token-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="For its page.")
+@click.option("--ca", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="PEM of the authorities of "
+              "its certificate, over https. [default: the system's]")  # fmt: skip
 @click.option("--outcomes", multiple=True, metavar="FILE", help="Ground truth: request_id, and what came true. CSV, "
               "JSON lines or Parquet; read again with each look.")  # fmt: skip
 @click.option("--predictions", metavar="DIR", help="The servers' logs, with --outcomes: their --log-dir.")
@@ -135,11 +137,14 @@ def start(name: str, endpoint: str, platform: Platform, **given: Any) -> None:
 
 def _driver(platform: Platform, home: Path, endpoint: str, given: dict[str, Any]) -> Driver:
     from headrace.pipelines.rollout.driving import Driver
-    from headrace.pipelines.rollout.reading import Pages, address, read, read_token
+    from headrace.pipelines.rollout.reading import Pages, address, read
     from headrace.pipelines.rollout.store import Rollouts
+    from headrace.serving.client import Access
 
     urls = [address(url) for url in given["urls"]]
-    token = read_token(given["token_file"])
+    access = Access(given["token_file"], given["ca"])
+    if access.token_file:
+        access.token  # noqa: B018 (a file without one is told now, and not at each look)
 
     def look(rollout: Rollout) -> Pages:
         from headrace.artifacts.errors import HeadraceError
@@ -149,7 +154,7 @@ def _driver(platform: Platform, home: Path, endpoint: str, given: dict[str, Any]
             found = urls or [address(find_address(endpoint, home))]
         except HeadraceError as error:
             return Pages(failed={endpoint: str(error)})
-        return read(found, rollout.subject.digests, token)
+        return read(found, rollout.subject.digests, access)
 
     return Driver(platform, Rollouts(home), look, _outcomes(given), click.echo)
 

@@ -6,12 +6,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.rollout.figures import Reading, read_page, require_same
-from headrace.serving.client import Access
+from headrace.serving.client import EVERYBODY, Access
 
 _PATIENCE_S = 5.0
 _LARGEST = 16 * 1024 * 1024  # bytes of a page
@@ -37,12 +36,12 @@ def address(text: str) -> str:
     return text if parts.path not in ("", "/") else text.rstrip("/") + "/metrics"
 
 
-def read(addresses: Sequence[str], digests: Mapping[str, str], token: str = "") -> Pages:
+def read(addresses: Sequence[str], digests: Mapping[str, str], access: Access = EVERYBODY) -> Pages:
     """Reads every server's page; one that does not answer, or serves another model, is told and left out."""
     readings, failed = {}, {}
     for url in addresses:
         try:
-            reading = read_page(_fetch(url, token))
+            reading = read_page(_fetch(url, access))
             require_same(reading, digests)
             readings[url] = reading
         except (OSError, ValueError, HeadraceError) as error:
@@ -50,22 +49,13 @@ def read(addresses: Sequence[str], digests: Mapping[str, str], token: str = "") 
     return Pages(readings, failed)
 
 
-def _fetch(url: str, token: str) -> str:
-    headers = {"authorization": f"Bearer {token}"} if token else {}
-    request = urllib.request.Request(url, headers=headers)
+def _fetch(url: str, access: Access) -> str:
+    request = urllib.request.Request(url, headers=access.headers)
+    secure = access.tls() if url.startswith("https:") else None
     try:
-        with urllib.request.urlopen(request, timeout=_PATIENCE_S) as answer:
+        with urllib.request.urlopen(request, timeout=_PATIENCE_S, context=secure) as answer:
             page: bytes = answer.read(_LARGEST)
     except urllib.error.HTTPError as error:
         with error:
             raise HeadraceError(f"metrics: expected a page. Received: status {error.code}") from None
     return page.decode("utf-8", "replace")
-
-
-def read_token(file: Path | None) -> str:
-    """The first token in a file, which a server may know several of; empty without a file.
-
-    Raises:
-        HeadraceError: see `Access.token`.
-    """
-    return Access(file).token

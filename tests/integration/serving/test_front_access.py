@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.commands.predict import command as predict_command
+from headrace.pipelines.rollout.reading import address, read
 from headrace.serving.client import Access, predict, predict_csv
 from headrace.serving.http.tls import Certificates
 from headrace.serving.http.token import Tokens
@@ -214,7 +215,12 @@ def test_our_client_shows_its_token_and_looks_at_the_certificate(
         words = [url, "--json", json.dumps(GOOD), "--token-file", str(file), "--ca", str(access.ca)]
         done = CliRunner().invoke(predict_command, words)
         assert [json.loads(line) for line in done.output.splitlines()] == wanted, done
+        page = address(url)
+        pages = read([page], {}, access)
+        assert page in pages.readings and not pages.failed, pages  # of a rollout's controller
+        assert "CERTIFICATE_VERIFY_FAILED" in read([page], {}, Access(file)).failed[page]
         nobody = Access(ca=access.ca)
+        assert "status 401" in read([page], {}, nobody).failed[page]
         with pytest.raises(
             HeadraceError, match=r"/predict: authorization: expected `Bearer`.* Received: none \(HTTP 401"
         ):

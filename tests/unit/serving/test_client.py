@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.pipelines.rollout.reading import read_token
 from headrace.serving.client import Access, Client, predict, read_csv
 
 INPUTS: list[dict[str, Any]] = [
@@ -111,8 +110,8 @@ def test_the_first_token_of_a_file_is_sent(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("\n  0123456789abcdef \nfedcba9876543210\n")
     assert Access(file).headers == {"Authorization": "Bearer 0123456789abcdef"}
-    assert Access().headers == {} and read_token(None) == ""
-    assert read_token(file) == "0123456789abcdef"
+    assert Access().headers == {} and Access().token == ""
+    assert Access(file).token == "0123456789abcdef"
 
 
 def test_what_json_cannot_say_is_not_sent() -> None:
