@@ -24,13 +24,13 @@ from headrace.serving.app import App
 from headrace.serving.exchange import Request, Response
 from headrace.serving.image_scorer import ImageScorer
 from headrace.serving.protocols.operations import describe
-from headrace.serving.raw import OnnxModel
 from headrace.serving.request import BadRequest
 from headrace.serving.router import Router
 from headrace.serving.scorer import Scorer
 from headrace.serving.served import Served
 from headrace.serving.settings import Settings
 from headrace.serving.verify import verify_samples
+from tests.unit.serving.raw_graph import OnnxModel
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ from tiny_bundle import INPUTS, body, random_instances
 
 from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.errors import ArtifactError
-from headrace.serving.raw import OnnxModel
 from headrace.serving.request import BadRequest
 from headrace.serving.scorer import Scorer
 from headrace.serving.verify import verify_samples
+from tests.unit.serving.raw_graph import OnnxModel
 
 GOOD = {"tenure": 12, "spend per month": 1020.5, "is_new": True, "plan": "pro", "signup": "2022-03-01"}
 

@@ -23,11 +23,11 @@ from headrace.artifacts.text_batches import MOST_CHARACTERS, MOST_ROWS, text_sli
 from headrace.components.evaluate.importance import by_cells
 from headrace.components.evaluate.matrix_model import MatrixModel
 from headrace.pipelines.explained import explain_instances
-from headrace.serving.raw import OnnxModel
 from headrace.serving.request import BadRequest
 from headrace.serving.scorer import Scorer
 from headrace.serving.verify import verify_samples
 from headrace.trainer.encoder_graph import encoder_graph, merge
+from tests.unit.serving.raw_graph import OnnxModel
 from tests.unit.trainer.construct_graph import construct_graph
 
 INPUTS = (Input("note", "text"), Input("n", "number", offset=2.0), Input("title", "text"), Input("new", "boolean"))

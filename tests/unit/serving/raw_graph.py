@@ -1,7 +1,7 @@
-"""A bundle's raw-feature graph in this process, for evaluation and batch scoring.
+"""What `model.onnx` answers from raw columns, for tests that hold the server's way to an answer against it.
 
-No server, no encoding in Python: a table of raw columns goes into `model.onnx` as it is; image files, in a column of
-bytes, as their pixels.
+No server, no encoding in Python: a table of raw columns goes into the graph as it is; image files, in a column of bytes,
+as their pixels.
 """
 
 from __future__ import annotations
