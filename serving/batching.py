@@ -75,27 +75,10 @@ class Batcher:
         self._working += 1
         if self.seen is not None:
             self.seen(len(batch), rows)
-        work = loop.run_in_executor(self._pool, self._scored, [inputs for inputs, _ in batch])
+        work = loop.run_in_executor(self._pool, outputs_of, self._run, [inputs for inputs, _ in batch])
         work.add_done_callback(lambda done: self._end(loop, batch, done.result()))
 
-    def _scored(self, batch: Sequence[Inputs]) -> list[Outputs | Exception]:
-        """In a thread: the outputs of each request."""
-        if len(batch) > 1:
-            try:
-                outputs = self._run(joined(batch))
-                ends = np.cumsum([len(inputs.matrix) for inputs in batch])
-                return list(np.split(outputs, ends[:-1]))
-            except Exception:  # noqa: BLE001 (one of them is at fault: each alone tells which)
-                pass
-        found: list[Outputs | Exception] = []
-        for inputs in batch:
-            try:
-                found.append(self._run(inputs))
-            except Exception as error:  # noqa: BLE001 (raised where it is waited for)
-                found.append(error)
-        return found
-
-    def _end(self, loop: asyncio.AbstractEventLoop, batch: list[Waiting], found: list[Outputs | Exception]) -> None:
+    def _end(self, loop: asyncio.AbstractEventLoop, batch: list[Waiting], found: Sequence[Outputs | Exception]) -> None:
         self._working -= 1
         self._begin(loop)
         for (_, future), outputs in zip(batch, found, strict=True):
@@ -123,8 +106,26 @@ def seconds_a_call(run: Callable[[Inputs], Outputs], inputs: Inputs) -> float:
     return fastest
 
 
-def joined(batch: Sequence[Inputs]) -> Inputs:
-    """The rows of several requests as those of one."""
+def outputs_of(run: Callable[[Inputs], Outputs], batch: Sequence[Inputs]) -> Sequence[Outputs | Exception]:
+    """The outputs of each request by one call of the model, or what it raised for that request alone."""
+    if len(batch) > 1:
+        try:
+            outputs = run(_joined(batch))
+            if len(outputs) == len(batch):  # of one row each, as most are
+                return [outputs[place : place + 1] for place in range(len(batch))]
+            return np.split(outputs, np.cumsum([len(inputs.matrix) for inputs in batch])[:-1])
+        except Exception:  # noqa: BLE001 (one of them is at fault: each alone tells which)
+            pass
+    found: list[Outputs | Exception] = []
+    for inputs in batch:
+        try:
+            found.append(run(inputs))
+        except Exception as error:  # noqa: BLE001 (raised where it is waited for)
+            found.append(error)
+    return found
+
+
+def _joined(batch: Sequence[Inputs]) -> Inputs:
     texts = [inputs.texts for inputs in batch if inputs.texts is not None]
     matrix = np.concatenate([inputs.matrix for inputs in batch])
     return batch[0]._replace(matrix=matrix, texts=np.concatenate(texts) if texts else None)

@@ -9,12 +9,10 @@ alone. (Slow models are called in threads: see `serving.batching`.)
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
-from headrace.serving.batching import Outputs, joined
+from headrace.serving.batching import Outputs, outputs_of
 from headrace.serving.exchange import Request, Response, Soon
 from headrace.serving.served import Codec
 
@@ -74,7 +72,8 @@ class Together:
         rows, self._waiting, self._rows = self._rows, [], 0
         if self.seen is not None:
             self.seen(len(waiting), rows)
-        for one, outputs in zip(waiting, self._outputs(waiting), strict=True):
+        found = outputs_of(self._scorer.run, [one.inputs for one in waiting])
+        for one, outputs in zip(waiting, found, strict=True):
             try:
                 if isinstance(outputs, Exception):
                     raise outputs
@@ -82,22 +81,3 @@ class Together:
             except Exception as error:  # noqa: BLE001 (one request's error is not the others')
                 response = self._failed(one.request, error)
             one.soon.settle(response)
-
-    def _outputs(self, waiting: Sequence[Waiting]) -> Sequence[Outputs | Exception]:
-        """The outputs of each request."""
-        if len(waiting) > 1:
-            try:
-                outputs = self._scorer.run(joined([one.inputs for one in waiting]))
-                if len(outputs) == len(waiting):  # of one row each, as most are
-                    return [outputs[place : place + 1] for place in range(len(waiting))]
-                return np.split(outputs, np.cumsum([len(one.inputs.matrix) for one in waiting])[:-1])
-            except Exception:  # noqa: BLE001 (one of them is at fault: each alone tells which)
-                pass
-        return [self._alone(one.inputs) for one in waiting]
-
-    def _alone(self, inputs: Inputs) -> Outputs | Exception:
-        try:
-            outputs: Outputs = self._scorer.run(inputs)
-            return outputs
-        except Exception as error:  # noqa: BLE001 (told where it is answered)
-            return error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headrace.pipelines.commands.options import home_option
+from headrace.pipelines.commands.options import home_option, platform_uri_option
 
 if TYPE_CHECKING:
     from headrace.components.batch_predict.batch_predict import Predicted
@@ -78,13 +78,7 @@ _SHOWN = 5  # inputs that a note on unseen values names
 @click.option(
     "--report", type=click.Path(dir_okay=False, path_type=Path), help="Write an HTML report of the predictions."
 )
-@click.option(
-    "--platform",
-    metavar="URI",
-    envvar="HEADRACE_PLATFORM",
-    default="local",
-    help="Where the registry is: local, mlflow:URL, vertex:PROJECT/LOCATION. [default: $HEADRACE_PLATFORM or local]",
-)
+@platform_uri_option
 @home_option
 def command(model: str, sources: tuple[str, ...], output: Path, home: Path, platform: str, **given: Any) -> None:
     """Answer every row of SOURCE by MODEL: an endpoint, a registered model (`churn:2`), or a bundle's folder.

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 HOME = ".headrace"
+PLATFORM = "HEADRACE_PLATFORM"
 
 
 def _home(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> Path:
@@ -25,6 +26,17 @@ def home_option(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Path(file_okay=False, path_type=Path),
         callback=_home,
         help="Where runs, models and endpoints are kept. [default: $HEADRACE_HOME or ./.headrace]",
+    )(command)
+
+
+def platform_uri_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--platform URI`: where the registry is."""
+    return click.option(
+        "--platform",
+        metavar="URI",
+        envvar=PLATFORM,
+        default="local",
+        help=f"Where the registry is: local, mlflow:URL, vertex:PROJECT/LOCATION. [default: ${PLATFORM} or local]",
     )(command)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from headrace.pipelines.commands.options import home_option
+from headrace.pipelines.commands.options import home_option, platform_uri_option
 from headrace.serving.options import options
 
 if TYPE_CHECKING:
@@ -44,13 +44,7 @@ def _settings(command: Command) -> Command:
 )
 @click.option("--experiment", metavar="NAME", default="", help="The split's name, for the log; another one deals anew.")
 @_settings
-@click.option(
-    "--platform",
-    metavar="URI",
-    envvar="HEADRACE_PLATFORM",
-    default="local",
-    help="Where the registry is: local, mlflow:URL, vertex:PROJECT/LOCATION. [default: $HEADRACE_PLATFORM or local]",
-)
+@platform_uri_option
 @home_option
 def command(
     models: tuple[str, ...],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from headrace.pipelines.commands.options import home_option
+from headrace.pipelines.commands.options import home_option, platform_uri_option
 
 if TYPE_CHECKING:
     from headrace.serving.target import Follow, Plan, Target
@@ -42,10 +42,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--metrics-port", type=click.IntRange(0, 65535), help="Answers /metrics and /health; 0 takes a free one.")
 @click.option("--metrics-host", default="127.0.0.1", show_default=True)
-@click.option(
-    "--platform", metavar="URI", envvar="HEADRACE_PLATFORM", default="local",
-    help="Where the registry is; see `serve`. [default: $HEADRACE_PLATFORM or local]",
-)  # fmt: skip
+@platform_uri_option
 @home_option
 def command(
     source: str,

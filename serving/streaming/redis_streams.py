@@ -34,43 +34,36 @@ _GONE_SECONDS = 86_400.0  # without a word from a consumer that has nothing, it 
 _REMEMBER_SECONDS = 86_400  # for which a sink elsewhere knows the ids that it has
 _CONNECT_SECONDS, _ANSWER_SECONDS = 5.0, 10.0
 
-# KEYS: source, sink, dead letters. ARGV: group, most entries of the sink (0: no limit), then per record its entry's id,
-# 1 for a dead letter, and how many fields and values follow. Returns how many entries were still ours to answer.
-_JOINED = """
-local n, i = 0, 3
+
+def _each(ours: str, first: int) -> str:
+    """A script that adds an entry for each record that is still ours to answer, and returns how many those were.
+
+    KEYS: sink, dead letters. ARGV: most entries of the sink (0: no limit), then from `first` on per record its entry's
+    id, 1 for a dead letter, and how many fields and values follow. `ours` says of the record at `i` whether it is, and
+    makes it so that it is not any more; what that needs besides stands in KEYS and ARGV before the records.
+    """
+    return f"""
+local n, i = 0, {first}
 while i <= #ARGV do
   local count = tonumber(ARGV[i + 2])
-  if redis.call('XACK', KEYS[1], ARGV[1], ARGV[i]) == 1 then
+  if {ours} then
     n = n + 1
-    local to = ARGV[i + 1] == '1' and KEYS[3] or KEYS[2]
-    local fields = {}
+    local to = ARGV[i + 1] == '1' and KEYS[2] or KEYS[1]
+    local fields = {{}}
     for j = 1, count do fields[j] = ARGV[i + 2 + j] end
-    if ARGV[2] == '0' then redis.call('XADD', to, '*', unpack(fields))
-    else redis.call('XADD', to, 'MAXLEN', '~', ARGV[2], '*', unpack(fields)) end
+    if ARGV[1] == '0' then redis.call('XADD', to, '*', unpack(fields))
+    else redis.call('XADD', to, 'MAXLEN', '~', ARGV[1], '*', unpack(fields)) end
   end
   i = i + 3 + count
 end
 return n
 """
 
-# The same for a sink elsewhere. KEYS: sink, dead letters. ARGV: prefix of the keys that remember, seconds, most
-# entries, then per record as above. Returns how many were new.
-_APART = """
-local n, i = 0, 4
-while i <= #ARGV do
-  local count = tonumber(ARGV[i + 2])
-  if redis.call('SET', ARGV[1] .. ARGV[i], 1, 'NX', 'EX', ARGV[2]) then
-    n = n + 1
-    local to = ARGV[i + 1] == '1' and KEYS[2] or KEYS[1]
-    local fields = {}
-    for j = 1, count do fields[j] = ARGV[i + 2 + j] end
-    if ARGV[3] == '0' then redis.call('XADD', to, '*', unpack(fields))
-    else redis.call('XADD', to, 'MAXLEN', '~', ARGV[3], '*', unpack(fields)) end
-  end
-  i = i + 3 + count
-end
-return n
-"""
+
+# Of one Redis: KEYS[3] is the source, ARGV[2] the group. Of a sink elsewhere: ARGV[2] begins the keys that remember the
+# ids, for ARGV[3] seconds.
+_JOINED = _each("redis.call('XACK', KEYS[3], ARGV[2], ARGV[i]) == 1", first=3)
+_APART = _each("redis.call('SET', ARGV[2] .. ARGV[i], 1, 'NX', 'EX', ARGV[3])", first=4)
 
 # Consumers that have nothing pending and were not heard of; in one step, as one with entries would lose them.
 _SWEEP = """
@@ -234,7 +227,7 @@ class RedisSink:
         def store() -> int:
             new = 0
             for part in parts(records):
-                head: list[Any] = [f"{self.stream}:seen:{self._source}:", self._remember, self.most]
+                head: list[Any] = [self.most, f"{self.stream}:seen:{self._source}:", self._remember]
                 arguments = [*head, *self.arguments(part)]
                 new += int(self._apart([self.stream, self.dead], arguments))
             return len(records) - new
@@ -271,8 +264,8 @@ def joined(source: RedisSource, sink: RedisSink) -> Commit:
         def store() -> int:
             ours = 0
             for part in parts(records):
-                keys = [source.stream, sink.stream, sink.dead]
-                ours += int(script(keys, [source.group, sink.most, *sink.arguments(part)]))
+                keys = [sink.stream, sink.dead, source.stream]
+                ours += int(script(keys, [sink.most, source.group, *sink.arguments(part)]))
             return len(records) - ours
 
         return ask(source.name, store)

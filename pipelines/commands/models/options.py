@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,30 +10,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.pipelines.commands.options import home_option
+from headrace.pipelines.commands.options import home_option, platform_uri_option
 
 if TYPE_CHECKING:
     from headrace.platforms.interface import ModelRegistry, ModelVersion
-
-PLATFORM = "HEADRACE_PLATFORM"
 
 
 def platform_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--platform URI` and `--home DIR`: which registry is meant. The command gets it as `platform`."""
 
     @functools.wraps(command)
-    def opened(*args: Any, home: Path, platform: str | None, **kwargs: Any) -> Any:
+    def opened(*args: Any, home: Path, platform: str, **kwargs: Any) -> Any:
         from headrace.platforms.open import open_platform
 
-        uri = platform or os.environ.get(PLATFORM) or "local"
-        return command(*args, platform=open_platform(uri, home), **kwargs)
+        return command(*args, platform=open_platform(platform, home), **kwargs)
 
-    option = click.option(
-        "--platform",
-        metavar="URI",
-        help=f"Where the registry is: local, mlflow:URL, vertex:PROJECT/LOCATION. [default: ${PLATFORM} or local]",
-    )
-    return home_option(option(opened))
+    return home_option(platform_uri_option(opened))
 
 
 def version_argument(command: Callable[..., Any]) -> Callable[..., Any]:
