@@ -233,8 +233,9 @@ def resume(endpoint: str, reason: str, who: str, platform: Platform) -> None:
     """Let a paused rollout go on."""
     from headrace.pipelines.rollout import starting
 
-    rollout = starting.resume(_plain_driver(platform), endpoint, reason, who)
-    click.echo(_text(rollout, _plain_driver(platform).rollouts.driven(endpoint)))
+    driver = _plain_driver(platform)
+    rollout = starting.resume(driver, endpoint, reason, who)
+    click.echo(_text(rollout, driver.rollouts.driven(endpoint)))
 
 
 @command.command("abort")
