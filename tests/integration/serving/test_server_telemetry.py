@@ -20,7 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from tiny_bundle import INPUTS, body, random_instances
 
 from headrace.serving.client import Client
-from tests.integration.serving.servers import GOOD, ask, children, process, refused, url_of, wait_until
+from tests.integration.serving.servers import GOOD, ask, children, gone, process, refused, url_of, wait_until
 
 ANSWERED = 'headrace_requests_total{model="tiny",version="3",route="/predict",status="200"}'
 
@@ -126,9 +126,10 @@ def test_a_writer_that_is_killed_loses_no_row_that_was_in_its_file(bundles: dict
             wait_until(lambda: metrics(url)["headrace_request_log_rows_total"] == 100)
             writer = children(started.pid)[0]  # it is begun before the workers
             os.kill(writer, signal.SIGKILL)
+            wait_until(lambda: gone(writer))  # one that is dying can still take a row along
             for _ in range(100):
                 client.predict([GOOD])
-            wait_until(lambda: metrics(url)["headrace_request_log_rows_total"] == 200, 20)
+            wait_until(lambda: metrics(url)["headrace_request_log_rows_total"] == 200, 60)
         err = stop(started)
     assert "the writer of the request log ended; starting another" in err
     assert logged(folder, "SELECT count(*), count(DISTINCT request_id) FROM {log}") == [(200, 200)]
