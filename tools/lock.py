@@ -18,6 +18,8 @@ BESIDE_MAIN = [
     "mlflow>=3",
 ]
 
+PARTS = ["dev", "serving", "trainer", "trainer-gpu"]  # with main.lock's versions, by their `-c main.lock`
+
 
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
@@ -27,7 +29,8 @@ def main() -> int:
         compile_lock(wide, constraints, hashes=False)
         compile_lock(LOCKS / "main.in", LOCKS / "main.lock", "--constraint", str(constraints))
         compile_lock(LOCKS / "tfx.in", LOCKS / "tfx.lock", "--override", str(LOCKS / "tfx-overrides.txt"))
-        compile_lock(LOCKS / "dev.in", LOCKS / "dev.lock")
+        for part in PARTS:
+            compile_lock(LOCKS / f"{part}.in", LOCKS / f"{part}.lock")
     return 0
 
 
