@@ -5,10 +5,10 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all check format docs lock hooks bench-taxi bench-runner bench-data bench-quality bench-training bench-gates bench-evaluation bench-segments bench-serving bench-batch bench-rollout soak clean
+.PHONY: help setup setup-dev demo test test-all check lint types format docs lock ci-check ci-local ci-image compile-all images push-images submit-e2e gate promote dist release hooks bench-taxi bench-runner bench-data bench-quality bench-training bench-gates bench-evaluation bench-segments bench-serving bench-batch bench-rollout soak clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## build both environments from their locks (seconds when nothing changed)
 	@$(PYTHON) tools/setup_envs.py main tfx
@@ -25,9 +25,13 @@ test: setup-dev  ## the tests (under ten minutes on two cores)
 test-all: setup-dev  ## all tests, the slow ones too
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: setup-dev  ## formatter, linter and type checker: what the git hooks and CI call
+check: lint types  ## formatter, linter and type checker: what the git hooks and CI call
+
+lint: setup-dev  ## formatter and linter
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
+
+types: setup-dev  ## type checker
 	@$(BIN)/mypy
 
 format: setup-dev  ## put the code into shape
@@ -39,6 +43,40 @@ lock: setup  ## resolve requirements/*.in anew into the hashed locks
 
 docs: setup-dev  ## write docs/spec.md from the spec's models
 	@$(BIN)/python tools/spec_reference.py
+
+ci-check: setup-dev  ## the files of continuous integration: references, order, substitutions
+	@$(BIN)/python -m tools.ci check
+
+ci-local: setup-dev  ## the steps of cloudbuild.yaml in their images, on this machine; FILE=cloudbuild/main.yaml, ARGS="--step lint"
+	@$(BIN)/python -m tools.ci run $(FILE) $(ARGS)
+
+ci-image:  ## the image that continuous integration runs in
+	docker build --tag headrace/ci --file cloudbuild/Dockerfile cloudbuild
+
+compile-all: setup  ## every example's pipelines into build/pipelines; DIGESTS=FILE: against the images of that file
+	@$(BIN)/python -m tools.delivery compile-all $(if $(DIGESTS),--digests $(DIGESTS))
+
+images:  ## build the container images by Docker or Podman; NAMES="components tfx trainer serving trainer-gpu", CACHE_FROM=REGISTRY
+	@$(PYTHON) tools/images.py $(NAMES) $(if $(CACHE_FROM),--cache-from "$(CACHE_FROM)")
+
+push-images:  ## the images to REPOSITORY as TAG; their digests into build/images.json
+	@$(PYTHON) tools/images.py --push --registry "$(REPOSITORY)" --tag "$(TAG)" --cache-from "$(REPOSITORY)" --cache-to "$(REPOSITORY)"
+
+submit-e2e: setup  ## run SPEC's compiled pipeline on the staging PROJECT, and wait: REGION, BUCKET, SERVICE_ACCOUNT, COMMIT
+	@$(BIN)/python -m tools.delivery submit-e2e --spec "$(SPEC)" --project "$(PROJECT)" --region "$(REGION)" \
+		--bucket "$(BUCKET)" --service-account "$(SERVICE_ACCOUNT)" --commit "$(COMMIT)"
+
+gate: setup  ## did that run do all it should, as the staging PROJECT tells it? REGION, COMMIT
+	@$(BIN)/python -m tools.delivery gate --project "$(PROJECT)" --region "$(REGION)" --commit "$(COMMIT)"
+
+promote: setup  ## keep what passed the gate in RELEASES, and make it the current one: COMMIT
+	@$(BIN)/python -m tools.delivery promote --releases "$(RELEASES)" --commit "$(COMMIT)"
+
+dist: setup-dev  ## the package into dist/; TAG, version and changelog have to agree
+	@$(BIN)/python -m tools.delivery dist --tag "$(TAG)"
+
+release: setup  ## give what was promoted at COMMIT its version's name: TAG, RELEASES, PACKAGES
+	@$(BIN)/python -m tools.delivery release --tag "$(TAG)" --commit "$(COMMIT)" --releases "$(RELEASES)" --packages "$(PACKAGES)"
 
 hooks:  ## have git run `make check` before each commit
 	@git config core.hooksPath tools/hooks && echo "git runs tools/hooks from now on"
