@@ -28,6 +28,7 @@ from headrace.pipelines.local.record.results import (
     TaskError,
     TaskResult,
 )
+from headrace.pipelines.local.resolver import resolve_artifacts
 from headrace.pipelines.local.signals import caught
 from headrace.pipelines.local.store import attempts
 from headrace.pipelines.local.store.cache import Catalogue, foresee, look_up
@@ -224,6 +225,10 @@ class Engine:
         )
         if executor.kind == "importer":
             self._import(node)
+            return
+        if executor.kind == "resolver":
+            node.output_artifacts = resolve_artifacts(node, self._record, self._graph.name)
+            self._tree.finish(node, SUCCEEDED)
             return
         key = self._catalogue.key(node) or ""
         node.details = replace(node.details, key=key, made_of=self._catalogue.made_of(node.component))

@@ -42,7 +42,7 @@ def import_artifact(node: Node, constants: Mapping[str, str]) -> Artifacts:
     name, declared = next(iter(node.component.output_artifacts.items()))
     record = ArtifactRecord(
         name=name,
-        type=str(declared.schema.get("schemaTitle", "system.Artifact")),
+        type=declared.title,
         uri=uri,
         digest=None,
         metadata=resolve_value(tidy(dict(executor.importer.get("metadata", {}))), context, constants),

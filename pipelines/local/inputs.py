@@ -183,7 +183,8 @@ def in_workspace(path: str, workspace: str) -> str:
 def _as_executor_input(record: ArtifactRecord, workspace: str) -> dict[str, Any]:
     copied = record.metadata.get(IN_WORKSPACE) is True and bool(workspace)
     return {
-        "name": record.name,
+        # TFX's tasks pass names on, to be found by later: they must be unique.
+        "name": record.uri if "instanceSchema" in record.schema else record.name,
         "type": dict(record.schema) or {"schemaTitle": record.type},
         "uri": in_workspace(record.uri, workspace) if copied else record.uri,
         "metadata": {k: v for k, v in record.metadata.items() if k != IN_WORKSPACE},

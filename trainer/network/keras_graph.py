@@ -90,6 +90,8 @@ def in_order(graph: onnx.GraphProto, features: onnx.ValueInfoProto, output: onnx
 
 def _renamed(node: onnx.NodeProto, names: dict[str, str]) -> onnx.NodeProto:
     result = onnx.NodeProto(op_type=node.op_type, name=names[node.output[0]])
+    if node.domain:
+        result.domain = node.domain
     result.input[:] = [names[name] for name in node.input]
     result.output[:] = [names[name] for name in node.output]
     result.attribute.extend(sorted(node.attribute, key=lambda attribute: str(attribute.name)))

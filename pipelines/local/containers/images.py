@@ -123,6 +123,7 @@ class ContainerEnvironments(Environments):
             "command": resolve_command(executor.args, attempt.executor_input, constants) or None,
             "environment": {**own, **executor.env},
             "user": user,
+            "healthcheck": {"test": ["NONE"]},  # a task's end says how it is
             "labels": {
                 docker_engine.HOME: str(home),
                 docker_engine.RUN: run_id,

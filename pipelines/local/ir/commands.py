@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from headrace.pipelines.local.ir.graph import UnsupportedPipeline
 
 _EXECUTOR = "kfp.dsl.executor_main"
 _INSTALLED = re.compile(r"pip install\s+(.*?)\s*(?:&&|\|\||\)|$)", re.MULTILINE | re.DOTALL)
@@ -39,6 +42,32 @@ def recognize(command: Sequence[str], args: Sequence[str]) -> Command:
     if len(words) >= 3 and re.fullmatch(r"(?:.*/)?python[\d.]*", words[0]) and words[1:3] == ["-m", _EXECUTOR]:
         return Command(True, None, (*words[3:], *args), tuple(installs))
     return Command(False, None, (*words, *args), tuple(installs))
+
+
+def with_driver(task: str, container: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
+    """A container that runs its driver first, in its own process; and whether it has one.
+
+    Vertex AI starts what `lifecycle.preCacheCheck` says before it looks into its cache, in a container of the same
+    image, with the same executor input: there TFX's ExampleGen finds the newest span of its data. What it finds goes
+    through the executor's output file, where TFX's executor looks for it.
+
+    Raises:
+        UnsupportedPipeline: another hook than that one.
+    """
+    if "lifecycle" not in container:
+        return container, False
+    hooks = container["lifecycle"]
+    hook = hooks.get("preCacheCheck", {})
+    first = [*hook.get("command", ()), *hook.get("args", ())]
+    if set(hooks) != {"preCacheCheck"} or not first or not container.get("command"):
+        raise UnsupportedPipeline(
+            f"{task}: expected a plain container, or one with a driver before the cache. "
+            f"Received: one with a lifecycle hook, {', '.join(sorted(hooks)) or 'empty'}"
+        )
+    places = " ".join(f'"${{{place}}}"' for place in range(1, len(first) + 1))
+    script = f'{places} && shift {len(first)} && exec "$@"'
+    words = [*container.get("command", ()), *container.get("args", ())]
+    return {**container, "command": ["sh", "-c", script, "sh", *first], "args": words}, True
 
 
 def _packages(script: str) -> list[str]:

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.local.ir import conditions
+
+_TITLE = re.compile(r"^title:\s*(\S+)", re.MULTILINE)
 
 
 class UnsupportedPipeline(HeadraceError):
@@ -39,9 +42,14 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Artifact:
-    schema: Mapping[str, Any]  # {"schemaTitle": "system.Dataset", ...}
+    schema: Mapping[str, Any]  # {"schemaTitle": "system.Dataset", ...}, or TFX's {"instanceSchema": "title: tfx.Model"}
     is_list: bool = False
     optional: bool = False
+
+    @property
+    def title(self) -> str:
+        """The name of its type."""
+        return title_of(self.schema)
 
 
 @dataclass(frozen=True)
@@ -57,16 +65,18 @@ class Secret:
 class Executor:
     """What a leaf task runs: a container's command, or an importer."""
 
-    kind: str  # "container" | "importer"
+    kind: str  # "container" | "importer" | "resolver"
     image: str = ""  # may hold placeholders: `Tree` resolves them for each task
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     resources: Mapping[str, Any] = field(default_factory=dict)
     importer: Mapping[str, Any] = field(default_factory=dict)
+    resolver: Mapping[str, Any] = field(default_factory=dict)  # output -> its query, {"filter": ...}
     timeout: float | None = None  # seconds
     secrets: tuple[Secret, ...] = ()
     workspace: bool = False  # it reads or writes the run's workspace, so that its outputs are not all that it does
+    driven: bool = False  # a hook of its own looks at what it reads: its inputs do not tell whether that has changed
 
     @property
     def image_is_known(self) -> bool:
@@ -141,6 +151,13 @@ class Graph:
         tasks = [task for dag in dags for task in dag.tasks.values()]
         sources = [source.value for task in tasks for source in task.parameters.values() if source.kind == "constant"]
         return frozenset(_texts(sources))
+
+
+def title_of(schema: Mapping[str, Any]) -> str:
+    """The name of an artifact's type, as one of the two forms of a schema says it."""
+    if found := _TITLE.search(str(schema.get("instanceSchema", ""))):
+        return found.group(1)
+    return str(schema.get("schemaTitle", "system.Artifact"))
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -12,6 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from headrace.pipelines.local.ir import platform_spec
+from headrace.pipelines.local.ir.commands import with_driver
 from headrace.pipelines.local.ir.graph import (
     Artifact,
     Component,
@@ -25,6 +26,7 @@ from headrace.pipelines.local.ir.graph import (
 )
 from headrace.pipelines.local.ir.placeholders import WORKSPACE, WORKSPACE_MOUNT
 from headrace.pipelines.local.ir.platform_spec import Pod
+from headrace.pipelines.local.ir.queries import check_query
 from headrace.pipelines.local.ir.reading_tasks import checked_sources, read_task
 
 _REFERENCE = re.compile(r"(\$?)\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)")
@@ -137,14 +139,18 @@ def _executor(reader: _Reader, name: str, spec: Mapping[str, Any], pod: Pod, pas
         importer = spec["importer"]
         return Executor("importer", importer=importer, workspace=importer.get("downloadToWorkspace") is True)
     task = name.removeprefix("comp-")
+    if "resolver" in spec:
+        queries = spec["resolver"].get("outputArtifactQueries") or {"": {}}
+        for query in queries.values():
+            check_query(task, str(query.get("filter", "")))
+        return Executor("resolver", resolver=queries)
     if "container" not in spec:
         kind = next(iter(spec), "nothing")
         raise UnsupportedPipeline(
             f"{name}: expected a container or an importer. Received: {kind}, which cannot run on this machine"
         )
     container = spec["container"]
-    if "lifecycle" in container:
-        raise UnsupportedPipeline(f"{name}: expected a plain container. Received: one with a lifecycle hook")
+    container, driven = with_driver(name, container)
     image = str(container.get("image", ""))
     if image.startswith("argostub/"):
         raise UnsupportedPipeline(
@@ -170,6 +176,7 @@ def _executor(reader: _Reader, name: str, spec: Mapping[str, Any], pod: Pod, pas
         timeout=pod.timeout,
         secrets=pod.secrets,
         workspace=any(place in word for word in words for place in (WORKSPACE, WORKSPACE_MOUNT)),
+        driven=driven,
     )
 
 

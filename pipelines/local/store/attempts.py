@@ -220,7 +220,7 @@ def _artifact(
             digest = digests.artifact_digest(local)
     return ArtifactRecord(
         name=name,
-        type=str(spec.schema.get("schemaTitle", "system.Artifact")),
+        type=spec.title,
         uri=uri,
         digest=digest,
         metadata=dict(said.get("metadata") or {}),

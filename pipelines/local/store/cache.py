@@ -66,10 +66,10 @@ class Catalogue:
         component, executor = node.component, node.component.executor
         assert executor is not None
         outputs = [f"{n}:{kind}" for n, kind in component.output_parameters.items()]
-        outputs += [f"{n}:{spec.schema.get('schemaTitle', '')}" for n, spec in component.output_artifacts.items()]
+        outputs += [f"{n}:{spec.title}" for n, spec in component.output_artifacts.items()]
         if node.task.cache_key:
             return digests.text_digest([self._graph.name, component.name, node.task.cache_key, *sorted(outputs)])
-        if executor.workspace:
+        if executor.workspace or executor.driven:
             return None
         inputs: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
         for name, records in node.artifacts.items():

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from headrace.pipelines.local.tree import Node
 
 STAMP = "headrace-env"  # written by tools/setup_envs.py: which lock the environment equals
-_MAIN = ("components", "main", "trainer", "serving")
+_MAIN = ("components", "main", "trainer", "trainer-gpu", "serving")
 
 
 class UnknownEnvironment(HeadraceError):

@@ -207,8 +207,8 @@ def test_what_cannot_run_is_refused_before_anything_does(runner):
     ir["deploymentSpec"]["executors"]["exec-say"] = {"container": {"image": container["image"], "args": ["a"]}}
     with pytest.raises(UnsupportedPipeline, match="say: expected a command. Received: none, and what registry/"):
         runner.run(ir)
-    ir["deploymentSpec"]["executors"]["exec-say"] = {"resolver": {}}
-    with pytest.raises(UnsupportedPipeline, match="resolver, which cannot run on this machine"):
+    ir["deploymentSpec"]["executors"]["exec-say"] = {"customJob": {}}
+    with pytest.raises(UnsupportedPipeline, match="customJob, which cannot run on this machine"):
         runner.run(ir)
     assert runner.events == []
     assert list_runs(runner.home) == []
