@@ -19,13 +19,17 @@ import click
 from headrace import __version__
 from headrace.artifacts.errors import HeadraceError
 
-# name -> its one line in `headrace --help`; the module in commands/ has the same name, with _ for -
+# name -> its one line in `headrace --help`; its module in commands/ has the same name, with _ for -
 COMMANDS = {
     "init": "Write a spec for a CSV or Parquet file.",
+    "doctor": "Check this machine, or your Kubeflow or Vertex AI, and say what is missing.",
     "validate": "Check a spec and its source, in a second or two.",
     "compile": "Compile a spec to Kubeflow Pipelines IR.",
     "run": "Run a spec's pipeline on this machine.",
+    "submit": "Run a spec's pipeline on Kubeflow or on Vertex AI.",
+    "tfx": "The same training made of TFX's own components: run, compile, register.",
     "resume": "Go on with a run that failed, was cancelled or killed.",
+    "watch": "Start pipelines on new files, messages, or at certain hours.",
     "runs": "List the runs.",
     "show": "Show a run: its graph, metrics, artifacts, lineage.",
     "logs": "Print what tasks of a run printed, also while it runs.",
@@ -41,7 +45,10 @@ COMMANDS = {
     "predict": "Ask an endpoint for predictions.",
     "batch-predict": "Answer every row of a file, a folder, a query; any size.",
     "stream": "Answer the messages of Redis Streams, Kafka or Pub/Sub.",
+    "emulator": "Vertex AI, Kubeflow Pipelines and Cloud Storage on this machine, for their own clients.",
 }
+# What stands in front of the pipelines, and which they may therefore not import, is known to them by its name only.
+ELSEWHERE = {"emulator": "headrace.emulator.command"}
 
 
 class Commands(click.Group):
@@ -53,7 +60,8 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module = importlib.import_module(f"headrace.pipelines.commands.{name.replace('-', '_')}")
+        place = ELSEWHERE.get(name, f"headrace.pipelines.commands.{name.replace('-', '_')}")
+        module = importlib.import_module(place)
         command: click.Command = module.command
         return command
 

@@ -11,6 +11,7 @@ from headrace.artifacts.folder import write_text
 from headrace.components.check.function_check import embed_functions
 from headrace.components.train.own_module import embed_module
 from headrace.components.train.weights_file import with_weights
+from headrace.pipelines.resources import write_resources
 from headrace.pipelines.spec import Spec, load_spec
 
 
@@ -31,23 +32,29 @@ def compile_prediction(file: Path, output: Path) -> Spec:
     Raises:
         HeadraceError: the spec has a mistake.
     """
+    spec = load_spec(file)
+    write_text(output, prediction_ir(spec))
+    return spec
+
+
+def prediction_ir(spec: Spec) -> str:
+    """The IR of the prediction pipeline of a spec's model as YAML text."""
     from headrace.pipelines.prediction import prediction_pipeline
 
-    spec = load_spec(file)
-    write_text(output, _ir(prediction_pipeline(spec)))
-    return spec
+    return _ir(prediction_pipeline(spec), spec)
 
 
 def training_ir(spec: Spec, schema: str) -> str:
     """The IR of a spec's training pipeline as YAML text."""
     from headrace.pipelines.training import training_pipeline
 
-    return _ir(training_pipeline(spec, schema))
+    return _ir(training_pipeline(spec, schema), spec)
 
 
-def _ir(pipeline: Any) -> str:
+def _ir(pipeline: Any, spec: Spec) -> str:
     from kfp import compiler
 
+    write_resources(pipeline, spec.resources)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "pipeline.yaml")  # noqa: PTH118 (the compiler wants a str)
         compiler.Compiler().compile(pipeline, path)

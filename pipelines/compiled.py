@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,16 +14,18 @@ from typing import TYPE_CHECKING, Any
 from headrace import __version__
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.folder import write_json
+from headrace.components import images
 from headrace.components.fingerprint.url import absolute
 from headrace.pipelines.local.workers.environments import digest
-from headrace.pipelines.pipeline_file import load_pipeline
-from headrace.pipelines.yaml_lines import load_yaml
+from headrace.pipelines.pipeline_file import load_pipeline, parse_pipeline
 
 if TYPE_CHECKING:
     from headrace.pipelines.spec import Spec
 
-_CODE = ("pipelines/*.py", "components/**/*.py", "artifacts/metrics.py")
-_IMAGES = ("HEADRACE_IMAGE_MAIN", "HEADRACE_IMAGE_TFX")
+_CODE = (
+    *("pipelines/*.py", "components/**/*.py", "artifacts/metrics.py"),
+    *("platforms/resources.py", "platforms/kubeflow/platform_spec.py"),
+)
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _compile_now(spec: Spec, file: Path, cache: Path) -> Compiled:
         "joins": bool(spec.data.join or spec.features.aggregate),
         "requests": spec.validation.requests,
         "incremental": spec.data.watermark is not None,
-        "ir": load_yaml(text),
+        "ir": parse_pipeline(text, file),
     }
     with disk_full_is_clear(cache.parent.parent):
         cache.parent.mkdir(parents=True, exist_ok=True)
@@ -138,8 +139,7 @@ def _key(content: bytes) -> str:
     for pattern in _CODE:
         for path in sorted(root.glob(pattern)):
             code.update(path.read_bytes())
-    for variable in _IMAGES:
-        code.update(os.environ.get(variable, "").encode() + b"\0")
+    code.update(json.dumps(images.named()).encode())
     return code.hexdigest()
 
 

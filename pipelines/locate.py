@@ -105,5 +105,24 @@ def find_address(name: str, home: Path) -> str:
     return str(entry["url"])
 
 
+def served_at(name: str, platform: str, home: Path) -> tuple[str, str]:
+    """The URL of an endpoint's server, and the host's name to send with requests where a gateway needs one.
+
+    Args:
+        name: the endpoint.
+        platform: where it is: a server of this machine, for whatever registry, or the services of a cluster.
+        home: where servers of this machine are noted.
+
+    Raises:
+        HeadraceError: no server of that name runs.
+    """
+    if not platform.startswith("kubeflow:"):
+        return find_address(name, home), ""
+    from headrace.platforms.kubeflow.kserve import KServe
+    from headrace.platforms.kubeflow.place import KubeflowPlace
+
+    return KServe.at(KubeflowPlace.of(platform)).address(name)
+
+
 def _file(name: str, home: Path) -> Path:
     return home / "servers" / f"{quote(name, safe='')}.json"

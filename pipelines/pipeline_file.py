@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.pipelines.yaml_lines import read_documents
+from headrace.pipelines.yaml_lines import load_yamls, read_documents
 
 
 def load_pipeline(file: Path) -> dict[str, Any]:
@@ -18,9 +19,17 @@ def load_pipeline(file: Path) -> dict[str, Any]:
     Raises:
         HeadraceError: no such file, not YAML or JSON, or no compiled pipeline.
     """
+    return _fold([document.value for document in read_documents(file)], file)
+
+
+def parse_pipeline(text: str, name: Path | str) -> dict[str, Any]:
+    """The same, of the text of a pipeline that was just compiled; `name` is for messages."""
+    return _fold(load_yamls(text), name)
+
+
+def _fold(documents: Iterable[Any], file: Path | str) -> dict[str, Any]:
     folded: dict[str, Any] = {}
-    for document in read_documents(file):
-        value = document.value
+    for value in documents:
         if not isinstance(value, dict):
             raise HeadraceError(f"{file}: expected a compiled pipeline. Received: {type(value).__name__}")
         if value.get("kind") == "PipelineVersion":

@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from headrace.artifacts.errors import HeadraceError
@@ -23,6 +23,8 @@ from headrace.components.train.spec import TrainSpec
 from headrace.components.transform.spec import FeaturesSpec
 from headrace.components.validate.spec import ValidateSpec
 from headrace.pipelines.image_task import IMAGES, image_misfits, with_image_defaults
+from headrace.pipelines.resources_spec import ResourcesSpec, check_steps
+from headrace.pipelines.submit_spec import SubmitSpec
 from headrace.pipelines.yaml_lines import YamlFile, read_yaml
 
 _NAME = re.compile(r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")
@@ -59,6 +61,10 @@ class Spec(Section):
     """Where a model that passed its gates is served."""
     card: CardSpec = CardSpec()
     """What the model card says in the owner's words."""
+    resources: Annotated[dict[str, ResourcesSpec], BeforeValidator(check_steps)] = {}  # noqa: RUF012 (the model is frozen)
+    """What each step is given where it runs, by the step's name; under `all` what every step is given."""
+    submit: SubmitSpec = SubmitSpec()
+    """Where the pipeline runs with `headrace submit`, and how."""
 
     @field_validator("name")
     @classmethod

@@ -49,8 +49,8 @@ def training_pipeline(spec: Spec, schema_text: str) -> Any:
 
     The parameters are what a machine adds to the spec: `source`, if it lies elsewhere there, and `requests`, those that
     were logged; `folder`, in which relative paths of joined sources and child tables lie; `previous`, the snapshot that
-    an incremental one adds to; the platform; what Beam runs on; and `mlflow`, the store to track runs in instead of the
-    spec's.
+    an incremental one adds to; the platform; what Beam runs on, with its options; and `mlflow`, the store to track runs
+    in instead of the spec's.
     """
     described_as = _plain(spec.statistics)
     data, features, validation = _plain(spec.data), _plain(spec.features), _plain(spec.validation)
@@ -67,6 +67,7 @@ def training_pipeline(spec: Spec, schema_text: str) -> Any:
         requests: str = requests_text,
         platform: str = "local",
         beam_runner: str = "",
+        beam_options: dict = {},  # noqa: B006 (KFP reads a default, and never changes it)
         mlflow: str = "",
     ) -> None:
         beside = folder if spec.data.join or spec.features.aggregate else ""
@@ -81,7 +82,8 @@ def training_pipeline(spec: Spec, schema_text: str) -> Any:
             aggregate=aggregate,
         )
         dataset = snapshot.outputs["dataset"]
-        described = statistics(dataset=dataset, describe=described_as, beam_runner=beam_runner)
+        beam = {"beam_runner": beam_runner, "beam_options": beam_options}
+        described = statistics(dataset=dataset, describe=described_as, **beam)
         checked = check(dataset=dataset, validate=validation, features=features)
         reigning = None if spec.for_each else _always(champion(platform=platform, model_name=spec.name))
         examined = examine(
@@ -98,11 +100,11 @@ def training_pipeline(spec: Spec, schema_text: str) -> Any:
         if spec.validation.ages:
             _always(examined)  # data grows old without changing
         validated = validate(findings=examined.outputs["findings"], schema=examined.outputs["schema"])
-        whole = _Whole(spec, examined, validated, platform, mlflow, beam_runner)
+        whole = _Whole(spec, examined, validated, platform, mlflow, beam)
         if reigning:
             _one_model(whole, _Subject(dataset, described, reigning, spec.name, spec.endpoint))
         else:
-            _model_of_each(whole, dataset, beam_runner)
+            _model_of_each(whole, dataset)
 
     return training
 
@@ -116,7 +118,7 @@ class _Whole:
     validated: dsl.PipelineTask
     platform: Any
     mlflow: Any
-    beam_runner: Any
+    beam: dict[str, Any]  # the runner and its options
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ def _one_model(whole: _Whole, subject: _Subject) -> dict[str, Any]:
         **learned,
     )
     model = trained.outputs["model"]
-    how = {"dataset": dataset, "evaluate": judged, "beam_runner": whole.beam_runner}
+    how = {"dataset": dataset, "evaluate": judged, **whole.beam}
     judgement = evaluate(model=model, **how)
     rival = evaluate(model=subject.reigning.outputs["model"], **how)
     rival.after(whole.validated).set_display_name("evaluate-champion")
@@ -212,7 +214,7 @@ def _one_model(whole: _Whole, subject: _Subject) -> dict[str, Any]:
     }
 
 
-def _model_of_each(whole: _Whole, dataset: Any, beam_runner: Any) -> None:
+def _model_of_each(whole: _Whole, dataset: Any) -> None:
     """A model for each segment of the data: the same steps, and a report over all of them, whatever became of each."""
     spec = whole.spec
     assert spec.for_each is not None
@@ -221,7 +223,7 @@ def _model_of_each(whole: _Whole, dataset: Any, beam_runner: Any) -> None:
     ).after(whole.validated)
     with dsl.ParallelFor(parts.outputs["segments"], name="segments", parallelism=spec.for_each.parallel) as each:
         rows = segment(parts=parts.outputs["parts"], part=each.part).outputs["dataset"]
-        described = statistics(dataset=rows, describe=_plain(spec.statistics), beam_runner=beam_runner)
+        described = statistics(dataset=rows, describe=_plain(spec.statistics), **whole.beam)
         described.set_display_name("statistics")
         found = _one_model(
             whole,
@@ -330,8 +332,8 @@ def _settings(spec: Spec) -> dict[str, Any]:
 
 
 def _whole(spec: Spec) -> dict[str, Any]:
-    """The spec, without the settings of networks for pictures where there are none."""
-    whole = _plain(spec)
+    """The spec, without where and on what it runs, and the settings of networks for pictures where there are none."""
+    whole = _plain(spec, "resources", "submit")
     if not spec.of_images:
         whole["train"].pop("cnn", None)
     return whole

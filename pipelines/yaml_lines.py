@@ -85,6 +85,11 @@ def load_yaml(text: str) -> Any:
     return yaml.load(text, Loader=_Loader)
 
 
+def load_yamls(text: str) -> list[Any]:
+    """The values of several YAML documents, by a safe loader; empty ones are left out."""
+    return [value for value in yaml.load_all(text, Loader=_Loader) if value is not None]
+
+
 def _collect(node: yaml.Node, place: Place, lines: dict[Place, int], file: Path) -> None:
     lines.setdefault(place, node.start_mark.line + 1)
     if len(lines) > _MOST_FIELDS or len(place) > _DEEPEST:  # aliases can make a short file endless

@@ -16,7 +16,9 @@ def open_platform(uri: str, home: Path | str | None = None) -> Platform:
 
     Args:
         uri: `local`: a registry in a folder of this machine. `mlflow:URL`: MLflow's Model Registry, on a server or in a
-            database. `vertex:PROJECT/LOCATION?bucket=gs://BUCKET/FOLDER&image=IMAGE`: Vertex AI's Model Registry.
+            database. `vertex:PROJECT/LOCATION?bucket=gs://BUCKET/FOLDER&image=IMAGE`: Vertex AI's Model Registry;
+            with `&machine=TYPE` also its endpoints.
+            `kubeflow:NAMESPACE?bucket=s3://BUCKET/FOLDER&image=IMAGE`: a registry in the bucket, served by KServe.
         home: that folder; by default the environment variable HEADRACE_HOME.
 
     Raises:
@@ -37,10 +39,19 @@ def open_platform(uri: str, home: Path | str | None = None) -> Platform:
         from headrace.platforms.ledger.platform import LedgerPlatform
         from headrace.platforms.vertex.store import VertexPlace, VertexStore
 
-        return LedgerPlatform(VertexStore(VertexPlace.of(uri)))
-    hint = f"; {kind} is not available in this version" if kind == "kubeflow" else ""
-    expected = "`local`, `mlflow:URL` or `vertex:PROJECT/LOCATION`"
-    raise HeadraceError(f"platform: expected {expected}. Received: {uri!r}{hint}")
+        place = VertexPlace.of(uri)
+        if place.machine:
+            from headrace.platforms.vertex.endpoints import VertexPlatform
+
+            return VertexPlatform(place)
+        return LedgerPlatform(VertexStore(place))
+    if kind == "kubeflow" and rest:
+        from headrace.platforms.kubeflow.place import KubeflowPlace
+        from headrace.platforms.kubeflow.platform import KubeflowPlatform
+
+        return KubeflowPlatform(KubeflowPlace.of(uri))
+    expected = "`local`, `mlflow:URL`, `vertex:PROJECT/LOCATION` or `kubeflow:NAMESPACE`"
+    raise HeadraceError(f"platform: expected {expected}. Received: {uri!r}")
 
 
 def _mlflow(tracking: str) -> Platform:

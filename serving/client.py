@@ -32,6 +32,7 @@ class Access:
 
     token_file: Path | str | None = None  # whose first line that is not empty is sent as `Authorization: Bearer`
     ca: Path | str | None = None  # PEM of the authorities that the server's certificate may be of; None: the system's
+    host: str = ""  # the server's name, where a gateway is asked that passes requests on by it
 
     @cached_property
     def token(self) -> str:
@@ -58,7 +59,8 @@ class Access:
     @property
     def headers(self) -> dict[str, str]:
         """What goes with each request; see `token` for the errors."""
-        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        named = {"Host": self.host} if self.host else {}
+        return named | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
 
     def tls(self) -> ssl.SSLContext:
         """How servers prove who they are.

@@ -58,8 +58,7 @@ def run(
     bundle = Bundle.open(model)
     if version:
         bundle = bundle.registered(version)
-    beam = runner_of(None, beam_runner)
-    beam = None if beam is None else beam.model_copy(update={"options": dict(beam_options)})
+    beam = runner_of(None, beam_runner, beam_options) if beam_runner else None
     predictions.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".batch-", dir=predictions.parent) as folder:
         output = Path(folder) / "predictions"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import Field
 
@@ -136,11 +138,13 @@ class EvaluateSpec(Section):
         return dict.fromkeys(given, "expected this only of images. Received: it with a table")
 
 
-def with_runner(settings: EvaluateSpec, runner: str) -> EvaluateSpec:
+def with_runner(settings: EvaluateSpec, runner: str, options: Mapping[str, Any] | None = None) -> EvaluateSpec:
     """The settings with another Beam runner; blank changes nothing, and `none` is in process.
+
+    `options` are Beam's that the place of the run adds; the section's own go before them.
 
     Raises:
         HeadraceError: Beam has no such runner.
     """
-    beam = runner_of(settings.batches.beam, runner)
+    beam = runner_of(settings.batches.beam, runner, options)
     return settings.model_copy(update={"batches": settings.batches.model_copy(update={"beam": beam})})

@@ -223,7 +223,7 @@ def failures(shown: str, source: str) -> Iterator[None]:
         ) from None
     except FileNotFoundError as error:
         raise HeadraceError(f"{shown}: expected a file. Received: no such file ({_said(error, source)})") from None
-    except _unreachable(scheme_of(resolve(source)) or "") as error:
+    except unreachable(scheme_of(resolve(source)) or "") as error:
         raise HeadraceError(f"{shown}: expected a file that can be read. Received: {_said(error, source)}") from None
 
 
@@ -232,7 +232,7 @@ def _said(error: BaseException, source: str) -> str:
     return text[:300] or type(error).__name__
 
 
-def _unreachable(scheme: str) -> tuple[type[BaseException], ...]:
+def unreachable(scheme: str) -> tuple[type[BaseException], ...]:
     """The errors that a kind of storage reports in ways of its own."""
     errors: list[type[BaseException]] = [OSError, ValueError, ImportError]
     if scheme in ("s3", "s3a"):

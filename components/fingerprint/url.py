@@ -102,14 +102,23 @@ def sources_of(text: str) -> list[str]:
     return [text]
 
 
-def absolute(source: str, folder: Path) -> str:
+def absolute(source: str, folder: Path | str) -> str:
     """The source as it can be opened from anywhere: a relative path, of an SQLite file too, lies in the folder.
+
+    Args:
+        source: a path or a URL.
+        folder: a path, or a URL in a text.
 
     >>> absolute("a/*.csv", Path("/spec")), absolute("sqlite:///a.db", Path("/spec"))
     ('/spec/a/*.csv', 'sqlite:////spec/a.db')
     >>> absolute("gs://bucket/a.csv", Path("/spec"))
     'gs://bucket/a.csv'
+    >>> absolute("plans.csv", "gs://bucket/spec")
+    'gs://bucket/spec/plans.csv'
     """
+    if isinstance(folder, str) and is_url(folder):
+        return source if is_url(source) or source.startswith("/") else f"{folder.rstrip('/')}/{source}"
+    folder = Path(folder)
     if source.lower().startswith(_SQLITE):
         return _SQLITE + str(folder / source[len(_SQLITE) :])
     return source if is_url(source) else str(folder / source)
@@ -124,7 +133,7 @@ def in_folder(data: dict[str, Any], folder: str) -> dict[str, Any]:
     joins = data.get("join")
     if not folder or not joins:
         return data
-    return {**data, "join": [{**join, "source": absolute(join["source"], Path(folder))} for join in joins]}
+    return {**data, "join": [{**join, "source": absolute(join["source"], folder)} for join in joins]}
 
 
 def children_in_folder(aggregate: dict[str, Any], folder: str) -> dict[str, Any]:
@@ -136,7 +145,7 @@ def children_in_folder(aggregate: dict[str, Any], folder: str) -> dict[str, Any]
     if not folder:
         return aggregate
     return {
-        name: {**one, "source": absolute(one["source"], Path(folder))} if one.get("source") else one
+        name: {**one, "source": absolute(one["source"], folder)} if one.get("source") else one
         for name, one in aggregate.items()
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -49,27 +50,40 @@ class StatisticsSpec(Section):
         return self
 
 
-def with_runner(settings: StatisticsSpec, runner: str) -> StatisticsSpec:
-    """The settings with another Beam runner; blank changes nothing, and `none` is in process.
+def with_runner(settings: StatisticsSpec, runner: str, options: Mapping[str, Any] | None = None) -> StatisticsSpec:
+    """The settings with another Beam runner and more options; see `runner_of`.
 
     Raises:
         HeadraceError: Beam has no such runner.
     """
-    return settings.model_copy(update={"beam": runner_of(settings.beam, runner)})
+    return settings.model_copy(update={"beam": runner_of(settings.beam, runner, options, environment="tfx")})
 
 
-def runner_of(beam: BeamSpec | None, runner: str) -> BeamSpec | None:
+def runner_of(
+    beam: BeamSpec | None, runner: str, options: Mapping[str, Any] | None = None, *, environment: str = "main"
+) -> BeamSpec | None:
     """A section's Beam with another runner; blank changes nothing, and `none` is in process.
 
+    Args:
+        beam: the section's.
+        runner: Beam's name of the runner, blank or `none`.
+        options: what the place of the run adds to the section's options, which go before these. Their `images` are none
+            of Beam's: of it `environment`'s becomes `sdk_container_image`, as workers need the step's libraries.
+        environment: the step's.
+
     Raises:
         HeadraceError: Beam has no such runner.
     """
-    if not runner:
-        return beam
-    if runner == "none":
+    if runner == "none" or (not runner and beam is None):
         return None
-    if runner not in RUNNERS:
+    if runner and runner not in RUNNERS:
         near = difflib.get_close_matches(runner, RUNNERS, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]}?" if near else "`none` is in process"
         raise HeadraceError(f"expected one of Beam's runners {', '.join(RUNNERS)}. Received: {runner}; {hint}")
-    return BeamSpec(runner=cast(Runner, runner), options=beam.options if beam else {})
+    found = beam or BeamSpec()
+    added = dict(options or {})
+    image = added.pop("images", {}).get(environment)
+    return BeamSpec(
+        runner=cast(Runner, runner or found.runner),
+        options={**({"sdk_container_image": image} if image else {}), **added, **found.options},
+    )

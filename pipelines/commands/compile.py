@@ -24,7 +24,8 @@ from headrace.pipelines.commands.options import spec_argument
 def command(spec: Path, output: Path, pipeline: str) -> None:
     """Compile SPEC to Kubeflow Pipelines IR: the file that runs on a laptop, on Kubeflow and on Vertex AI.
 
-    The images that the steps run in are taken from HEADRACE_IMAGE_MAIN and HEADRACE_IMAGE_TFX, by tag or digest.
+    The images that the steps run in are taken from the file that HEADRACE_IMAGES names (`make images` writes it), or
+    from HEADRACE_IMAGE_MAIN, HEADRACE_IMAGE_TFX and HEADRACE_IMAGE_TRAINER_GPU, by tag or digest.
     """
     from headrace.pipelines.compile import compile_prediction, compile_spec
 

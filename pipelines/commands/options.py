@@ -36,7 +36,8 @@ def platform_uri_option(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="URI",
         envvar=PLATFORM,
         default="local",
-        help=f"Where the registry is: local, mlflow:URL, vertex:PROJECT/LOCATION. [default: ${PLATFORM} or local]",
+        help="Where the registry is: local, mlflow:URL, vertex:PROJECT/LOCATION, kubeflow:NAMESPACE. "
+        f"[default: ${PLATFORM} or local]",
     )(command)
 
 

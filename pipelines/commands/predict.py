@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.pipelines.commands.options import home_option
+from headrace.pipelines.commands.options import home_option, platform_uri_option
 
 
 @click.command("predict")
@@ -32,6 +32,7 @@ from headrace.pipelines.commands.options import home_option
     help="Authority of the server's certificate, in PEM.  [default: those that the system trusts]",
 )
 @click.argument("images", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE]...")
+@platform_uri_option
 @home_option
 def command(
     endpoint: str,
@@ -43,6 +44,7 @@ def command(
     token_file: Path | None,
     ca: Path | None,
     images: tuple[Path, ...],
+    platform: str,
     home: Path,
 ) -> None:
     """Ask ENDPOINT (its name, or a server's URL) for predictions; prints one JSON object per line.
@@ -52,8 +54,10 @@ def command(
 
     The answers are the same whatever the --protocol. With `grpc` ENDPOINT is grpc://HOST:PORT/MODEL; with `v2` and `tf`
     it may also be the model's address on another server of that protocol: http://HOST:PORT/v2/models/NAME.
+
+    With --platform kubeflow:NAMESPACE?... the endpoint of that name on KServe is asked.
     """
-    from headrace.pipelines.locate import find_address
+    from headrace.pipelines.locate import served_at
     from headrace.serving.client import Access, predict, predict_csv, predict_images
 
     if sum(given is not None for given in (text, file, image)) != 1:
@@ -68,8 +72,8 @@ def command(
         raise click.UsageError(f"expected files behind --image only. Received: {images[0]}")
     if protocol == "grpc" and "://" not in endpoint:
         raise click.UsageError(f"expected grpc://HOST:PORT/MODEL with --protocol grpc. Received: {endpoint}")
-    url = endpoint if "://" in endpoint else find_address(endpoint, home)
-    access = Access(token_file, ca)
+    url, host = (endpoint, "") if "://" in endpoint else served_at(endpoint, platform, home)
+    access = Access(token_file, ca, host)
     if image is not None:
         for name, answer in predict_images(url, [image, *images], protocol=protocol, access=access):
             click.echo(json.dumps({"image": str(name), **answer}))

@@ -142,8 +142,13 @@ def environments_of(runner: str, view: View) -> Environments:
 
 
 def labels(spec: Path) -> dict[str, str]:
-    """What is recorded with a run: the spec's file, and the commit that the code was at, where that is known."""
-    found = {"spec": str(spec), "commit": os.environ.get("HEADRACE_COMMIT", "")}
+    """What is recorded with a run: the spec's file, the commit that the code was at, and what event started it, where
+    that is known."""
+    found = {
+        "spec": str(spec),
+        "commit": os.environ.get("HEADRACE_COMMIT", ""),
+        "event": os.environ.get("HEADRACE_EVENT", ""),
+    }
     return {name: value for name, value in found.items() if value}
 
 

@@ -6,9 +6,11 @@ Where a run comes from is kept among the parameters, for a run has nothing else 
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import socket
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -109,6 +111,8 @@ class VertexTracker:
     def _connected(self) -> Iterator[Any]:
         from google.api_core.exceptions import GoogleAPIError
         from google.auth.exceptions import GoogleAuthError
+
+        quiet()
         from google.cloud import aiplatform
 
         try:
@@ -123,6 +127,20 @@ class VertexTracker:
         except (GoogleAPIError, GoogleAuthError, OSError) as error:  # requests' errors are OSErrors
             told = next(iter(str(error).splitlines()), type(error).__name__)[:500]
             raise TrackingError(f"{self.uri}: expected Vertex AI to answer. Received: {told}") from error
+
+
+def quiet() -> None:
+    """Has the client, before it is imported, warn on standard error and say nothing else.
+
+    Its modules would write what they do to standard output, among what a program prints there; they do not where a
+    handler above theirs exists.
+    """
+    logger = logging.getLogger("google.cloud.aiplatform")
+    if "google.cloud.aiplatform" not in sys.modules and not logger.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setLevel(logging.WARNING)
+        logger.addHandler(handler)
+        logger.propagate = False
 
 
 def knock(place: Place) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
@@ -22,12 +22,14 @@ from headrace.platforms.interface import ModelVersion
 from headrace.platforms.ledger.store import Kept, Shown, StoreError
 from headrace.platforms.local.files import bundle_files
 from headrace.platforms.vertex import experiments
+from headrace.platforms.vertex.settings import Serving
 
 SCHEME = "vertex:"
 _ENTRY, _AUDIT = "entry", "headrace-audit"
 _ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]")
 _TAKEN = "default"  # the alias that Vertex moves itself
-_OPTIONS = ("bucket", "image", "endpoint")
+_SERVED = ("machine", "replicas", "gpu", "gpus", "spot", "account", "cpu", "idle", "log", "table")
+_OPTIONS = ("bucket", "image", "endpoint", *_SERVED)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,14 @@ class VertexPlace:
         bucket: the folder of bundles in Cloud Storage, `gs://BUCKET/FOLDER`; needed to register.
         image: the container image that serves a bundle; Vertex keeps it with each version. Needed to register.
         endpoint: another address of the API; by http on this machine, an emulator that asks for no credentials.
+        machine: that a version is served on, `e2-standard-2`. With it, endpoints are Vertex AI's and follow the log;
+            without, the log alone says what is behind a name, and our own servers follow it.
+        replicas: with `machine`: the least and the most, `1-2`; `0-2` scales to none.
+        gpu: likewise: the accelerator of each.
+        gpus: likewise: how many of them.
+        spot: likewise: `yes` for machines that may be taken away.
+        account: likewise: the service account of the containers.
+        cpu, idle, log, table: likewise: `target_cpu`, `idle_minutes`, `log_sample` and `log_table` of `Serving`.
     """
 
     project: str
@@ -47,6 +57,60 @@ class VertexPlace:
     bucket: str = ""
     image: str = ""
     endpoint: str | None = None
+    machine: str = ""
+    replicas: str = ""
+    gpu: str = ""
+    gpus: str = ""
+    spot: str = ""
+    account: str = ""
+    cpu: str = ""
+    idle: str = ""
+    log: str = ""
+    table: str = ""
+
+    @property
+    def serving(self) -> Serving:
+        """What versions are served on.
+
+        Raises:
+            HeadraceError: an option is no number, or they do not fit one another.
+        """
+        least, _, most = (self.replicas or "1-2").partition("-")
+        usual = Serving()
+        try:
+            return Serving(
+                machine=self.machine or usual.machine,
+                min_replicas=int(least),
+                max_replicas=int(most or least),
+                accelerator=self.gpu,
+                accelerators=int(self.gpus or 1) if self.gpu else 0,
+                spot=self.spot == "yes",
+                service_account=self.account,
+                target_cpu=int(self.cpu or usual.target_cpu),
+                idle_minutes=int(self.idle or usual.idle_minutes),
+                log_sample=float(self.log or 0),
+                log_table=self.table,
+            )
+        except ValueError as error:
+            given = ", ".join(f"{name}={getattr(self, name)}" for name in _SERVED if getattr(self, name))
+            raise StoreError(f"platform: expected replicas as 1-2, and numbers. Received: {given}: {error}") from None
+
+    def served_on(self, serving: Serving) -> VertexPlace:
+        """The same place, whose endpoints are Vertex AI's, with these machines."""
+        usual = Serving()
+        return replace(
+            self,
+            machine=serving.machine,
+            replicas=f"{serving.min_replicas}-{serving.max_replicas}",
+            gpu=serving.accelerator,
+            gpus=str(serving.accelerators) if serving.accelerators > 1 else "",
+            spot="yes" if serving.spot else "",
+            account=serving.service_account,
+            cpu=str(serving.target_cpu) if serving.target_cpu != usual.target_cpu else "",
+            idle=str(serving.idle_minutes) if serving.idle_minutes != usual.idle_minutes else "",
+            log=str(serving.log_sample) if serving.log_sample else "",
+            table=serving.log_table,
+        )
 
     @property
     def uri(self) -> str:
@@ -215,6 +279,8 @@ class VertexStore:
     def _connected(self) -> Iterator[Any]:
         from google.api_core.exceptions import GoogleAPIError
         from google.auth.exceptions import GoogleAuthError
+
+        experiments.quiet()
         from google.cloud import aiplatform
 
         place = experiments.Place(self._place.project, self._place.location, endpoint=self._place.endpoint)
@@ -281,8 +347,9 @@ def _labels(version: ModelVersion) -> dict[str, str]:
         "headrace-registered-by": version.registered_by,
         **{f"headrace-{key}": value for key, value in version.labels.items()},
     }
-    return {_label(key): _label(value) for key, value in labels.items()}
+    return {label(key): label(value) for key, value in labels.items()}
 
 
-def _label(text: str) -> str:
+def label(text: str) -> str:
+    """A text as Vertex takes it for a label: up to 63 small letters, digits, `-` and `_`."""
     return re.sub(r"[^a-z0-9_-]", "-", text.lower())[:63]

@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "serving": {"artifacts"},
     "components": {"artifacts", "platforms", "trainer", "serving"},
     "pipelines": {"artifacts", "platforms", "trainer", "serving", "components"},
+    "emulator": {"artifacts", "platforms", "trainer", "serving", "components", "pipelines"},
 }
 MODULES = [path for folder in MAY_IMPORT for path in sorted((ROOT / folder).rglob("*.py"))]
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "promote": ("promote", "Put a version into service."),
     "split": ("split", "Share an endpoint's traffic between versions; shadows."),
     "endpoints": ("split", "List what is behind each endpoint."),
+    "sync": ("sync", "Make the cluster serve what the registry says."),
     "rollback": ("promote", "Serve the version again that served before."),
     "policy": ("policy", "Show or set how many approvals a model asks for."),
     "download": ("download", "Copy a version's bundle to a folder."),

@@ -13,13 +13,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from fsspec import get_filesystem_class, register_implementation
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from headrace.platforms.interface import Platform
+from headrace.platforms.kubeflow.place import KubeflowPlace
+from headrace.platforms.kubeflow.store import ObjectStore
+from headrace.platforms.ledger.platform import LedgerPlatform
 from headrace.platforms.open import open_platform
 from headrace.platforms.vertex.store import VertexPlace
+from tests.cloud.gcs_server import storage_service
 from tests.integration.platforms.vertex_models import model_service
 
 Connect = Callable[[], Platform]  # opens the same registry once more, as another process would
@@ -55,6 +60,21 @@ def vertex(folder: Path) -> Iterator[Connect]:
             yield lambda: open_platform(place.uri)
     finally:  # other tests have other buckets
         register_implementation("gs", before, clobber=True)
+
+
+@contextmanager
+def volume(folder: Path) -> Iterator[Connect]:
+    """The registry of a Kubeflow cluster, in a volume that is mounted."""
+    place = KubeflowPlace("models", "pvc://claim/headrace", mount=str(folder / "pvc"))
+    yield lambda: LedgerPlatform(ObjectStore(place))
+
+
+@contextmanager
+def bucket(folder: Path) -> Iterator[Connect]:
+    """The same in Cloud Storage, by the real client against a service on this machine."""
+    with storage_service("models") as storage, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("STORAGE_EMULATOR_HOST", storage.url)
+        yield lambda: LedgerPlatform(ObjectStore(KubeflowPlace("models", "gs://models/headrace")))
 
 
 @contextmanager

@@ -40,16 +40,36 @@ def test_local_without_a_home_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
         open_platform("local")
 
 
-@pytest.mark.parametrize("uri", ["kubeflow", "kubeflow:https://host"])
-def test_platforms_of_later_versions_say_so(uri: str) -> None:
-    with pytest.raises(HeadraceError, match="is not available in this version"):
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        ("kubeflow:https://host", "expected kubeflow:NAMESPACE\\?bucket=s3://BUCKET/FOLDER&image=IMAGE. Received: "),
+        ("kubeflow:models", "expected kubeflow:NAMESPACE\\?bucket="),
+        ("kubeflow:models?bucket=minio://b", "of MinIO it is s3:// too"),
+        ("kubeflow:models?bucket=pvc://c/f", "expected mount=/FOLDER with a bucket of pvc://, and only there"),
+        ("kubeflow:models?bucket=s3://b&mount=/m", "and only there"),
+        ("kubeflow:models?bucket=s3://b&mode=knative", "expected mode=serverless or mode=raw. Received: knative"),
+        ("kubeflow:models?bucket=s3://b&mode=raw&min=0", "expected min=1 or more with mode=raw"),
+        ("kubeflow:models?bucket=s3://b&min=-1", "expected min=NUMBER. Received: -1"),
+        ("kubeflow:models?bucket=s3://b&registry=http://m", "expected registry=mlflow:URL"),
+        ("kubeflow:models?bucket=s3://b&ingres=http://g", "expected only the options .* Received: ingres"),
+    ],
+)
+def test_a_place_on_a_cluster_says_what_is_wrong_with_it(uri: str, told: str) -> None:
+    with pytest.raises(HeadraceError, match=told):
         open_platform(uri)
 
 
-@pytest.mark.parametrize("uri", ["", "Local", "locally", "s3://bucket", "vertex", "vertex:", "mlflow"])
+def test_a_place_on_a_cluster_is_opened_without_asking_it() -> None:
+    uri = "kubeflow:models?bucket=s3://b/headrace&image=r/serving:1&mode=raw&max=3&ingress=http://gateway:8080"
+    assert open_platform(uri).uri == uri
+
+
+@pytest.mark.parametrize("uri", ["", "Local", "locally", "s3://bucket", "vertex", "vertex:", "mlflow", "kubeflow"])
 def test_unknown_platforms_are_refused(uri: str) -> None:
     with pytest.raises(
-        HeadraceError, match=r"platform: expected `local`, `mlflow:URL` or `vertex:PROJECT/LOCATION`\. Received: "
+        HeadraceError,
+        match=r"platform: expected `local`, `mlflow:URL`, `vertex:PROJECT/LOCATION` or `kubeflow:NAMESPACE`\. Received: ",
     ):
         open_platform(uri)
 
