@@ -41,8 +41,9 @@ format: setup-dev  ## put the code into shape
 lock: setup  ## resolve requirements/*.in anew into the hashed locks
 	@$(BIN)/python tools/lock.py
 
-docs: setup-dev  ## write docs/spec.md from the spec's models
+docs: setup-dev  ## write docs/spec.md from the spec's models, and the tables of docs/emulator.md from its routes
 	@$(BIN)/python tools/spec_reference.py
+	@$(BIN)/python tools/emulator_coverage.py
 
 ci-check: setup-dev  ## the files of continuous integration: references, order, substitutions
 	@$(BIN)/python -m tools.ci check
@@ -56,11 +57,11 @@ ci-image:  ## the image that continuous integration runs in
 compile-all: setup  ## every example's pipelines into build/pipelines; DIGESTS=FILE: against the images of that file
 	@$(BIN)/python -m tools.delivery compile-all $(if $(DIGESTS),--digests $(DIGESTS))
 
-images:  ## build the container images by Docker or Podman; NAMES="components tfx trainer serving trainer-gpu", CACHE_FROM=REGISTRY
+images:  ## build the container images by Docker or Podman; NAMES="components tfx trainer serving trainer-gpu dataflow dataflow-tfx", CACHE_FROM=REGISTRY
 	@$(PYTHON) tools/images.py $(NAMES) $(if $(CACHE_FROM),--cache-from "$(CACHE_FROM)")
 
-push-images:  ## the images to REPOSITORY as TAG; their digests into build/images.json
-	@$(PYTHON) tools/images.py --push --registry "$(REPOSITORY)" --tag "$(TAG)" --cache-from "$(REPOSITORY)" --cache-to "$(REPOSITORY)"
+push-images:  ## the images to REPOSITORY as TAG; their digests into build/images.json; NAMES as above
+	@$(PYTHON) tools/images.py $(NAMES) --push --registry "$(REPOSITORY)" --tag "$(TAG)" --cache-from "$(REPOSITORY)" --cache-to "$(REPOSITORY)"
 
 submit-e2e: setup  ## run SPEC's compiled pipeline on the staging PROJECT, and wait: REGION, BUCKET, SERVICE_ACCOUNT, COMMIT
 	@$(BIN)/python -m tools.delivery submit-e2e --spec "$(SPEC)" --project "$(PROJECT)" --region "$(REGION)" \

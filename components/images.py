@@ -24,6 +24,9 @@ _VARIABLES = {
     "trainer-gpu": "HEADRACE_IMAGE_TRAINER_GPU",
     "serving": "HEADRACE_IMAGE_SERVING",
 }
+# Dataflow's workers, which need more than the steps that start them; by the environment of the step.
+_WORKERS = {"main": "dataflow", "tfx": "dataflow-tfx"}
+_WORKER_VARIABLES = {"dataflow": "HEADRACE_IMAGE_DATAFLOW", "dataflow-tfx": "HEADRACE_IMAGE_DATAFLOW_TFX"}
 
 
 def named() -> dict[str, str]:
@@ -39,6 +42,20 @@ def named() -> dict[str, str]:
     }
 
 
+def workers() -> dict[str, str]:
+    """The images of Dataflow's workers, by the steps' environments; those only that the environment has now.
+
+    Raises:
+        HeadraceError: HEADRACE_IMAGES names no file of images.
+    """
+    given = _of_file(os.environ.get(_FILE, ""))
+    found = {
+        environment: os.environ.get(_WORKER_VARIABLES[name]) or given.get(name, "")
+        for environment, name in _WORKERS.items()
+    }
+    return {environment: image for environment, image in found.items() if image}
+
+
 def _of_file(name: str) -> dict[str, str]:
     if not name:
         return {}
@@ -50,8 +67,9 @@ def _of_file(name: str) -> dict[str, str]:
         ) from None
     if not isinstance(given, dict) or not all(isinstance(one, str) for one in given.values()):
         raise HeadraceError(f"{_FILE}: expected an object of names in {name}. Received: {given!r}")
-    if unknown := set(given) - set(_VARIABLES):
-        known = ", ".join(_VARIABLES)
+    known_names = [*_VARIABLES, *_WORKER_VARIABLES]
+    if unknown := set(given).difference(known_names):
+        known = ", ".join(known_names)
         raise HeadraceError(f"{_FILE}: expected {known} in {name}. Received: {', '.join(sorted(unknown))}")
     return given
 

@@ -15,29 +15,37 @@ from headrace.components.evaluate.explain import players
 from headrace.components.evaluate.importance import training_gain
 from headrace.components.evaluate.matrix_model import MatrixModel, encoded
 from headrace.components.evaluate.shapley import Contributions, shapley
-from headrace.pipelines.locate import locate_bundle
+from headrace.pipelines.locate import locate_bundle, open_bundle
 
 ORDERS = 128  # in which a row's columns are exchanged, with the bundle's own samples in turn
 TOLERANCE = 1e-4  # between the server's answer and the explained one
 
 
 def explained_answers(
-    endpoint: str, home: Path, instances: Sequence[dict[str, Any]], answers: Sequence[dict[str, Any]]
+    endpoint: str,
+    home: Path,
+    instances: Sequence[dict[str, Any]],
+    answers: Sequence[dict[str, Any]],
+    platform: str = "local",
 ) -> list[dict[str, Any]]:
-    """The server's answers, each with its `explanation`.
+    """The server's answers, each with its `explanation`, by the bundle that the platform's registry has.
 
     Raises:
         HeadraceError: the endpoint's model is one of images, or another one than the server's.
     """
-    bundle = Bundle.open(locate_bundle(endpoint, home), verify=False)
+    local = platform == "local"  # where nothing came over a network, it is not compared with its digests again
+    bundle = (
+        Bundle.open(locate_bundle(endpoint, home), verify=False) if local else open_bundle(endpoint, platform, home)
+    )
     found = explain_instances(bundle, instances)
     result = []
     for answer, explanation in zip(answers, found, strict=True):
         served = served_value(bundle.signature, answer, explanation["of"])
         if abs(served - explanation["output"]) > TOLERANCE * max(1.0, abs(served)):
             raise HeadraceError(
-                f"{endpoint}: expected the server's model, which answers {served:.6g}. Received: another in {home}, "
-                f"which answers {explanation['output']:.6g}; restart the server"
+                f"{endpoint}: expected the server's model, which answers {served:.6g}. Received: another in "
+                f"{home if local else platform}, which answers {explanation['output']:.6g}; "
+                + ("restart the server" if local else "of a split, only the version that was deployed is explained")
             )
         result.append({**answer, "explanation": explanation})
     return result

@@ -117,7 +117,13 @@ def served_at(name: str, platform: str, home: Path) -> tuple[str, str]:
         HeadraceError: no server of that name runs.
     """
     if not platform.startswith("kubeflow:"):
-        return find_address(name, home), ""
+        try:
+            return find_address(name, home), ""
+        except HeadraceError as error:
+            if not platform.startswith("vertex:"):
+                raise
+            hint = f"where Vertex AI serves it, say so by &machine=TYPE in the platform: {platform}&machine=..."
+            raise HeadraceError(f"{error}; {hint}") from None
     from headrace.platforms.kubeflow.kserve import KServe
     from headrace.platforms.kubeflow.place import KubeflowPlace
 

@@ -86,8 +86,9 @@ class ResourcesSpec(Section):
     gpus: int = Field(default=1, ge=1, le=16)
     """How many, with `gpu`."""
     spot: bool = False
-    """Whether the machine may be taken away at any time, for about a third of the price: on Vertex AI and on GKE. For
-    steps that take long, as they begin again."""
+    """Whether the machine may be taken away at any time, for about a third of the price. On Vertex AI the step is then
+    started again: a network goes on from its last checkpoint and a search from its last trial, anything else begins
+    anew. On GKE the step fails then, and the next run takes what came before it from the cache."""
     disk_gb: int | None = Field(default=None, ge=10, le=65_536)
     """The boot disk, on Vertex AI."""
     timeout_minutes: float | None = Field(default=None, gt=0)

@@ -13,7 +13,9 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,6 +27,7 @@ from headrace.components.fingerprint.remote import unreachable
 from headrace.components.fingerprint.url import is_url, local_path, public, redact, scheme_of, sources_of
 
 MOST_FILES = 200  # of a source that are named one by one: a pipeline's parameter has a limit
+_AT_ONCE = 16
 Say = Callable[[str], object]
 
 
@@ -63,7 +66,7 @@ class Sender:
         """
         lines = [f"{file_digest(path)} {name}\n" for name, path in sorted(files.items())]
         target = f"{self._target(what)}/{hashlib.sha256(''.join(lines).encode()).hexdigest()}"
-        self._put({f"{target}/{name}": path for name, path in files.items()}, what)
+        self._put({f"{target}/{name}": path for name, path in files.items()}, what, target)
         return target
 
     def _sent(self, source: str, listing: Sequence[str] | None) -> list[str]:
@@ -78,15 +81,16 @@ class Sender:
         if path.is_dir():
             return [self.tree(files_below(path), str(path))]
         if listing is not None:
-            return [f"{self.tree({path.name: path, **_listed(path, listing)}, str(path))}/{path.name}"]
+            name = _plain(path.name)
+            return [f"{self.tree({name: path, **_listed(path, listing)}, str(path))}/{name}"]
         files = source_files(source)
         if len(files) > MOST_FILES:
             start, pattern = _split_glob(local_path(source))
             return [f"{self.tree({file.relative_to(start).as_posix(): file for file in files}, source)}/{pattern}"]
         target = self._target(str(path))
-        places = {f"{target}/{file_digest(file)}/{file.name}": file for file in files}
-        self._put(places, str(path))
-        return list(places)
+        places = [f"{target}/{file_digest(file)}/{_plain(file.name)}" for file in files]
+        self._put(dict(zip(places, files, strict=True)), str(path))
+        return places  # of two files with the same rows both: they count twice here as well
 
     def _target(self, what: str) -> str:
         if not self.folder:
@@ -96,8 +100,8 @@ class Sender:
             )
         return self.folder.rstrip("/")
 
-    def _put(self, places: Mapping[str, Path], what: str) -> None:
-        """Sends what is not there yet."""
+    def _put(self, places: Mapping[str, Path], what: str, below: str = "") -> None:
+        """Sends what is not there yet. Where all of it is `below` a folder, that is listed once."""
         if self.dry:
             return
         from fsspec.core import url_to_fs
@@ -108,7 +112,8 @@ class Sender:
         with _failures(shown, self.folder):
             store, _ = url_to_fs(self.folder)
             store.invalidate_cache()
-            missing = {place: path for place, path in places.items() if not _there(store, place, path)}
+            there = _sizes(store, places, below)
+            missing = {place: path for place, path in places.items() if there.get(place) != path.stat().st_size}
             if not missing:
                 self.say(f"{what}: is in {shown} already")
                 return
@@ -174,11 +179,34 @@ def _split_glob(pattern: str) -> tuple[Path, str]:
     return Path(*parts[:fixed]), "/".join(parts[fixed:])
 
 
-def _there(store: Any, place: str, path: Path) -> bool:
+def _plain(name: str) -> str:
+    """A file's name without what would be read as a pattern, or as an address's parameters, where it is opened.
+
+    >>> _plain("rows [2026] #2.csv")
+    'rows _2026_ _2.csv'
+    """
+    return re.sub(r"[*?\[\]#]", "_", name)
+
+
+def _sizes(store: Any, places: Iterable[str], below: str) -> dict[str, int]:
+    """The sizes of the files that are there, in bytes: of those below a folder by a list of it, of others by asking."""
+    if below:
+        root = str(store._strip_protocol(below))
+        try:
+            found = store.find(below, detail=True)
+        except FileNotFoundError:
+            return {}
+        return {f"{below}{str(name)[len(root) :]}": int(info["size"]) for name, info in found.items()}
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        sizes = zip(places, pool.map(lambda place: _size(store, place), places), strict=True)
+        return {place: size for place, size in sizes if size is not None}
+
+
+def _size(store: Any, place: str) -> int | None:
     try:
-        return bool(store.info(place)["size"] == path.stat().st_size)
+        return int(store.info(place)["size"])
     except FileNotFoundError:
-        return False
+        return None
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 KUBEFLOW, VERTEX = "kubeflow", "vertex"
 NO_EXPERIMENT = "none"
+PREDICTION = "-prediction"  # behind the spec's name: `pipelines/prediction.py`
 # What a place is told by the environment, where neither the command nor the spec says it.
 _VARIABLES = {
     "project": ("GOOGLE_CLOUD_PROJECT", "CLOUDSDK_CORE_PROJECT"),
@@ -93,6 +94,13 @@ class Plan:
 
         return self.spec.submit if self.spec else SubmitSpec()
 
+    @property
+    def pipeline(self) -> str:
+        """What the pipeline of the spec is called there; empty for a compiled one."""
+        if self.spec is None:
+            return ""
+        return f"{self.spec.name}{PREDICTION}" if self.asked.pipeline == "prediction" else self.spec.name
+
     def said(self, name: str) -> str:
         """A setting of the place: as the command says, else the spec, else the environment; empty where nobody does."""
         return _said(name, self.asked, self.place, self.where.on)
@@ -159,6 +167,9 @@ def _plan(file: Path, asked: Asked, compiled: bool) -> Plan:
     for name, places in needed.items():
         if not settings[name]:
             raise HeadraceError(f"{file}: {on}: expected {name}: {places}. Received: none")
+    address = settings["endpoint"]
+    if address and not address.startswith(("http://", "https://")) and (on == KUBEFLOW or ":" in address):
+        raise HeadraceError(f"{file}: {on}: endpoint: expected an address as http://HOST:PORT. Received: {address}")
     return Plan(file, spec, Where(on, **settings), asked)
 
 
@@ -194,20 +205,27 @@ def prepare(planned: Plan, say: Callable[[str], object] = lambda line: None, *, 
     text = text_of(planned)
     found = parse_pipeline(text, planned.file)
     ir: dict[str, Any] = found.get("pipelineSpec", found)
+    if not isinstance(ir.get("pipelineInfo"), dict) or not ir["pipelineInfo"].get("name") or "root" not in ir:
+        raise HeadraceError(
+            f"{planned.file}: expected a compiled pipeline (`headrace compile`). Received: a part of one"
+        )
     check_images(ir, planned.where, say)
+    check_weights(planned)
     name = str(ir["pipelineInfo"]["name"])
     asked, submit = planned.asked, planned.submit
     experiment = asked.experiment or submit.experiment or name
     made = asked.id or f"{name[:80]}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
     if not _ID.fullmatch(made):
-        raise HeadraceError(f"--id: expected small letters, digits and hyphens. Received: {made!r}")
+        raise HeadraceError(
+            f"--id: expected small letters, digits and hyphens, a letter first, 127 at most. Received: {made[:140]!r}"
+        )
     return Submission(
         text=text,
         ir=ir,
         platform_spec=found.get("platformSpec"),
         name=name,
         id=made,
-        parameters=parameters_of(planned, ir, made, Sender(planned.sources, say, dry)),
+        parameters=parameters_of(planned, ir, Sender(planned.sources, say, dry)),
         labels={"headrace-pipeline": name[:63], **_commit(), **submit.labels, **asked.labels},
         root=planned.root,
         experiment="" if experiment == NO_EXPERIMENT else experiment,
@@ -223,7 +241,10 @@ def prepare(planned: Plan, say: Callable[[str], object] = lambda line: None, *, 
 def text_of(planned: Plan) -> str:
     """The compiled file, to the byte as `headrace compile` writes it."""
     if planned.spec is None:
-        return planned.file.read_text(encoding="utf-8")
+        try:
+            return planned.file.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise HeadraceError(f"{planned.file}: expected text in UTF-8. Received: other bytes") from None
     from headrace.pipelines.compile import prediction_ir, schema_text, training_ir, with_functions
 
     if planned.asked.pipeline == "prediction":
@@ -255,6 +276,28 @@ def check_images(ir: Mapping[str, Any], where: Where, say: Callable[[str], objec
             f"Received: {', '.join(local)}"
         )
     say(f"note: {', '.join(local)} must be on the cluster's nodes; {how}")
+
+
+def check_weights(planned: Plan) -> None:
+    """Refuses a file of weights that lies on this machine: the compiled file names it by its path here.
+
+    Raises:
+        HeadraceError: the step that trains could not open it.
+    """
+    if planned.spec is None or planned.asked.pipeline != "training":
+        return
+    from headrace.components.train.weights_file import weights_files
+    from headrace.pipelines.resources_spec import resources_of
+
+    mounted = resources_of(planned.spec.resources, "train").volumes.values()
+    for name in weights_files(planned.spec.train):
+        path = (planned.file.resolve().parent / name).resolve()
+        if not any(path.is_relative_to(folder) for folder in mounted):
+            where = "gs://BUCKET/FILE" if planned.where.on == VERTEX else "a file on a volume (resources.train.volumes)"
+            raise HeadraceError(
+                f"{planned.file}: train.cnn.weights: expected {where}, `imagenet` from the image's cache, or `none`. "
+                f"Received: {name}, which lies on this machine"
+            )
 
 
 def only_here(image: str) -> bool:

@@ -153,7 +153,8 @@ class DataflowSpec(Section):
     public_ips: bool = True
     """Whether workers have public addresses. Without, the subnetwork needs Private Google Access."""
     image: str = ""
-    """Of the workers; by default that of the step, which has the same libraries."""
+    """Of all workers; by default the images `dataflow` and `dataflow-tfx` where `HEADRACE_IMAGES` names them, and else
+    each step's own."""
     options: dict[str, str | int | float | bool | list[str]] = Field(default={})
     """More of Beam's options, by their names; they go before the others."""
 
@@ -204,11 +205,19 @@ class VertexSpec(Section):
     encryption_key: Annotated[str, _one_of(_KEY, "projects/P/locations/L/keyRings/R/cryptoKeys/K")] | None = None
     """A key of Cloud KMS for all that the runs put out."""
     serving: ServingSpec | None = None
-    """What endpoints run on."""
+    """What endpoints run on: with it Vertex AI serves what is pushed. Without, the registry alone says which version
+    serves, and servers of one's own follow."""
     dataflow: DataflowSpec | None = None
     """Describe data on Dataflow."""
     monitoring: MonitoringSpec | None = None
-    """Vertex AI's own monitoring of the endpoint."""
+    """Vertex AI's own monitoring of the endpoint, with `serving`. Each push, split and rollback has it follow what
+    answers then."""
+
+    @model_validator(mode="after")
+    def _endpoints(self) -> VertexSpec:
+        if self.monitoring is not None and self.serving is None:
+            raise ValueError("monitoring: expected `serving` beside it, which makes the endpoint. Received: none")
+        return self
 
 
 class SubmitSpec(Section):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -20,16 +21,16 @@ from headrace.pipelines.submission import VERTEX, Plan, only_here
 
 _PASSWORD = re.compile(r"://[^/\s@]*:([^/\s@]+)@")
 _FROM_ENVIRONMENT = re.compile(r"\$\{\w+\}")
+_LONGEST_LABEL = 63
 _TYPES = {"NUMBER_INTEGER": "a whole number", "NUMBER_DOUBLE": "a number", "BOOLEAN": "true or false"}
 
 
-def parameters_of(planned: Plan, ir: Mapping[str, Any], run: str, sender: Sender) -> dict[str, Any]:
+def parameters_of(planned: Plan, ir: Mapping[str, Any], sender: Sender) -> dict[str, Any]:
     """The parameters to submit, of the types that the pipeline has.
 
     Args:
         planned: where to.
         ir: the pipeline.
-        run: the submission's id.
         sender: what sends local sources.
 
     Raises:
@@ -46,7 +47,7 @@ def parameters_of(planned: Plan, ir: Mapping[str, Any], run: str, sender: Sender
     found: dict[str, Any] = {name: cast(name, value, taken[name]) for name, value in given.items()}
     if "platform" in taken:
         found["platform"] = found.get("platform") or platform(planned, ir)
-    found |= {name: value for name, value in _dataflow(planned, taken, run).items() if name not in given}
+    found |= {name: value for name, value in _dataflow(planned, ir).items() if name not in given}
     if "source" in taken:
         found["source"] = _source(planned, taken["source"], found)
     for name, definition in taken.items():
@@ -85,7 +86,9 @@ def cast(name: str, value: str, definition: Mapping[str, Any]) -> Any:
         if kind == "NUMBER_INTEGER":
             return int(value)
         if kind == "NUMBER_DOUBLE":
-            return float(value)
+            if math.isfinite(number := float(value)):  # JSON has no others
+                return number
+            raise ValueError
         if kind == "BOOLEAN":
             return {"true": True, "false": False}[value.lower()]
         if kind in ("LIST", "STRUCT"):
@@ -102,8 +105,10 @@ def cast(name: str, value: str, definition: Mapping[str, Any]) -> Any:
 def platform(planned: Plan, ir: Mapping[str, Any]) -> str:
     """Where the registry is: as the spec says, else $HEADRACE_PLATFORM, else of Vertex AI its own.
 
+    Where the spec says what endpoints of Vertex AI run on, that is in it too.
+
     Raises:
-        HeadraceError: it would be a folder of this machine.
+        HeadraceError: it would be a folder of this machine, or has no endpoints of Vertex AI and the spec means them.
     """
     chosen = getattr(planned.place, "platform", None) or os.environ.get("HEADRACE_PLATFORM") or ""
     if not chosen and planned.where.on == VERTEX:
@@ -115,7 +120,34 @@ def platform(planned: Plan, ir: Mapping[str, Any]) -> str:
             f"HEADRACE_PLATFORM or --param platform=URI, such as {example}. Received: {chosen or 'none'}; `local` "
             "needs a volume for all steps, and HEADRACE_HOME on it: see resources.all"
         )
-    return chosen or "local"
+    return _served(planned, chosen or "local")
+
+
+def _served(planned: Plan, registry: str) -> str:
+    """The registry's URI, with the machines that Vertex AI serves on and what it watches, as the spec has them."""
+    section = planned.submit.vertex if planned.where.on == VERTEX else None
+    if section is None or section.serving is None:
+        return registry
+    from headrace.platforms.vertex.monitoring import monitored_by
+    from headrace.platforms.vertex.settings import VertexSettings
+    from headrace.platforms.vertex.store import SCHEME, VertexPlace
+
+    if not registry.startswith(SCHEME):
+        raise HeadraceError(
+            f"{planned.file}: submit.vertex.serving: expected the registry of Vertex AI, whose endpoints it is about. "
+            f"Received: {registry.partition('?')[0]}"
+        )
+    settings = VertexSettings.of(section.model_dump())
+    if settings.monitoring is not None and planned.spec is not None and planned.spec.of_images:
+        raise HeadraceError(
+            f"{planned.file}: submit.vertex.monitoring: expected a model of columns to watch. Received: one of images"
+        )
+    place = VertexPlace.of(registry)
+    if not place.machine:  # what a URI itself says goes first
+        place = place.served_on(settings.serving)
+    if settings.monitoring is not None and not place.monitor:
+        place = monitored_by(place, settings.monitoring)
+    return place.uri
 
 
 def _of_vertex(planned: Plan) -> str:
@@ -189,11 +221,16 @@ def _folder(joined: list[str], file: Path, sender: Sender) -> str:
     return sender.tree(files, "what is joined") if files else ""
 
 
-def _dataflow(planned: Plan, taken: Mapping[str, Any], run: str) -> dict[str, Any]:
-    """Beam's runner and its options, where the spec has steps run on Dataflow."""
+def _dataflow(planned: Plan, ir: Mapping[str, Any]) -> dict[str, Any]:
+    """Beam's runner and its options, where the spec has steps run on Dataflow.
+
+    They are the same for each run of a pipeline: tasks are taken from the cache by them.
+    """
+    taken: Mapping[str, Any] = ir["root"].get("inputDefinitions", {}).get("parameters", {})
     section = getattr(planned.place, "dataflow", None)
     if section is None or "beam_runner" not in taken:
         return {}
+    from headrace.components import images
     from headrace.platforms.vertex.settings import Dataflow, dataflow_options
 
     if not planned.root:
@@ -203,8 +240,10 @@ def _dataflow(planned: Plan, taken: Mapping[str, Any], run: str) -> dict[str, An
         planned.where.project,
         planned.where.location,
         planned.root,
+        ir=ir,
+        workers=images.workers(),
         encryption_key=getattr(planned.place, "encryption_key", None) or "",
-        name=run[:63],
+        name=str(ir["pipelineInfo"]["name"])[:_LONGEST_LABEL],
     )
     return {"beam_runner": "DataflowRunner"} | ({"beam_options": options} if "beam_options" in taken else {})
 

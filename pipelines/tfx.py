@@ -13,6 +13,7 @@ label that the spec defines. What the spec asks for stands in a `Plan`; `headrac
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -23,7 +24,8 @@ import headrace.trainer.tfx.messages  # noqa: F401 (before TFX)
 # isort: split
 
 import tensorflow_model_analysis as tfma
-from google.protobuf import text_format
+from absl import logging as absl_logging
+from google.protobuf import struct_pb2, text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.example_gen.component import FileBasedExampleGen
 from tfx.dsl.components.base import executor_spec
@@ -32,10 +34,12 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRu
 from tfx.v1 import components, dsl, orchestration, proto, types
 
 from headrace.components import images
+from headrace.pipelines.tfx_outcome import Progress, outcome
+from headrace.trainer.tfx import module
 from headrace.trainer.tfx.examples import Executor
 from headrace.trainer.tfx.plan import LABEL, Plan
 
-_MODULE = "headrace.trainer.tfx.module"
+_MODULE = module.__name__
 _COMMAND = ["python", "-m", "headrace.trainer.tfx.task"]
 _SPLITS = ("train", "eval", "test")
 _HELD_OUT = "test"
@@ -60,17 +64,18 @@ def tfx_pipeline(
         input_config=proto.Input(
             splits=[proto.Input.Split(name=split, pattern=f"{split}/*.parquet") for split in _SPLITS]
         ),
+        custom_config=_custom({"code": _code("examples")}),
         custom_executor_spec=executor_spec.BeamExecutorSpec(Executor),
     ).with_id("ExampleGen")
     described = components.StatisticsGen(examples=examples.outputs["examples"])
     known = _schema(described, schema)
     checked = components.ExampleValidator(statistics=described.outputs["statistics"], schema=known.outputs["schema"])
-    custom = {"plan": plan.to_json()}
+    code = {"code": _code("expressions", "module", "plan")}
     transform = components.Transform(
         examples=examples.outputs["examples"],
         schema=known.outputs["schema"],
         preprocessing_fn=f"{_MODULE}.preprocessing_fn",
-        custom_config=custom,
+        custom_config={**code, "plan": plan.for_transform().to_json()},
         splits_config=proto.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
         disable_statistics=True,
     )
@@ -81,7 +86,7 @@ def tfx_pipeline(
         "schema": known.outputs["schema"],
         "train_args": proto.TrainArgs(splits=["train"]),
         "eval_args": proto.EvalArgs(splits=["eval"]),
-        "custom_config": custom,
+        "custom_config": {**code, "plan": plan.for_trainer().to_json()},
     }
     if plan.tune:
         tuner = components.Tuner(tuner_fn=f"{_MODULE}.tuner_fn", **learned)
@@ -123,6 +128,22 @@ def tfx_pipeline(
     )
 
 
+def _custom(values: dict[str, str]) -> proto.CustomConfig:
+    config, fields = proto.CustomConfig(), struct_pb2.Struct()
+    fields.update(values)
+    config.custom_config.Pack(fields)
+    return config
+
+
+def _code(*modules: str) -> str:
+    """The digest of our own code that a component runs: TFX answers from its cache as long as nothing differs."""
+    folder = Path(module.__file__).parent
+    digest = hashlib.sha256()
+    for name in modules:
+        digest.update((folder / f"{name}.py").read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def eval_config(plan: Plan) -> tfma.EvalConfig:
     """What the Evaluator measures, and demands. A metric with a bound per slice is one of its own."""
     metrics = [tfma.MetricConfig(class_name="ExampleCount")]
@@ -148,24 +169,17 @@ def eval_config(plan: Plan) -> tfma.EvalConfig:
 
 
 def _add(metric: Any, bound: Any) -> None:
+    """Adds a bound for the slice that it is meant for: TFMA's plain `threshold` would hold for every slice there is."""
+    threshold = tfma.MetricThreshold()
     if bound.limit is not None:
         key = "lower_bound" if bound.higher else "upper_bound"
-        value = tfma.GenericValueThreshold(**{key: {"value": bound.limit}})
-        if bound.slice is None:
-            metric.threshold.value_threshold.CopyFrom(value)
-        else:
-            metric.per_slice_thresholds.append(
-                tfma.PerSliceMetricThreshold(
-                    slicing_specs=[tfma.SlicingSpec(feature_keys=[bound.slice])],
-                    threshold=tfma.MetricThreshold(value_threshold=value),
-                )
-            )
+        threshold.value_threshold.CopyFrom(tfma.GenericValueThreshold(**{key: {"value": bound.limit}}))
     if bound.change is not None:
         direction = tfma.MetricDirection.HIGHER_IS_BETTER if bound.higher else tfma.MetricDirection.LOWER_IS_BETTER
         least = -bound.change if bound.higher else bound.change
-        metric.threshold.change_threshold.CopyFrom(
-            tfma.GenericChangeThreshold(direction=direction, absolute={"value": least})
-        )
+        threshold.change_threshold.CopyFrom(tfma.GenericChangeThreshold(direction=direction, absolute={"value": least}))
+    where = tfma.SlicingSpec() if bound.slice is None else tfma.SlicingSpec(feature_keys=[bound.slice])
+    metric.per_slice_thresholds.append(tfma.PerSliceMetricThreshold(slicing_specs=[where], threshold=threshold))
 
 
 def _schema(described: Any, schema: str) -> Any:
@@ -207,6 +221,15 @@ def schema_of_examples(text: str, plan: Plan) -> str:
     return str(text_format.MessageToString(schema))
 
 
+def converted(file: Path, plan: Plan, place: Path) -> str:
+    """Lays the curated schema, as the tf.Examples have it, into a place; one that is the same keeps its time."""
+    text = schema_of_examples(file.read_text(), plan)
+    if not place.exists() or place.read_text() != text:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+    return str(place)
+
+
 def compile_tfx(plan: Plan, output: Path, **places: Any) -> None:
     """Writes the pipeline as KFP's IR, whose tasks are containers of the `tfx` image."""
     config = KubeflowV2DagRunnerConfig(default_image=images.TFX, default_commands=_COMMAND, use_pipeline_spec_2_1=True)
@@ -237,6 +260,8 @@ def main() -> None:
     parser.add_argument("--schema-place", help="where the converted schema is to lie")
     parser.add_argument("--metadata", type=Path)
     parser.add_argument("--infra", default="")
+    parser.add_argument("--outcome", type=Path, help="where to write what came of it")
+    parser.add_argument("--progress", type=int, help="the number of an open file that is told how it goes on")
     parser.add_argument("-o", "--output", type=Path)
     args = parser.parse_args()
     plan = Plan.from_json(args.plan.read_text())
@@ -247,17 +272,16 @@ def main() -> None:
         "infra": args.infra,
     }
     if args.schema:
-        place = Path(args.schema_place)
-        text = schema_of_examples(args.schema.read_text(), plan)
-        if not place.exists() or place.read_text() != text:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(text)
-        places["schema"] = str(place)
+        places["schema"] = converted(args.schema, plan, Path(args.schema_place))
     if args.what == "compile":
         compile_tfx(plan, args.output, **places)
         return
     args.metadata.parent.mkdir(parents=True, exist_ok=True)
+    absl_logging.set_verbosity(absl_logging.INFO)
+    if args.progress is not None:
+        absl_logging.get_absl_logger().addHandler(Progress(os.fdopen(args.progress, "w")))
     orchestration.LocalDagRunner().run(tfx_pipeline(plan, metadata=args.metadata, **places))
+    args.outcome.write_text(json.dumps(outcome(args.metadata), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
+import shutil
 import subprocess
-import time
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +56,11 @@ class Places:
         return self.folder / "plan.json"
 
     @property
+    def schema(self) -> Path:
+        """The committed schema, with its numbers as floats."""
+        return self.folder / "schema" / "schema.pbtxt"
+
+    @property
     def log(self) -> Path:
         """What TFX has printed."""
         return self.folder / "tfx.log"
@@ -71,6 +79,21 @@ class Prepared:
     snapshot: Dataset
     places: Places
     schema: Path | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run by TFX.
+
+    Attributes:
+        pushed: the SavedModel that it pushed, now or earlier; None where it was not blessed.
+        failures: the limits of TFX's Evaluator that do not hold, a line for each.
+        cached: the components that TFX answered from its cache.
+    """
+
+    pushed: Path | None
+    failures: tuple[str, ...]
+    cached: tuple[str, ...]
 
 
 def prepare(file: Path, home: Path, beam: Sequence[str] = ()) -> Prepared:
@@ -102,20 +125,49 @@ def prepare(file: Path, home: Path, beam: Sequence[str] = ()) -> Prepared:
     return Prepared(spec, plan, snapshot, places, schema if schema.exists() else None)
 
 
-def run_tfx(prepared: Prepared, infra: str = "") -> Path | None:
-    """Runs the pipeline by TFX's LocalDagRunner; the SavedModel that it pushed, or None where it was not blessed.
+def run_tfx(prepared: Prepared, infra: str = "", tell: Callable[[str], None] = lambda line: None) -> Outcome:
+    """Runs the pipeline by TFX's LocalDagRunner.
+
+    Args:
+        prepared: the pipeline.
+        infra: the image of TensorFlow Serving for InfraValidator.
+        tell: is called with a line when a component starts, and when it has ended.
 
     Raises:
-        TfxFailed: with the end of its log.
+        TfxFailed: with the end of its log; or another run is at work in the same place.
     """
     places = prepared.places
-    started = time.time()
-    known = _pushed(places)
-    _tfx(prepared, "run", ["--root", str(places.root), "--serving", str(places.serving)], infra)
-    new = [folder for folder in _pushed(places) if folder not in known]
-    if new:
-        return new[-1]
-    return known[-1] if known and _last_blessed(places, started) else None
+    with _alone(places), tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "outcome.json"
+        given = ["--root", str(places.root), "--serving", str(places.serving), "--outcome", str(file)]
+        _tfx(prepared, "run", given, infra, tell=tell)
+        found = json.loads(file.read_text())
+        pushed = None if found["pushed"] is None else Path(found["pushed"])
+        if pushed is not None and not (pushed / "saved_model.pb").exists():
+            _push_again(Path(found["kept"]), pushed)
+    return Outcome(pushed, tuple(found["failures"]), tuple(found["cached"]))
+
+
+def _push_again(kept: Path, pushed: Path) -> None:
+    """A Pusher that is answered from the cache does not look whether what it pushed is still there."""
+    shutil.rmtree(pushed, ignore_errors=True)
+    pushed.parent.mkdir(parents=True, exist_ok=True)
+    partial = pushed.with_name(f".{pushed.name}")  # TensorFlow Serving looks at numbers alone
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(kept, partial, copy_function=shutil.copyfile)
+    partial.rename(pushed)
+
+
+@contextmanager
+def _alone(places: Places) -> Iterator[None]:
+    """TFX's metadata store in a file is one process's."""
+    places.folder.mkdir(parents=True, exist_ok=True)
+    with (places.folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TfxFailed(f"expected one run at a time in {places.folder}. Received: a second one") from None
+        yield
 
 
 def compile_tfx(prepared: Prepared, output: Path, *, snapshot: str, root: str, serving: str, infra: str = "") -> None:
@@ -130,38 +182,52 @@ def compile_tfx(prepared: Prepared, output: Path, *, snapshot: str, root: str, s
     _tfx(prepared, "compile", ["--root", root, "--serving", serving, "-o", str(output)], infra, snapshot)
 
 
-def _tfx(prepared: Prepared, what: str, arguments: list[str], infra: str, snapshot: str = "") -> None:
+def _tfx(
+    prepared: Prepared,
+    what: str,
+    arguments: list[str],
+    infra: str,
+    snapshot: str = "",
+    tell: Callable[[str], None] = lambda line: None,
+) -> None:
     places = prepared.places
     prefix = default_environments().prefix("tfx")
     given = ["--plan", str(places.plan), "--snapshot", snapshot or str(prepared.snapshot.path)]
     given += ["--metadata", str(places.metadata)]
     if prepared.schema is not None:
-        place = places.folder / "schema" / "schema.pbtxt"
-        given += ["--schema", str(prepared.schema), "--schema-place", str(place)]
+        given += ["--schema", str(prepared.schema), "--schema-place", str(places.schema)]
     if infra:
         given += ["--infra", infra]
     command = [str(prefix / "bin" / "python"), "-m", "headrace.pipelines.tfx", what, *given, *arguments]
-    with places.log.open("wb") as log:
-        done = subprocess.run(command, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
-    if done.returncode != 0:
+    reading, writing = os.pipe()
+    with places.log.open("wb") as log, os.fdopen(reading) as told:
+        try:
+            process = subprocess.Popen(
+                [*command, "--progress", str(writing)],
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[writing],
+            )
+        finally:
+            os.close(writing)
+        try:
+            for line in told:
+                tell(line.rstrip())
+            code = process.wait()
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+    if code != 0:
         tail = places.log.read_text(errors="replace")[-3_000:]
-        raise TfxFailed(f"expected TFX to succeed. Received: exit {done.returncode}; {places.log} ends so:\n{tail}")
+        raise TfxFailed(f"expected TFX to succeed. Received: exit {code}; {places.log} ends so:\n{tail}")
 
 
 def environment() -> dict[str, str]:
     """The environment of TFX's processes: what it logs without end is left out."""
     return {"TF_CPP_MIN_LOG_LEVEL": "2", "GRPC_VERBOSITY": "ERROR", **os.environ}
-
-
-def _pushed(places: Places) -> list[Path]:
-    found = places.serving.glob("*/saved_model.pb") if places.serving.exists() else ()
-    return sorted((file.parent for file in found), key=lambda folder: int(folder.name))
-
-
-def _last_blessed(places: Places, started: float) -> bool:
-    """Whether nothing was judged anew, so that what was pushed before is still what was blessed."""
-    found = sorted((places.root / "Evaluator" / "blessing").glob("*"), key=lambda folder: int(folder.name))
-    return bool(found) and (found[-1] / "BLESSED").exists() and found[-1].stat().st_mtime < started
 
 
 def _both(digest: str, data: dict[str, Any], task: str) -> str:

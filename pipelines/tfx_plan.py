@@ -12,7 +12,9 @@ from headrace.artifacts.errors import HeadraceError
 from headrace.components.gate.spec import Gate
 from headrace.components.transform.spec import FeaturesSpec
 from headrace.pipelines.spec import Spec
-from headrace.trainer.tfx.plan import Bound, Column, Plan
+from headrace.trainer.expressions.nodes import TEXT, Call, Constant, Node, walk
+from headrace.trainer.expressions.nodes import Column as Named
+from headrace.trainer.tfx.plan import OPERATIONS, Bound, Column, Constructed, Plan, Tree
 
 METRICS = {  # ours -> TFMA's or Keras' class, and whether more is better
     "accuracy": ("BinaryAccuracy", True),
@@ -23,6 +25,9 @@ METRICS = {  # ours -> TFMA's or Keras' class, and whether more is better
     "mae": ("MeanAbsoluteError", False),
 }
 _OF_MANY = {"accuracy": "SparseCategoricalAccuracy", "log_loss": "SparseCategoricalCrossentropy"}
+# One worker in the process: more cost more than they bring here. An image that nobody starts, for else TFX copies and
+# packs itself anew for every component, five seconds and a folder in /tmp each.
+_BEAM = ("--direct_num_workers=1", "--sdk_container_image=none")
 _TRIALS = 20  # where the spec bounds tuning by time alone
 _LEAST_AUC = 0.55  # as the default gate has it: 0.05 better than a constant
 
@@ -42,7 +47,10 @@ def plan_of(spec: Spec, snapshot: Dataset, beam: tuple[str, ...] = ()) -> Plan:
     refuse(spec)
     info = snapshot.info
     task, classes = info.task, tuple(info.classes or ())
+    taken = columns(spec, snapshot)
     bounds = [bound for gate in spec.evaluate.gates or () for bound in _bounds(gate, len(classes))]
+    if len(classes) == 2 and spec.train.threshold != 0.5:  # TFX's Evaluator decides at 0.5: that is not this model
+        bounds = [bound for bound in bounds if bound.metric != METRICS["accuracy"][0]]
     if not any(bound.limit is not None for bound in bounds):
         bounds.append(_default(snapshot, len(classes)))
     return Plan(
@@ -51,14 +59,15 @@ def plan_of(spec: Spec, snapshot: Dataset, beam: tuple[str, ...] = ()) -> Plan:
         label=info.label,
         classes=classes,
         positive=info.positive,
-        columns=columns(spec, snapshot),
+        columns=taken,
+        constructed=constructed(spec, taken),
         mlp=spec.train.mlp.model_dump(mode="json"),
         seed=spec.train.seed,
         bounds=tuple(bounds),
         metrics=_measured(len(classes)),
         slices=tuple(by for by in spec.evaluate.slices if isinstance(by, str)),
         tune=(spec.train.tune.trials or _TRIALS) if spec.train.tune else 0,
-        **({"beam": beam} if beam else {}),
+        beam=beam or _BEAM,
     )
 
 
@@ -67,15 +76,61 @@ def columns(spec: Spec, snapshot: Dataset) -> tuple[Column, ...]:
     from headrace.artifacts.transform import open_transform
     from headrace.components.transform.fit import fit
 
-    plain = FeaturesSpec(**{name: getattr(spec.features, name) for name in ("drop", "keep")})
+    known = ("drop", "keep", "constructed")
+    plain = FeaturesSpec.model_validate(
+        {"construct" if name == "constructed" else name: getattr(spec.features, name) for name in known}
+    )
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "transform"
         fit(snapshot.path, plain, place, "gbdt", spec.train.sample_weight or "")
-        inputs = open_transform(place).recipe.inputs
+        recipe = open_transform(place).recipe
+    learned = {name for each in recipe.outputs if each.made not in recipe.construct for name in each.sources}
     return tuple(
-        Column(item.name, "category" if item.type == "category" else "number", item.type, item.min, item.max)
-        for item in inputs
+        Column(
+            item.name,
+            "category" if item.type == "category" else "number",
+            item.type,
+            item.min,
+            item.max,
+            feature=item.name in learned,
+        )
+        for item in recipe.inputs
     )
+
+
+def constructed(spec: Spec, columns: tuple[Column, ...]) -> tuple[Constructed, ...]:
+    """The spec's own features, resolved.
+
+    Raises:
+        NotForTfx: one is made of texts, or by an operation that TFX's side does not have.
+    """
+    from headrace.trainer.expressions.expression import inlined
+    from headrace.trainer.expressions.graph import TYPES
+
+    types = {column.name: TYPES[column.type] for column in columns}
+    found = []
+    for name, expression in inlined(spec.features.constructed).items():
+        root = expression.typed(types)[0].root
+        texts = [column for column in expression.columns() if types[column] == TEXT]
+        foreign = {node.op for node in walk(root) if isinstance(node, Call)} - OPERATIONS
+        texts += [repr(node.value) for node in walk(root) if isinstance(node, Constant) and isinstance(node.value, str)]
+        if texts or foreign:
+            raise NotForTfx(
+                f"the TFX pipeline: features.construct.{name}: expected arithmetic, comparisons and conditions of "
+                f"numbers and truth values. Received: {', '.join([*texts, *sorted(foreign)])}"
+            )
+        found.append(Constructed(name, _tree(root)))
+    return tuple(found)
+
+
+def _tree(node: Node) -> Tree:
+    match node:
+        case Named(name=name):
+            return name
+        case Constant(value=value):
+            return float(value)
+        case Call(op=op, args=args):
+            return [op, *map(_tree, args)]
 
 
 def refuse(spec: Spec) -> None:
@@ -91,8 +146,8 @@ def refuse(spec: Spec) -> None:
 def _misfits(spec: Spec) -> Iterator[str]:
     plain: dict[str, Any] = FeaturesSpec().model_dump()
     for name, value in spec.features.model_dump().items():
-        if name not in ("drop", "keep") and value != plain[name]:
-            yield f"features.{'construct' if name == 'constructed' else name}"
+        if name not in ("drop", "keep", "constructed") and value != plain[name]:
+            yield f"features.{name}"
     if spec.of_images:
         yield f"task: {spec.task}"
     if spec.for_each:
@@ -102,8 +157,6 @@ def _misfits(spec: Spec) -> Iterator[str]:
             yield f"train.{name}"
     if spec.train.calibrate != "none":
         yield "train.calibrate"
-    if spec.train.threshold != 0.5:
-        yield "train.threshold"
 
 
 def _bounds(gate: Gate, classes: int) -> Iterator[Bound]:

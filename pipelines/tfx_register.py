@@ -49,7 +49,9 @@ def register_tfx(prepared: Prepared, saved: Path, platform: Platform) -> Judged:
     place = prepared.places.folder / "judged" / saved.name
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
-    bundle = bundle_of(saved, prepared.plan, snapshot.path, place / "model")
+    value = spec.evaluate.value
+    training = spec.train.training(gains=None if value is None else value.gains)
+    bundle = bundle_of(saved, prepared.plan, snapshot.path, place / "model", training)
     judged = place / "evaluation"
     evaluation = evaluate(bundle.path, snapshot.path, spec.evaluate, judged, place / "evaluation.html")
     infra_validate(bundle.path, place / "infra")

@@ -41,7 +41,7 @@ class TaskResources:
         empty_dir: scratch space: a folder -> its limit, `20Gi`; empty text for none. `/dev/shm` is of memory.
         image_pull_secrets: names of secrets.
         service_account: empty for the run's.
-        spot: whether it may be taken away at any time (spot nodes); only for what goes on where it left off.
+        spot: whether its machine may be taken away at any time; see `ResourcesSpec.spot` for what becomes of it then.
         timeout_s: seconds after which it is ended; 0 for never.
         wait_s: on Vertex, seconds that it waits for spot machines or accelerators; 0 for the default.
         labels: of the pod.

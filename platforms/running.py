@@ -15,6 +15,7 @@ from headrace.artifacts.errors import HeadraceError
 PENDING, RUNNING, PAUSED = "PENDING", "RUNNING", "PAUSED"
 SUCCEEDED, FAILED, CANCELLED, SKIPPED = "SUCCEEDED", "FAILED", "CANCELLED", "SKIPPED"
 ENDED = frozenset({SUCCEEDED, FAILED, CANCELLED, SKIPPED})
+_LONGEST_PAUSE_S = 60.0
 _LOCATION = re.compile(r"[a-z0-9-]+")
 STATES = frozenset({PENDING, RUNNING, PAUSED}) | ENDED  # of runs and of tasks, whatever a platform calls them
 
@@ -316,8 +317,8 @@ def wait_for(
         run: its id.
         on_change: called with the run and its tasks, first at once, and then whenever either has changed.
         every_s: seconds between two looks.
-        patience: how many looks in a row may fail before that is an error: a platform is away for a moment now and
-            then, and the run does not end with it.
+        patience: how many looks in a row may fail before that is an error: a platform is away for a minute now and
+            then, and the run does not end with it. The pauses between such looks double, up to a minute.
         pause: waits that many seconds.
 
     Raises:
@@ -339,7 +340,7 @@ def wait_for(
                 on_change(*now)
             if now[0].state in ENDED:
                 return now[0]
-        pause(every_s)
+        pause(max(every_s, min(every_s * 2 ** max(0, failed - 1), _LONGEST_PAUSE_S)))
 
 
 def open_runs(where: Where | str) -> Runs:

@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import SplitResult, urlsplit
 
 from headrace.artifacts.csv_text import column_names, repeated, separator_of
@@ -78,11 +78,30 @@ class Access:
 
 EVERYBODY = Access()
 
+
+class Asked(Protocol):
+    """Who answers predictions, however it is reached; a context manager, as a connection is."""
+
+    def predict(self, instances: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The predictions, one per instance."""
+
+    def describe(self) -> dict[str, Any]:
+        """The model, as a server's `GET /` describes it."""
+
+    def __enter__(self) -> Self:
+        """Itself."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends the connection."""
+
+
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
 def predict(
-    url: str,
+    url: str | Asked,
     instances: Sequence[dict[str, Any]],
     timeout: float = TIMEOUT_SECONDS,
     protocol: str = "vertex",
@@ -90,8 +109,8 @@ def predict(
 ) -> list[dict[str, Any]]:
     """Asks a server for the predictions of some instances, in their order.
 
-    `url` is the server's (http://127.0.0.1:8080), or with a path the prediction route's; `protocol` as in
-    `serving.protocols.clients`, `access` what the server wants to see.
+    `url` is the server's (http://127.0.0.1:8080), or with a path the prediction route's, or what asks in another way;
+    `protocol` as in `serving.protocols.clients`, `access` what the server wants to see.
 
     Raises:
         HeadraceError: nobody answers there, or the server refuses the request; the message is the server's.
@@ -102,7 +121,7 @@ def predict(
 
 
 def predict_csv(
-    url: str,
+    url: str | Asked,
     file: Path | str,
     timeout: float = TIMEOUT_SECONDS,
     protocol: str = "vertex",
@@ -129,7 +148,7 @@ def predict_csv(
 
 
 def predict_images(
-    url: str,
+    url: str | Asked,
     images: Sequence[Path | str],
     timeout: float = TIMEOUT_SECONDS,
     protocol: str = "vertex",
@@ -147,7 +166,9 @@ def predict_images(
             yield from zip([image for image, _ in batch], client.predict(instances), strict=True)
 
 
-def _client(url: str, timeout: float, protocol: str, access: Access) -> Any:
+def _client(url: str | Asked, timeout: float, protocol: str, access: Access) -> Any:
+    if not isinstance(url, str):
+        return url
     if protocol == "vertex":
         return Client(url, timeout, access)
     from headrace.serving.protocols.clients import open_client

@@ -3,6 +3,7 @@
     python tools/image_env.py libraries main          # /opt/headrace: an environment equal to requirements/main.lock
     python tools/image_env.py package artifacts ...   # these folders of ours in it
     python tools/image_env.py standard-library        # its bytecode: python's own images come without
+    python tools/image_env.py pip tfx                 # /opt/pip: a lock's pip, for images whose own lock has none
 
 What a running image has no use for is taken out again. The result depends on the lock and on our files alone, byte
 for byte: bytecode is compiled under a fixed hash seed, a process for each package, and holds no time stamps, so that
@@ -15,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # also without 
 from tools import setup_envs
 
 PREFIX = Path("/opt/headrace")
+PIP = Path("/opt/pip")
 SITE = PREFIX / "lib" / f"python{setup_envs.PYTHON}" / "site-packages"
 # In a lock for those who develop or compile: the installer, a client of container engines, a compiler.
 NOT_NEEDED = ("uv", "docker", "libclang")
@@ -43,7 +46,7 @@ sys.exit(main())
 
 
 def main(arguments: "list[str]") -> int:
-    """Does one of the three; returns the process's exit code."""
+    """Does one of the four; returns the process's exit code."""
     what, rest = arguments[0], arguments[1:]
     try:
         if what == "libraries":
@@ -52,8 +55,10 @@ def main(arguments: "list[str]") -> int:
             package(setup_envs.ROOT, SITE, rest)
         elif what == "standard-library":
             compile_in(Path(sysconfig.get_path("stdlib")), sys.executable)
+        elif what == "pip":
+            pip(*rest)
         else:
-            raise setup_envs.SetupError(f"expected libraries, package or standard-library. Received: {what}")
+            raise setup_envs.SetupError(f"expected libraries, package, standard-library or pip. Received: {what}")
     except (setup_envs.SetupError, OSError) as error:
         print(f"image: {error}", file=sys.stderr)
         return 1
@@ -76,6 +81,21 @@ def libraries(lock: str) -> None:
         if not script.name.startswith("python"):
             script.unlink()
     compile_in(SITE, python)
+
+
+def pip(lock: str) -> None:
+    """A lock's pip, in a folder to copy into an environment."""
+    uv = setup_envs.find_uv()
+    env = {**setup_envs.uv_environment(uv), "UV_LINK_MODE": "copy", "UV_PYTHON_DOWNLOADS": "never"}
+    version, hashes = setup_envs.pinned("pip", lock)
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write(f"pip=={version} " + " ".join(f"--hash={one}" for one in hashes) + "\n")
+        file.flush()
+        what = ["--quiet", "--target", str(PIP), "--no-deps", "--require-hashes", "--requirement", file.name]
+        setup_envs.run(uv, "pip", "install", "--python", sys.executable, *what, env=env)
+    shutil.rmtree(PIP / "bin", ignore_errors=True)
+    (PIP / ".lock").unlink(missing_ok=True)
+    compile_in(PIP, sys.executable)
 
 
 def package(source: Path, site: Path, folders: "list[str]") -> None:

@@ -1,6 +1,6 @@
 """Builds the container images: `make images`, by Docker (with BuildKit) or Podman.
 
-    python3 tools/images.py [components tfx trainer serving trainer-gpu] [--registry HOST/PROJECT/REPOSITORY] [--push]
+    python3 tools/images.py [NAME ...] [--registry HOST/PROJECT/REPOSITORY] [--push]
 
 Prints each image's size and how long it took, and writes build/images.json: the names by which the pipelines are
 compiled against these very images, by digest where they were pushed:
@@ -40,16 +40,20 @@ class Image:
 
     dockerfile: str
     arguments: "tuple[str, ...]" = ()
+    target: str = ""  # the stage; empty for the last
 
 
 IMAGES = {
-    "components": Image("components/Dockerfile"),
-    "tfx": Image("components/Dockerfile.tfx"),
+    "components": Image("components/Dockerfile", target="components"),
+    "tfx": Image("components/Dockerfile.tfx", target="tfx"),
     "trainer": Image("trainer/Dockerfile"),
     "serving": Image("serving/Dockerfile"),
     "trainer-gpu": Image("trainer/Dockerfile", ("VARIANT=trainer-gpu",)),
+    "dataflow": Image("components/Dockerfile", target="dataflow"),
+    "dataflow-tfx": Image("components/Dockerfile.tfx", target="dataflow"),
 }
-USUAL = ("components", "tfx", "trainer", "serving")  # the other one is 5 GB, for who has such a GPU
+USUAL = ("components", "tfx", "trainer", "serving")  # the others are for who has such a GPU, or Beam on Dataflow
+BEAM = {"dataflow": "main", "dataflow-tfx": "tfx"}  # whose lock has the version of Beam
 
 
 class ImageError(Exception):
@@ -64,6 +68,7 @@ def main(arguments: "list[str] | None" = None) -> int:
     parser.add_argument("--tag", default=version(), help="[default: %(default)s]")
     parser.add_argument("--push", action="store_true", help="to the registry, and name the images by their digests")
     parser.add_argument("--base", help="another Python 3.11 image on glibc, best by digest")
+    parser.add_argument("--beam", metavar="REPOSITORY", help="a copy of docker.io/apache/beam_python3.11_sdk")
     parser.add_argument("--source", help="address of the sources, for the label of that name")
     parser.add_argument("--no-cache", action="store_true", help="build every layer anew")
     parser.add_argument(
@@ -115,7 +120,11 @@ def command(
     """The command line that builds an image."""
     image = IMAGES[name]
     words = ["--file", image.dockerfile, "--tag", tagged]
-    for argument in image.arguments + ((f"BASE={given.base}",) if given.base else ()):
+    words += ["--target", image.target] if image.target else []
+    arguments = image.arguments + ((f"BASE={given.base}",) if given.base else ())
+    if given.beam and name in BEAM:
+        arguments += (f"BEAM={given.beam}:{setup_envs.pinned('apache-beam', BEAM[name])[0]}",)
+    for argument in arguments:
         words += ["--build-arg", argument]
     for key, value in labels(given).items():
         words += ["--label", f"org.opencontainers.image.{key}={value}"]

@@ -251,12 +251,12 @@ def pip_install(python: str, version: str, hashes: "list[str]", *options: str) -
             "--disable-pip-version-check", *options, "-r", file.name, env=env)  # fmt: skip
 
 
-def pinned(name: str) -> "tuple[str, list[str]]":
-    """The version and the hashes by which main.lock names a package."""
-    text = (LOCKS / "main.lock").read_text()
+def pinned(name: str, lock: str = "main") -> "tuple[str, list[str]]":
+    """The version and the hashes by which a lock names a package."""
+    text = (LOCKS / f"{lock}.lock").read_text()
     entry = re.search(rf"^{name}==(\S+)((?: \\\n\s+--hash=\S+)+)", text, re.MULTILINE)
     if not entry:
-        raise SetupError(f"requirements/main.lock should pin {name} with hashes, and does not: run `make lock`")
+        raise SetupError(f"requirements/{lock}.lock should pin {name} with hashes, and does not: run `make lock`")
     return entry.group(1), re.findall(r"--hash=(\S+)", entry.group(2))
 
 

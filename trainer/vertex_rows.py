@@ -42,7 +42,8 @@ def write_snapshot(
         output: where the snapshot appears.
 
     Raises:
-        HeadraceError: a variable is missing, a file is not there, or a column is, or is of another type.
+        HeadraceError: a variable is missing, a file is not there, or a column is, or is of another type; the positive
+            class is none of the label's.
     """
     read = _reader(environment.get(FORMAT, ""))
     tables: dict[str, pa.Table] = {}
@@ -52,6 +53,9 @@ def write_snapshot(
             raise HeadraceError(f"{variable}: expected where the rows of {split} are. Received: nothing")
         tables[split] = _typed(read(uri), recipe, label, task, uri) if uri else tables["eval"].slice(0, 0)
     classes = sorted(pc.unique(tables["train"][label]).to_pylist()) if task == "classification" else None
+    if positive is not None and positive not in (classes or []):
+        known = ", ".join(classes or []) or "of which it has none"
+        raise HeadraceError(f"--positive: expected one of the classes of `{label}`, {known}. Received: {positive}")
     chosen = (positive or classes[-1]) if classes and len(classes) == 2 else None
     rows = {split: table.num_rows for split, table in tables.items()}
     total = max(1, sum(rows.values()))

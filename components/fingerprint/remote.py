@@ -10,6 +10,7 @@ import difflib
 import glob
 import io
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -200,7 +201,11 @@ def _version(scheme: str, info: dict[str, Any]) -> str | None:
 
 
 def _silence() -> None:
-    """Keeps gcsfs from logging tracebacks of what it raises anyhow, and warnings of what it tries and does without."""
+    """Keeps gcsfs from logging tracebacks of what it raises anyhow, and warnings of what it tries and does without.
+
+    It also keeps it from asking another API than the storage's for the bucket's kind, which may not be let through.
+    """
+    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     logging.getLogger("gcsfs").setLevel(logging.CRITICAL + 1)
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.commands.options import home_option, platform_uri_option
+
+if TYPE_CHECKING:
+    from headrace.serving.client import Asked
 
 
 @click.command("predict")
@@ -55,9 +59,9 @@ def command(
     The answers are the same whatever the --protocol. With `grpc` ENDPOINT is grpc://HOST:PORT/MODEL; with `v2` and `tf`
     it may also be the model's address on another server of that protocol: http://HOST:PORT/v2/models/NAME.
 
-    With --platform kubeflow:NAMESPACE?... the endpoint of that name on KServe is asked.
+    With --platform kubeflow:NAMESPACE?... the endpoint of that name on KServe is asked, and with
+    vertex:...&machine=TYPE the one that Vertex AI serves, with the machine's Google credentials.
     """
-    from headrace.pipelines.locate import served_at
     from headrace.serving.client import Access, predict, predict_csv, predict_images
 
     if sum(given is not None for given in (text, file, image)) != 1:
@@ -72,7 +76,9 @@ def command(
         raise click.UsageError(f"expected files behind --image only. Received: {images[0]}")
     if protocol == "grpc" and "://" not in endpoint:
         raise click.UsageError(f"expected grpc://HOST:PORT/MODEL with --protocol grpc. Received: {endpoint}")
-    url, host = (endpoint, "") if "://" in endpoint else served_at(endpoint, platform, home)
+    url, host = _where(endpoint, platform, home)
+    if not isinstance(url, str) and (protocol != "vertex" or token_file or ca):
+        raise click.UsageError("expected neither --protocol nor --token-file nor --ca for an endpoint of Vertex AI")
     access = Access(token_file, ca, host)
     if image is not None:
         for name, answer in predict_images(url, [image, *images], protocol=protocol, access=access):
@@ -86,9 +92,25 @@ def command(
     if explain:
         from headrace.pipelines.explained import explained_answers
 
-        answers = explained_answers(endpoint, home, given, answers)
+        answers = explained_answers(endpoint, home, given, answers, platform)
     for answer in answers:
         click.echo(json.dumps(answer))
+
+
+def _where(endpoint: str, platform: str, home: Path) -> tuple[str | Asked, str]:
+    """What is asked, and the host's name to send with it where a gateway needs one."""
+    from headrace.pipelines.locate import served_at
+
+    if "://" in endpoint:
+        return endpoint, ""
+    if platform.startswith("vertex:"):
+        from headrace.platforms.vertex.store import VertexPlace
+
+        if VertexPlace.of(platform).machine:
+            from headrace.pipelines.vertex_endpoint import VertexEndpoint
+
+            return VertexEndpoint(platform, endpoint, home), ""
+    return served_at(endpoint, platform, home)
 
 
 def instances(text: str) -> list[dict[str, object]]:

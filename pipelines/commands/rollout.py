@@ -112,6 +112,7 @@ def start(name: str, endpoint: str, platform: Platform, **given: Any) -> None:
     from headrace.pipelines.rollout import driving, starting
 
     asked = _asked(given, bool(given["outcomes"]))
+    _require_figures(platform, given["urls"])
     where = starting.endpoint_of(platform, name, endpoint)
     driver = _driver(platform, _home(platform), where, given)
     who, reason = given["who"], given["reason"]
@@ -133,6 +134,23 @@ def start(name: str, endpoint: str, platform: Platform, **given: Any) -> None:
     click.echo(_text(rollout, driven=True))
     if rollout.over and rollout.status != "promoted":
         sys.exit(1)
+
+
+def _require_figures(platform: Platform, urls: tuple[str, ...]) -> None:
+    """Refuses endpoints of a cluster whose servers' counts cannot be read: the version would be taken back, unseen."""
+    from headrace.artifacts.errors import HeadraceError
+
+    kind = platform.uri.partition(":")[0]
+    if kind == "vertex" and hasattr(platform.endpoints, "served"):
+        raise HeadraceError(
+            f"{platform.uri}: expected endpoints whose servers' counts can be read. Received: Vertex AI's, which shows "
+            "nobody its containers; `headrace models split` deals the traffic, Vertex AI's monitoring watches it"
+        )
+    if kind == "kubeflow" and not urls:
+        raise HeadraceError(
+            f"{platform.uri}: expected the servers' addresses, each by --metrics URL, as of `kubectl port-forward`. "
+            "Received: none, and they cannot be asked through the service, which deals each request by chance"
+        )
 
 
 def _driver(platform: Platform, home: Path, endpoint: str, given: dict[str, Any]) -> Driver:

@@ -16,6 +16,7 @@ from headrace.pipelines.commands.options import spec_argument
 
 if TYPE_CHECKING:
     from headrace.pipelines.submission import Asked, Plan
+    from headrace.pipelines.submit_spec import ScheduleSpec
     from headrace.platforms.running import Runs, Scheduled, Submission, Submitted
 
 _OF_SPEC = "as the spec says"  # what `--schedule` without a value stands for
@@ -118,21 +119,46 @@ def _send(runs: Runs, planned: Plan, given: dict[str, Any]) -> None:
     """Submits, or schedules, and follows where that was asked for."""
     from headrace.pipelines.commands.run import commit
     from headrace.pipelines.submission import prepare
+    from headrace.platforms import emulated
+    from headrace.platforms.running import RunsError
 
     os.environ.setdefault("HEADRACE_COMMIT", commit(planned.file.resolve().parent))
     if given["dry_run"]:
         click.echo(json.dumps(_told(prepare(planned, dry=True)), indent=2))
         return
+    when = _when(planned, given) if given["schedule"] else None  # what is no time is said before anything is sent
+    if emulated.use_storage(planned.where.endpoint) and emulated.make_bucket(planned.root, planned.where.project):
+        click.echo(f"{planned.root}: the bucket is made, in the emulator", err=True)
     submission = prepare(planned, lambda line: click.echo(line, err=True))
-    if given["schedule"]:
-        click.echo(_scheduled_text(_schedule(runs, planned, submission, given)))
+    if when is not None:
+        made = runs.schedule(
+            submission, when.cron, timezone=when.timezone, at_once=when.at_once, catch_up=when.catch_up, paused=False
+        )
+        click.echo(_scheduled_text(made))
         return
-    submitted = runs.submit(submission)
+    try:
+        submitted = runs.submit(submission)
+    except (RunsError, KeyboardInterrupt) as error:
+        if _may_be_there(error):
+            line = f"headrace submit {planned.file} {_where(planned)} --id {submission.id}"
+            click.echo(f"It may run all the same. The same again starts no second run: {line}", err=True)
+        raise
     click.echo(_submitted_text(planned, submitted), err=given["as_json"])
     if given["wait"]:
         sys.exit(_follow(runs, planned, submitted, given, submission))
     if given["as_json"]:
         click.echo(json.dumps(asdict(submitted)))
+
+
+def _may_be_there(error: BaseException) -> bool:
+    """Whether a submission may have come through: not where the place has refused it, or where nobody was there."""
+    if any(
+        words in str(error) for words in ("NewConnectionError", "Connection refused", "Name or service", "redentials")
+    ):
+        return False
+    cause = error.__cause__ or error.__context__
+    status = getattr(cause, "code", None) or getattr(cause, "status", None)
+    return isinstance(error, KeyboardInterrupt) or (isinstance(status, int) and status >= 500) or status is None
 
 
 def _told(submission: Submission) -> dict[str, Any]:
@@ -146,14 +172,15 @@ def _follow(
     """Shows a run until it has ended; returns the exit code."""
     from headrace.pipelines.following import exit_code, follow
     from headrace.pipelines.local.views.view import failure_text, summary_text, viewing
+    from headrace.platforms.running import RunsError
 
     try:
         with viewing(sys.stdout, given["as_json"]) as view:
             following = follow(runs, submitted, view, given["every"])
             result = following.finish()
-            code = exit_code(result.state, result.tasks, submission.ir if submission else _ir(planned))
+            code = exit_code(result.state, result.tasks, submission.ir if submission else _ir(planned, submitted))
             view.ended(result, {"url": submitted.url, "root": following.now.root}, code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RunsError):
         click.echo(f"\n{submitted.id} goes on, on {planned.where.shown}.\n{_again(planned, submitted)}", err=True)
         raise
     if not result.succeeded:
@@ -168,11 +195,15 @@ def _follow(
     return code
 
 
-def _ir(planned: Plan) -> dict[str, Any] | None:
+def _ir(planned: Plan, submitted: Submitted) -> dict[str, Any] | None:
     """The pipeline of a run that was submitted before, as it would be compiled now."""
-    from headrace.pipelines.pipeline_file import parse_pipeline
-    from headrace.pipelines.submission import text_of
+    from dataclasses import replace
 
+    from headrace.pipelines.pipeline_file import parse_pipeline
+    from headrace.pipelines.submission import PREDICTION, text_of
+
+    if planned.spec is not None and submitted.name == f"{planned.spec.name}{PREDICTION}":
+        planned = replace(planned, asked=replace(planned.asked, pipeline="prediction"))
     found = parse_pipeline(text_of(planned), planned.file)
     pipeline: dict[str, Any] = found.get("pipelineSpec", found)
     return pipeline
@@ -180,12 +211,17 @@ def _ir(planned: Plan) -> dict[str, Any] | None:
 
 def _again(planned: Plan, submitted: Submitted) -> str:
     """How to look at a run again, and how to end it."""
-    where, options = planned.where, [f"--on {planned.where.on}"]
+    line = f"headrace submit {planned.file} {_where(planned)}"
+    return f"Look again: {line} --watch {submitted.id}\nEnd it:     {line} --cancel {submitted.id}"
+
+
+def _where(planned: Plan) -> str:
+    """The options that name the place, as far as the command named it."""
+    options = [f"--on {planned.where.on}"]
     for name in ("endpoint", "project", "location", "namespace"):
         if getattr(planned.asked, name):
-            options.append(f"--{name} {getattr(where, name)}")
-    line = f"headrace submit {planned.file} {' '.join(options)}"
-    return f"Look again: {line} --watch {submitted.id}\nEnd it:     {line} --cancel {submitted.id}"
+            options.append(f"--{name} {getattr(planned.where, name)}")
+    return " ".join(options)
 
 
 def _submitted_text(planned: Plan, submitted: Submitted) -> str:
@@ -197,8 +233,8 @@ def _state(run: Submitted) -> str:
     return run.state.lower() + (f": {run.error}" if run.error else "")
 
 
-def _schedule(runs: Runs, planned: Plan, submission: Submission, given: dict[str, Any]) -> Scheduled:
-    """Has it run again and again, as the command says, and else as the spec does."""
+def _when(planned: Plan, given: dict[str, Any]) -> ScheduleSpec:
+    """When it is to run again and again, as the command says, and else as the spec does."""
     from pydantic import ValidationError
 
     from headrace.pipelines.submit_spec import ScheduleSpec
@@ -212,13 +248,10 @@ def _schedule(runs: Runs, planned: Plan, submission: Submission, given: dict[str
     if given["timezone"]:
         values["timezone"] = given["timezone"]
     try:
-        when = ScheduleSpec(**values)
+        return ScheduleSpec(**values)
     except ValidationError as error:
         first = error.errors()[0]
         raise click.UsageError(f"--{first['loc'][0]}: {first.get('ctx', {}).get('error', first['msg'])}") from None
-    return runs.schedule(
-        submission, when.cron, timezone=when.timezone, at_once=when.at_once, catch_up=when.catch_up, paused=False
-    )
 
 
 def _scheduled_text(schedule: Scheduled) -> str:
@@ -228,7 +261,7 @@ def _scheduled_text(schedule: Scheduled) -> str:
 
 
 def _list_runs(runs: Runs, planned: Plan, as_json: bool) -> None:
-    found = runs.recent(name=planned.spec.name if planned.spec else "")
+    found = runs.recent(name=planned.pipeline)
     if as_json:
         for run in found:
             click.echo(json.dumps(asdict(run)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ _BEAM = click.option(
     "--beam",
     multiple=True,
     metavar="ARGUMENT",
-    help="An argument of Apache Beam's, such as --runner=DataflowRunner. [default: --direct_num_workers=1]",
+    help="An argument of Apache Beam's, such as --runner=DataflowRunner. [default: one worker, in the process itself]",
 )
 _INFRA = click.option(
     "--infra-validator",
@@ -47,9 +48,15 @@ def run(spec: Path, beam: tuple[str, ...], infra_validator: str, no_register: bo
     from headrace.pipelines.tfx_local import prepare, run_tfx
 
     prepared = prepare(spec, home, beam)
-    saved = run_tfx(prepared, infra_validator)
+    click.echo(f"TFX's log: {prepared.places.log}", err=True)
+    outcome = run_tfx(prepared, infra_validator, tell=lambda line: click.echo(line, err=True))
+    if outcome.cached:
+        click.echo(f"answered from TFX's cache: {', '.join(outcome.cached)}", err=True)
+    saved = outcome.pushed
     if saved is None:
-        click.echo(f"TFX's Evaluator did not bless the model: {prepared.places.log}", err=True)
+        other = "InfraValidator could not serve it" if infra_validator else "its log says why"
+        found = outcome.failures or (other,)
+        click.echo("TFX did not bless the model:\n" + "\n".join(f"  {line}" for line in found), err=True)
         sys.exit(3)
     click.echo(f"pushed by TFX: {saved}")
     if not no_register:
@@ -106,7 +113,22 @@ def compile_(
     click.echo(f"{output}: the TFX pipeline of {prepared.plan.name} on {prepared.snapshot.digest[:19]}")
 
 
+@command.command("file")
+@spec_argument
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), default=Path("tfx_pipeline.py"))
+@_BEAM
+@home_option
+def file_(spec: Path, output: Path, beam: tuple[str, ...], home: Path) -> None:
+    """Write it as a Python file for TFX's own command: `tfx pipeline create --engine=local --pipeline_path OUTPUT`."""
+    from headrace.pipelines.tfx_file import write_file
+    from headrace.pipelines.tfx_local import prepare
+
+    write_file(prepare(spec, home, beam), output)
+    click.echo(f"{output}: `tfx pipeline create --engine=local --pipeline_path {output}`")
+
+
 def _register(prepared: Prepared, saved: Path, platform: str, home: Path) -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow tells of the machine's make
     from headrace.components.gate.gate import summary
     from headrace.pipelines.tfx_register import register_tfx
     from headrace.platforms.open import open_platform

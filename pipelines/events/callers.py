@@ -1,7 +1,8 @@
 """Who may call: Pub/Sub, Eventarc and Cloud Scheduler say who they are by an identity token (OIDC).
 
 On Cloud Run the service itself has checked the token, lets in who may invoke it, and takes the signature out of the
-header before we see it: so there we look at who it is for, and here we check the signature too.
+header before we see it: so there we look at who it is for, and here we check the signature too. The marker that is
+left in the signature's place can be written by anybody: `iam` holds where nobody but Cloud Run reaches the port.
 """
 
 from __future__ import annotations

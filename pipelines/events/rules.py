@@ -138,8 +138,7 @@ class Rule(Section):
     schedule: ScheduleRule | None = None
     """Starts at certain hours."""
     pipeline: str
-    """A spec or a compiled pipeline; beside the rules, or at an address (`gs://...`: compiled). Where pipelines do not
-    run on this machine it has to be compiled."""
+    """A spec or a compiled pipeline; beside the rules, or at an address (`gs://...`: compiled)."""
     parameters: dict[str, str | int | float | bool] = Field(default={})
     """Parameters of the pipeline. Texts may have fields of the event in braces: `{uri}`, `{date}`, `{data.NAME}`."""
 

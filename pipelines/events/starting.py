@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -221,6 +221,7 @@ class PlatformStarter:
 
     def __init__(self, runs: Runs, *, root: str = "", service_account: str = "", registry: str = "") -> None:
         self._runs, self._root, self._account, self._registry = runs, root, service_account, registry
+        self._compiling = threading.Lock()  # KFP builds one pipeline at a time in a process
 
     def reserve(self) -> bool:
         """See `Starter.reserve`: the place has queues of its own."""
@@ -237,11 +238,16 @@ class PlatformStarter:
     def submission(self, rule: Rule, parameters: Mapping[str, Any], key: str) -> Submission:
         """What is submitted for an event.
 
+        A spec beside the rules is compiled, and submitted as `headrace submit` would: by its section `submit`. What was
+        compiled before has no such section.
+
         Raises:
-            HeadraceError: the pipeline cannot be read, is a spec, or does not take these parameters.
+            HeadraceError: the pipeline cannot be read, has a mistake, or does not take these parameters.
         """
         from headrace.platforms.running import Submission
 
+        if _is_spec(rule.pipeline):
+            return self._of_spec(rule, parameters, key)
         text, folded = _compiled(rule.pipeline)
         ir: dict[str, Any] = folded.get("pipelineSpec", folded)
         return Submission(
@@ -257,6 +263,32 @@ class PlatformStarter:
             description=f"Started by the rule {rule.name}",
         )
 
+    def _of_spec(self, rule: Rule, parameters: Mapping[str, Any], key: str) -> Submission:
+        from headrace.pipelines.submission import Asked, plan, prepare
+
+        where = self._runs.where
+        places = {name: getattr(where, name) for name in ("on", "endpoint", "project", "location", "namespace")}
+        given = {"platform": self._registry} if self._registry else {}
+        asked = Asked(
+            **places,
+            root=self._root,
+            service_account=self._account,
+            labels={"headrace-rule": rule.name, "headrace-event": key},
+            parameters=given | {name: _text(value) for name, value in parameters.items()},
+            id=f"{rule.name}-{key}",
+        )
+        with self._compiling:
+            found = prepare(plan(Path(rule.pipeline), asked))
+        return replace(found, name=f"{found.name}-{key[:8]}", description=f"Started by the rule {rule.name}")
+
+
+def _is_spec(place: str) -> bool:
+    """Whether a pipeline is a spec on this machine; one at an address has not what lies beside it."""
+    try:
+        return "://" not in place and b"deploymentSpec" not in Path(place).read_bytes()
+    except OSError:
+        return False  # whoever reads it says what is wrong
+
 
 def _compiled(place: str) -> tuple[str, dict[str, Any]]:
     """A compiled pipeline: its text, and its documents."""
@@ -264,7 +296,10 @@ def _compiled(place: str) -> tuple[str, dict[str, Any]]:
 
     content = read_address(place)
     if b"deploymentSpec" not in content:
-        raise StartError(f"{place}: expected a compiled pipeline (`headrace compile`). Received: another file")
+        raise StartError(
+            f"{place}: expected a compiled pipeline (`headrace compile`), or a spec in the rules' own folder. "
+            "Received: another file"
+        )
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -22,6 +22,7 @@ from headrace.pipelines.local.record.results import (
     CANCELLED,
     FAILED,
     RUNNING,
+    SKIPPED,
     SUCCEEDED,
     RunResult,
     RunSummary,
@@ -51,6 +52,7 @@ class Options:
     max_parallel: int = 1
     timeouts: Mapping[str, float] = field(default_factory=dict)  # seconds by task name
     use_cache: bool = True
+    fail_fast: bool = False  # once a task has failed, none begins but those that run however others ended
 
 
 class Cancelled(KeyboardInterrupt):
@@ -214,6 +216,9 @@ class Engine:
         """A task is ready: from the cache, by the importer, or in a worker."""
         executor = node.component.executor
         assert executor is not None
+        if self._options.fail_fast and not node.task.always and self._has_failed():
+            self._tree.finish(node, SKIPPED, reason="another task failed, after which none begins")
+            return
         node.details = TaskResult(
             path=node.path,
             name=node.task.display,
@@ -246,6 +251,9 @@ class Engine:
         if node.component.name not in self._expected:
             self._surprise(node)
         self._workers.submit(node)
+
+    def _has_failed(self) -> bool:
+        return any(task.leaf and task.state == FAILED for task in self._results.values())
 
     def _still_holds(self, before: TaskResult, now: TaskResult) -> bool:
         """Whether a resumed run keeps what one of its tasks did before: nothing it was made of has changed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,6 +15,8 @@ from headrace.pipelines.local.ir.values import as_text, tidy
 from headrace.pipelines.local.record.results import ArtifactRecord
 from headrace.pipelines.local.store import digests
 from headrace.pipelines.local.tree import Artifacts, Node
+
+STORAGE = "HEADRACE_STORAGE"  # variable: a folder in which buckets of Cloud Storage lie as folders, as an emulator's do
 
 
 class ImportRefused(HeadraceError):
@@ -37,6 +40,8 @@ def import_artifact(node: Node, constants: Mapping[str, str]) -> Artifacts:
     uri = as_text(
         node.parameters.get(given.get("runtimeParameter", "uri"), resolve_value(constant, context, constants))
     )
+    if uri.startswith("gs://") and (mounted := os.environ.get(STORAGE)):
+        uri = str(Path(mounted, uri.removeprefix("gs://")))
     if not uri:
         raise ImportRefused("expected the place of an artifact to import. Received: an empty text")
     name, declared = next(iter(node.component.output_artifacts.items()))

@@ -38,6 +38,7 @@ def run_pipeline(
     timeouts: Mapping[str, float] | None = None,
     on_event: events.Listener = lambda event: None,
     use_cache: bool = True,
+    fail_fast: bool = False,
     early: HeadStart | None = None,
 ) -> RunResult:
     """Executes a compiled pipeline and returns its record, whether it succeeded or not.
@@ -54,6 +55,8 @@ def run_pipeline(
         timeouts: seconds by task name, after which a task is ended and has failed.
         on_event: told of everything that happens, in this thread.
         use_cache: False runs every task, and still stores what it puts out.
+        fail_fast: once a task has failed, none begins any more, but for those that run however others ended. What
+            runs by then goes on to its end.
         early: environments that were started beforehand, see `head_start`.
 
     Raises:
@@ -71,6 +74,7 @@ def run_pipeline(
         max_parallel=max_parallel or resources.cores(),
         timeouts=dict(timeouts or {}),
         use_cache=use_cache,
+        fail_fast=fail_fast,
     )
     with _opened(home, environments) as record:
         closures = default_closures(record.imports())

@@ -1,4 +1,7 @@
-"""Schedules in crontab's five fields, and in the form that KFP's scheduler reads."""
+"""Schedules in crontab's five fields, and in the form that KFP's scheduler reads.
+
+It reads them by robfig/cron 1.2 (kubeflow/pipelines, go.mod), which has no time zones.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,20 @@ from headrace.platforms.running import RunsError
 
 
 def kfp_cron(cron: str, timezone: str) -> str:
-    """Five fields, as KFP has them: six, the first for seconds, and the time zone in front.
+    """Five fields, as KFP has them: six, the first for seconds.
 
     Raises:
-        RunsError: not five fields.
+        RunsError: not five fields, or a time zone of their own.
     """
     fields = cron.split()
     if len(fields) != 5:
         raise RunsError(f"cron: expected five fields, as in `0 6 * * 1-5`. Received: {cron!r}")
-    zone = "" if timezone in ("", "UTC") else f"CRON_TZ={timezone} "
-    return f"{zone}0 {' '.join(fields)}"
+    if timezone not in ("", "UTC"):
+        raise RunsError(
+            "kubeflow: timezone: expected UTC, as KFP's schedules have no time zones of their own (its scheduler has "
+            f"one for all of them, CRON_SCHEDULE_TIMEZONE). Received: {timezone}"
+        )
+    return f"0 {' '.join(fields)}"
 
 
 def plain_cron(written: str) -> tuple[str, str]:

@@ -24,6 +24,7 @@ from headrace.platforms.kubeflow.store import ObjectStore
 
 _TRIES = 50  # of writing a service that others, KServe's controller for one, write as well
 _EVERY_S = 1.0
+_PATIENCE = 10  # looks in a row that may fail while a service gets ready
 
 
 @dataclass(frozen=True)
@@ -222,9 +223,17 @@ class KServe:
 
     def _wait(self, name: str, endpoint: str) -> None:
         give_up = time.monotonic() + self.place.wait
-        now = None
+        now, away = None, 0
         while time.monotonic() < give_up:
-            now = self.cluster.get(SERVICE, name)
+            try:
+                now = self.cluster.get(SERVICE, name)
+            except ClusterError:  # an API server that is away for a moment; the service goes on getting ready
+                away += 1
+                if away >= _PATIENCE:
+                    raise
+                time.sleep(self._every_s)
+                continue
+            away = 0
             if now is None:
                 raise ClusterError(
                     f"endpoint {endpoint}: expected the InferenceService {name}. Received: none any more"

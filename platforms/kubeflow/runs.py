@@ -49,7 +49,7 @@ class KubeflowRuns:
         _require_possible(submission)
         with self._asked("create a run") as client:
             experiment = self._experiment(client, submission.experiment)
-            if there := self._submitted_before(client, experiment, submission.id):
+            if there := self._submitted_before(client, experiment, submission.name, submission.id):
                 return there
             body = {
                 "experiment_id": experiment,
@@ -194,13 +194,17 @@ class KubeflowRuns:
     def _experiment(self, client: Any, name: str) -> str:
         return str(client.create_experiment(name or EXPERIMENT, namespace=self.where.namespace or None).experiment_id)
 
-    def _submitted_before(self, client: Any, experiment: str, id: str) -> Submitted | None:
+    def _submitted_before(self, client: Any, experiment: str, name: str, id: str) -> Submitted | None:
         """The run of a submission that was sent before, whose answer may have been lost."""
         if not id:
             return None
         pages = _pages(
             lambda token: client.list_runs(
-                page_token=token, page_size=_PAGE, sort_by="created_at desc", experiment_id=experiment
+                page_token=token,
+                page_size=_PAGE,
+                sort_by="created_at desc",
+                experiment_id=experiment,
+                filter=_equals("display_name", name),
             ),
             "runs",
         )
@@ -258,6 +262,8 @@ class KubeflowRuns:
             with contextlib.redirect_stdout(io.StringIO()):
                 yield self._client()
         except ApiException as error:
+            if error.status == 401:
+                self._made = None  # tokens end, and their file has another one by then: it is read with the next call
             raise RunsError(
                 f"{self._place}: expected to {what}. Received: {_told(error)}{_remedy(error.status)}"
             ) from None

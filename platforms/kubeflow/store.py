@@ -7,7 +7,8 @@
     models/NAME/shown/00000003.json         what the log says of the version, for people who look into the bucket
 
 The log needs one thing of a store: that of two who make the same object one is refused. S3 and MinIO do so by
-`If-None-Match`, Cloud Storage by `ifGenerationMatch`, a volume by a hard link. A store that takes both is refused.
+`If-None-Match`, Cloud Storage by `ifGenerationMatch`, a volume by a hard link. A store that takes both is refused, as
+far as a few tries at the same time show it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -26,6 +28,7 @@ from headrace.platforms.ledger.store import Kept, Shown, StoreError
 from headrace.platforms.local.files import bundle_files
 
 _PROBE = "only-once"
+_AT_ONCE = 4
 _REFUSED = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")  # S3's words for: it is there
 
 
@@ -164,6 +167,12 @@ class ObjectStore:
                 f"{self._shown_as}: expected a store that makes an object only once (If-None-Match). Received: one "
                 "that takes a second of the same name, in which two changes at once would undo one another"
             )
+        if not _is_local(files) and (won := _won(files, self._at("log", f"{_PROBE}-{os.urandom(4).hex()}"))) > 1:
+            raise StoreError(
+                f"{self._shown_as}: expected a store that makes an object only once, also for those who come at the "
+                f"same time. Received: one that told {won} of {_AT_ONCE} that it was theirs; use MinIO, AWS or Google, "
+                "or registry=mlflow:URL"
+            )
         self._trusted = True
 
     @contextmanager
@@ -207,6 +216,19 @@ def _create(files: Any, path: str, content: bytes) -> bool:
             return False
         raise
     return True
+
+
+def _won(files: Any, path: str) -> int:
+    """How many of some who make the same object at the same time are told that they did.
+
+    SeaweedFS compares before it writes, and lets several through: https://github.com/seaweedfs/seaweedfs/issues/8800.
+    """
+    try:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return sum(pool.map(lambda _: _create(files, path, b""), range(_AT_ONCE)))
+    finally:
+        with suppress(Exception):  # who may not remove it leaves an empty object
+            files.rm_file(path)
 
 
 def _create_file(file: Path, content: bytes) -> bool:

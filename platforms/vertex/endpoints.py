@@ -7,10 +7,13 @@ pulled, started or loaded never becomes the champion, and the version before goe
 from __future__ import annotations
 
 import builtins
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.errors import HeadraceError
 from headrace.platforms.interface import (
     ANY_CHAMPION,
@@ -19,13 +22,16 @@ from headrace.platforms.interface import (
     Endpoint,
     Endpoints,
     ModelRegistry,
+    ModelVersion,
     RolledBack,
 )
 from headrace.platforms.ledger.endpoints import LedgerEndpoints
 from headrace.platforms.ledger.ledger import Ledger
 from headrace.platforms.ledger.registry import LedgerRegistry
 from headrace.platforms.lifecycle import check_deployable
+from headrace.platforms.vertex.monitoring import check_features, monitor, watched
 from headrace.platforms.vertex.serving import Status, VertexServing
+from headrace.platforms.vertex.settings import Monitoring
 from headrace.platforms.vertex.store import VertexPlace, VertexStore
 
 
@@ -38,17 +44,53 @@ class VertexPlatform:
         ledger = Ledger(store)
         self.registry = LedgerRegistry(store, ledger)
         self.endpoints: Endpoints = VertexEndpoints(
-            self.registry, LedgerEndpoints(store, ledger), VertexServing(place, place.serving)
+            self.registry, LedgerEndpoints(store, ledger), VertexServing(place, place.serving), _Watch.of(place)
         )
+
+
+class _Watch:
+    """Has Vertex AI watch endpoints, as the place's URI says."""
+
+    def __init__(self, place: VertexPlace, settings: Monitoring) -> None:
+        self._place, self._settings = place, settings
+        self._known: dict[str, tuple[tuple[str, ...], str]] = {}  # inputs and label, by the bundle's digest
+
+    @classmethod
+    def of(cls, place: VertexPlace) -> _Watch | None:
+        """None where nothing is to be watched."""
+        found = watched(place)
+        return None if found is None else cls(place, found)
+
+    def columns(self, registry: ModelRegistry, version: ModelVersion) -> tuple[tuple[str, ...], str]:
+        """The columns of a version that are watched, and its label's.
+
+        Raises:
+            HeadraceError: a threshold is for none of them, or there are none.
+        """
+        if version.digest not in self._known:
+            with tempfile.TemporaryDirectory(prefix="headrace-watch-") as folder:
+                registry.download(version.name, version.version, Path(folder) / "bundle")
+                signature = Bundle.open(Path(folder) / "bundle", verify=False).signature
+            inputs = tuple(one.name for one in signature.inputs if one.type != "image")
+            self._known[version.digest] = inputs, signature.label
+        check_features(self._settings, self._known[version.digest][0])
+        return self._known[version.digest]
+
+    def __call__(self, registry: ModelRegistry, endpoint: Endpoint, deployed: Sequence[str]) -> None:
+        features, label = self.columns(registry, registry.get(endpoint.base.model, endpoint.base.version))
+        monitor(self._place, endpoint.name, self._settings, features=features, target=label, deployed=deployed)
 
 
 class VertexEndpoints:
     """Implements `platforms.interface.Endpoints`."""
 
-    def __init__(self, registry: ModelRegistry, log: LedgerEndpoints, serving: VertexServing) -> None:
+    def __init__(
+        self, registry: ModelRegistry, log: LedgerEndpoints, serving: VertexServing, watch: _Watch | None = None
+    ) -> None:
         self._registry = registry
         self._log = log
         self._serving = serving
+        self._watch = watch
 
     def deploy(
         self,
@@ -66,6 +108,8 @@ class VertexEndpoints:
         found = self._registry.get(name, version)
         check_deployable(found, found.approvals_needed)
         self._require_champion(name, found.digest, expected_champion)
+        if self._watch is not None:
+            self._watch.columns(self._registry, found)  # what cannot be watched is refused before all else
         with self._undone(endpoint):
             self._serving.prepare(endpoint, name, [found.version])
             self._log.deploy(
@@ -160,8 +204,13 @@ class VertexEndpoints:
         if found is None:
             known = ", ".join(one.name for one in self._log.list()) or "none yet"
             raise HeadraceError(f"endpoint: expected one that serves ({known}). Received: {endpoint!r}")
+
+        def watch(deployed: Sequence[str]) -> None:
+            if self._watch is not None:
+                self._watch(self._registry, found, deployed)
+
         try:
-            self._serving.apply(found, lambda model, version: self._registry.get(model, version).uri)
+            self._serving.apply(found, lambda model, version: self._registry.get(model, version).uri, watch=watch)
         except HeadraceError as error:
             raise HeadraceError(
                 f"{error}\nThe registry has the change; `headrace models sync {endpoint}` makes Vertex AI follow it"

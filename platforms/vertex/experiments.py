@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from urllib.request import getproxies
 
+from headrace.platforms.emulated import use_storage
 from headrace.platforms.tracking import PREFIX, Attached, Series, TrackedRun, TrackingError, one_of
 
 _STARTED, _ENDED, _ARTIFACT = f"{PREFIX}started", f"{PREFIX}ended", "artifact."
@@ -146,6 +147,8 @@ def quiet() -> None:
 def knock(place: Place) -> None:
     """Fails within seconds where nobody answers; the client itself would try for minutes.
 
+    Where an emulator does, its Cloud Storage is this process's from now on.
+
     Raises:
         OSError: there is no connection. Behind a proxy only the proxy can tell, so nothing is tried.
     """
@@ -153,6 +156,7 @@ def knock(place: Place) -> None:
     if not getproxies():
         port = address.port or {"http": 80}.get(address.scheme, 443)
         socket.create_connection((address.hostname or "", port), timeout=_PATIENCE_S).close()
+    use_storage(place.endpoint)
 
 
 def names(experiment: str, run: str) -> tuple[str, str]:

@@ -58,7 +58,8 @@ def training_job(
     Args:
         image: the trainer's.
         output: a folder `gs://...`; the bundle is in `model/` of it.
-        machine: with `spot: true`, a network goes on after its last checkpoint when its machine was taken away.
+        machine: with `spot: true`, a network goes on from its last checkpoint when its machine was taken away; other
+            kinds begin anew.
         name: the model's.
         arguments: the trainer's, by their names, as `dataset="gs://..."`, `parameters={...}`, `saved_model=True`.
         more: of `CustomJob`.
@@ -99,7 +100,9 @@ def find(place: VertexPlace, labels: Mapping[str, str]) -> str:
     wanted = " AND ".join(f'labels.{key}="{value}"' for key, value in labels.items())
     with _connected(place) as aiplatform:
         found = aiplatform.CustomJob.list(filter=wanted, order_by="create_time desc")
-        alive = [one for one in found if _state(one.gca_resource) not in ("FAILED", "CANCELLED", "EXPIRED")]
+        alive = [
+            one for one in found if _state(one.gca_resource) not in ("FAILED", "CANCELLING", "CANCELLED", "EXPIRED")
+        ]
         return str(alive[0].resource_name) if alive else ""
 
 

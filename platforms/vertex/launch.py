@@ -38,37 +38,47 @@ def main(arguments: Sequence[str] | None = None, every_s: float = 15.0) -> int:
 def _run(given: argparse.Namespace, command: list[str], every_s: float) -> int:
     place = VertexPlace(given.project, given.location, endpoint=given.endpoint)
     task = label(given.task)
-    job = find(place, {TASK_LABEL: task}) if task else ""
-    if job:
-        print(f"goes on waiting for {job}", flush=True)
-    else:
-        job = start(
-            place,
-            CustomJob(
-                name=given.name[:128],
-                image=given.image,
-                command=tuple(command),
-                machine=TaskMachine.of(json.loads(given.machine)),
-                output=f"{given.root.rstrip('/')}/custom-jobs/{task or label(given.name)}",
-                labels={**json.loads(given.labels), **({TASK_LABEL: task} if task else {})},
-                service_account=given.service_account,
-                network=given.network,
-                encryption_key=given.encryption_key,
-            ),
-        )
-        print(f"started {job}", flush=True)
+    job = ""
 
     def ended(*_: object) -> NoReturn:
-        cancel(place, job)
         raise SystemExit(128 + signal.SIGTERM)
 
-    before = signal.signal(signal.SIGTERM, ended)
+    before = signal.signal(signal.SIGTERM, ended)  # before anything is started that would go on by itself
     try:
+        job = _job(place, given, command, task)
         wait(place, job, every_s=every_s)
+    except SystemExit:
+        job = job or (find(place, {TASK_LABEL: task}) if task else "")
+        if job:
+            cancel(place, job)
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
     print(f"succeeded {job}", flush=True)
     return 0
+
+
+def _job(place: VertexPlace, given: argparse.Namespace, command: list[str], task: str) -> str:
+    """The step's job: the one that a launcher before this started, or a new one."""
+    if task and (job := find(place, {TASK_LABEL: task})):
+        print(f"goes on waiting for {job}", flush=True)
+        return job
+    job = start(
+        place,
+        CustomJob(
+            name=given.name[:128],
+            image=given.image,
+            command=tuple(command),
+            machine=TaskMachine.of(json.loads(given.machine)),
+            output=f"{given.root.rstrip('/')}/custom-jobs/{task or label(given.name)}",
+            labels={**json.loads(given.labels), **({TASK_LABEL: task} if task else {})},
+            service_account=given.service_account,
+            network=given.network,
+            encryption_key=given.encryption_key,
+        ),
+    )
+    print(f"started {job}", flush=True)
+    return job
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from headrace.platforms.vertex.connecting import connected
 from headrace.platforms.vertex.serving import LABEL, ServingError
-from headrace.platforms.vertex.settings import Monitoring
+from headrace.platforms.vertex.settings import Monitoring, VertexSettings
 from headrace.platforms.vertex.store import VertexPlace, label
 
 
@@ -17,6 +20,7 @@ def monitor(
     *,
     features: tuple[str, ...],
     target: str,
+    deployed: Sequence[str] | None = None,
     encryption_key: str = "",
 ) -> str:
     """Has Vertex AI watch an endpoint; what watched it before is changed. Returns the job's resource name.
@@ -27,16 +31,13 @@ def monitor(
         settings: what is watched, and who is told.
         features: the model's inputs, by name; each has a threshold.
         target: the label's column in the training data, which is none of them.
+        deployed: the deployed models that are watched, by their ids; None for all that are there.
         encryption_key: of Cloud KMS, for a new job.
 
     Raises:
         ServingError: there is no such endpoint, a threshold is for no feature, or Vertex AI refuses.
     """
-    if unknown := sorted(set(settings.thresholds) - set(features)):
-        raise ServingError(
-            f"monitoring: expected thresholds of the model's inputs ({', '.join(features)}). "
-            f"Received: {', '.join(unknown)}"
-        )
+    check_features(settings, features)
     with connected(place.project, place.location, place.endpoint, ServingError) as aiplatform:
         found = aiplatform.Endpoint.list(filter=f'display_name="{endpoint}"')
         there = next((one for one in found if one.display_name == endpoint), None)
@@ -47,6 +48,7 @@ def monitor(
             "logging_sampling_strategy": _kinds().RandomSampleConfig(sample_rate=settings.sample),
             "schedule_config": _kinds().ScheduleConfig(monitor_interval=settings.every_hours),
             "alert_config": _alerts(settings),
+            "deployed_model_ids": None if deployed is None else list(deployed),
         }
         job = _job(aiplatform, there.resource_name)
         if job is None:
@@ -60,6 +62,41 @@ def monitor(
         else:
             job.update(**common)
         return str(job.resource_name)
+
+
+def check_features(settings: Monitoring, features: Sequence[str]) -> None:
+    """Refuses thresholds for what is no input of a model, and a model without inputs that can be compared."""
+    if unknown := sorted(set(settings.thresholds) - set(features)):
+        raise ServingError(
+            f"monitoring: expected thresholds of the model's inputs ({', '.join(features)}). "
+            f"Received: {', '.join(unknown)}"
+        )
+    if not features:
+        raise ServingError("monitoring: expected a model of columns to watch. Received: one of images")
+
+
+def monitored_by(place: VertexPlace, settings: Monitoring) -> VertexPlace:
+    """The same place, one with a machine, whose endpoints Vertex AI watches; `watched` reads it."""
+    usual, said = asdict(Monitoring()), asdict(settings)
+    kept = {name: value for name, value in said.items() if value != usual[name]}
+    return replace(place, monitor=json.dumps(kept, sort_keys=True, separators=(",", ":")))
+
+
+def watched(place: VertexPlace) -> Monitoring | None:
+    """What Vertex AI watches of a place's endpoints; None for nothing.
+
+    Raises:
+        HeadraceError: the option `monitor` is no JSON, has another key, or a value that does not fit.
+    """
+    if not place.monitor:
+        return None
+    try:
+        said = json.loads(place.monitor)
+    except ValueError:
+        said = None
+    if not isinstance(said, dict):
+        raise ServingError(f"platform: expected monitor={{...}} in JSON. Received: {place.monitor[:80]!r}")
+    return VertexSettings.of({"monitoring": said}).monitoring
 
 
 def unmonitor(place: VertexPlace, endpoint: str) -> bool:

@@ -65,7 +65,7 @@ class VertexRuns:
         `submit` would also make the root's bucket where it is not there, grant roles on it, and ask Resource Manager
         for the project's number each time, which needs a role more and hides that the root is mistyped.
         """
-        from google.api_core.exceptions import Conflict
+        from google.api_core.exceptions import Conflict, GoogleAPIError
 
         with self._connected(submission.service_account, known=(Conflict,)) as aiplatform:
             job = self._job(aiplatform, submission)
@@ -87,7 +87,12 @@ class VertexRuns:
             except Conflict:  # sent before, and the answer was lost
                 return self.get(job.job_id)
             if submission.experiment:
-                self._into_experiment(aiplatform, submission.experiment, made)
+                try:
+                    self._into_experiment(aiplatform, submission.experiment, made)
+                except (GoogleAPIError, ValueError, RuntimeError, OSError) as error:  # it runs all the same
+                    _log.warning(
+                        "%s runs, and is not in the experiment %s: %s", made.name, submission.experiment, error
+                    )
             return self._submitted(made)
 
     def get(self, run: str) -> Submitted:

@@ -21,6 +21,7 @@ from headrace.platforms.vertex.traffic import container_arguments, traffic_split
 LABEL = "headrace-endpoint"
 _SHADOWED = "-shadowed"
 Kept = Callable[[str, str], str]  # a model's name and a version: where its bundle lies
+Watch = Callable[[Sequence[str]], object]
 
 
 class ServingError(HeadraceError):
@@ -83,13 +84,17 @@ class VertexServing:
         self._place = place
         self._serving = serving or Serving()
 
-    def apply(self, wanted: Endpoint, uri_of: Kept | None = None, *, encryption_key: str = "") -> Status:
+    def apply(
+        self, wanted: Endpoint, uri_of: Kept | None = None, *, encryption_key: str = "", watch: Watch | None = None
+    ) -> Status:
         """Makes an endpoint in Vertex AI what the registry says; returns what it is then.
 
         Args:
             wanted: what is to be behind it. Its versions are registered in Vertex AI's Model Registry.
             uri_of: where a version's bundle lies; needed for shadows, which live in others' containers.
             encryption_key: of Cloud KMS, for a new endpoint.
+            watch: told of the deployed models that answer now, before those go that answered until now: monitoring
+                looks at deployed models, and not at whatever the endpoint has.
 
         Raises:
             ServingError: a version is not registered, Vertex AI refuses, or the split is by a key.
@@ -110,6 +115,8 @@ class VertexServing:
             split = traffic_split(wanted, ids)
             if dict(endpoint.traffic_split) != split:
                 endpoint.update(traffic_split=split)
+            if watch is not None:
+                watch(sorted(split))
             for id in [one.id for one in endpoint.list_models() if one.id not in split]:
                 endpoint.undeploy(id, traffic_split=split)
             return _status(wanted.name, self._find(aiplatform, wanted.name))

@@ -34,8 +34,8 @@ class TaskMachine:
         machine: its type.
         accelerator: its accelerators' type, as in `accelerator_type`; empty for none.
         accelerators: how many.
-        spot: on machines that may be taken away, for a third of the price or less. The job is then started again, and
-            training goes on after its last checkpoint.
+        spot: on machines that may be taken away, for a third of the price or less. The job is then started again: a
+            network goes on from its last checkpoint and a search from its last trial, anything else begins anew.
         disk_gb: of the boot disk; 0 for Vertex's own, 100.
         timeout_hours: after which it is ended.
         max_wait_hours: for which it may wait for a machine; after that it fails.
@@ -90,7 +90,7 @@ class TaskMachine:
             "timeout": int(self.timeout_hours * _HOUR),
             "max_wait_duration": int(self.max_wait_hours * _HOUR),
             "scheduling_strategy": strategy,
-            "restart_job_on_worker_restart": self.spot,  # a machine that was taken away: go on from the checkpoint
+            "restart_job_on_worker_restart": self.spot,  # its checkpoints are still there
         }
 
 
@@ -156,7 +156,8 @@ class Dataflow:
         service_account: of the workers; empty for the project's default.
         subnetwork: `regions/REGION/subnetworks/NAME`; empty for the default network.
         public_ips: whether workers have addresses on the internet. Without, the subnetwork needs Private Google Access.
-        image: of the workers; empty for each step's own, which has its libraries. It needs Beam's `boot` in it.
+        image: of all workers, with Beam's `boot` in it; empty for `headrace/dataflow` and `headrace/dataflow-tfx` where
+            they are named as the steps' images are, and else each step's own.
         options: more of Beam's options, by their names; they go before all of these.
     """
 
@@ -236,6 +237,7 @@ def dataflow_options(
     root: str,
     *,
     ir: Mapping[str, Any] | None = None,
+    workers: Mapping[str, str] | None = None,
     encryption_key: str = "",
     name: str = "",
 ) -> dict[str, Any]:
@@ -246,7 +248,8 @@ def dataflow_options(
         project: the Google Cloud project.
         location: its region.
         root: a folder `gs://...`; temporary files lie in `beam/` below it.
-        ir: the pipeline spec, whose steps' images workers have where the settings name none.
+        ir: the pipeline spec, whose steps' images workers have where nothing names others.
+        workers: by the steps' environments (`main`, `tfx`) images for them, where the settings name none.
         encryption_key: of Cloud KMS, for the job's state.
         name: becomes a label of the job.
     """
@@ -267,19 +270,19 @@ def dataflow_options(
         "flexrs_goal": "COST_OPTIMIZED" if settings.flexrs else "",
         "no_use_public_ips": not settings.public_ips,
         "labels": [f"headrace={name}"] if name else [],
-        "images": {} if settings.image else _images(ir or {}),
+        "images": {} if settings.image else _images(ir or {}, workers or {}),
     }
     return {**options, **{key: value for key, value in wanted.items() if value}, **settings.options}
 
 
-def _images(ir: Mapping[str, Any]) -> dict[str, str]:
-    """The images of the steps that run Beam, by their environment."""
+def _images(ir: Mapping[str, Any], workers: Mapping[str, str]) -> dict[str, str]:
+    """The workers' images by the environment of the steps that run Beam: those given, else the steps' own."""
     executors = ir.get("deploymentSpec", {}).get("executors", {})
     found = {}
     for environment, steps in _BEAM_STEPS.items():
         step = next((step for step in steps if step in executors), None)
         if step is not None:
-            found[environment] = executors[step]["container"]["image"]
+            found[environment] = workers.get(environment) or executors[step]["container"]["image"]
     return found
 
 

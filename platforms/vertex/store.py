@@ -9,6 +9,7 @@ Vertex's endpoints are not touched: which version an endpoint serves is what the
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ SCHEME = "vertex:"
 _ENTRY, _AUDIT = "entry", "headrace-audit"
 _ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]")
 _TAKEN = "default"  # the alias that Vertex moves itself
-_SERVED = ("machine", "replicas", "gpu", "gpus", "spot", "account", "cpu", "idle", "log", "table")
+_SERVED = ("machine", "replicas", "gpu", "gpus", "spot", "account", "cpu", "idle", "log", "table", "monitor")
 _OPTIONS = ("bucket", "image", "endpoint", *_SERVED)
 
 
@@ -50,6 +51,7 @@ class VertexPlace:
         spot: likewise: `yes` for machines that may be taken away.
         account: likewise: the service account of the containers.
         cpu, idle, log, table: likewise: `target_cpu`, `idle_minutes`, `log_sample` and `log_table` of `Serving`.
+        monitor: likewise: what Vertex AI watches of endpoints, in JSON; see `monitoring.watched`.
     """
 
     project: str
@@ -67,6 +69,7 @@ class VertexPlace:
     idle: str = ""
     log: str = ""
     table: str = ""
+    monitor: str = ""
 
     @property
     def serving(self) -> Serving:
@@ -134,6 +137,8 @@ class VertexPlace:
             raise StoreError(f"platform: expected {expected}. Received: {uri!r}")
         if not options.get("bucket", "gs://").startswith("gs://"):
             raise StoreError(f"platform: expected a bucket as gs://BUCKET/FOLDER. Received: {options['bucket']!r}")
+        if alone := [name for name in _SERVED[1:] if name in options and "machine" not in options]:
+            raise StoreError(f"platform: expected machine=TYPE beside {alone[0]}, to serve on. Received: none")
         return cls(project, location, **options)
 
 
@@ -325,6 +330,8 @@ def _files(uri: str) -> Any:
     """The file system of an address."""
     from fsspec.core import url_to_fs
 
+    # Otherwise gcsfs asks another API than the storage's for the kind of the bucket first, and may wait for it.
+    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     return url_to_fs(uri)[0]
 
 

@@ -1,4 +1,6 @@
-"""As much of Kubeflow Pipelines' API (v2beta1) as we use, over HTTP on this machine, for the real client.
+"""Kubeflow Pipelines' API (v2beta1) where it goes wrong, or is not as the emulator has it, for the real client.
+
+Answers that are lost, statuses, tokens, several users, the nodes that pods leave: what `headrace emulator` never does.
 
 https://www.kubeflow.org/docs/components/pipelines/reference/api/kubeflow-pipeline-api-spec/
 """
@@ -21,14 +23,13 @@ _START = datetime(2026, 11, 22, 6, tzinfo=UTC)
 
 @dataclass
 class Pipelines:
-    """Experiments, runs and recurring runs, and what was asked."""
+    """Experiments and runs, and what was asked."""
 
     url: str = ""
     token: str = ""  # that requests need; empty: none
     multi_user: bool = False
     experiments: dict[str, dict[str, Any]] = field(default_factory=dict)
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    recurring: dict[str, dict[str, Any]] = field(default_factory=dict)
     requests: list[tuple[str, str, Any]] = field(default_factory=list)
     fail: list[int] = field(default_factory=list)  # statuses of the next answers
     lose: bool = False  # the next answer to a new run: it is made, and nobody hears of it
@@ -50,28 +51,18 @@ class Pipelines:
         kept, key, listed = {
             "experiments": (self.experiments, "experiment_id", "experiments"),
             "runs": (self.runs, "run_id", "runs"),
-            "recurringruns": (self.recurring, "recurring_run_id", "recurringRuns"),
         }[kind]
-        id, _, action = rest.partition(":")
         if not rest:
             return self._create(kept, key, body) if method == "POST" else self._list(kept, listed, query)
-        if id not in kept:
-            return 404, {"code": 5, "message": f"{kind} {id} not found."}
-        if method == "DELETE":
-            del kept[id]
-            return 200, {}
-        if action == "terminate":
-            kept[id] |= {"state": "CANCELED", "finished_at": _time(len(self.requests))}
-            return 200, {}
-        return 200, kept[id]
+        if rest not in kept:
+            return 404, {"code": 5, "message": f"{kind} {rest} not found."}
+        return 200, kept[rest]
 
     def _create(self, kept: dict[str, Any], key: str, body: Any) -> tuple[int, Any]:
         id = str(uuid.UUID(int=len(self.requests)))
         made = {**body, key: id, "created_at": _time(len(self.requests))}
         if key == "run_id":
             made["state"] = "PENDING"
-        if key == "recurring_run_id":
-            made["status"] = "ENABLED" if body["mode"] == "ENABLE" else "DISABLED"
         kept[id] = made
         if key == "run_id" and self.lose:
             self.lose = False
@@ -115,7 +106,7 @@ def pipelines_service() -> Iterator[Pipelines]:
             self.end_headers()
             self.wfile.write(text)
 
-        do_GET = do_POST = do_DELETE = _any
+        do_GET = do_POST = _any
 
         def log_message(self, *_: object) -> None:
             pass

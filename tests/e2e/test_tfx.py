@@ -1,6 +1,8 @@
 """The pipeline of TFX's own components, of a spec: by TFX's runner, by ours, and what becomes of its model."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +23,8 @@ SPEC = """
 name: tips
 task: classification
 data: {source: tips.csv, label: tipped}
-train: {mlp: {epochs: 80, hidden_units: [16], learning_rate: 0.01}}
+features: {construct: {long: "log1p(miles)", far: "miles > 12"}}
+train: {threshold: f1, mlp: {epochs: 80, hidden_units: [16], learning_rate: 0.01}}
 evaluate:
   slices: [paid]
   gates: [{metric: auc, at_least: 0.8}, {metric: brier, at_most: 0.25}]
@@ -49,7 +52,7 @@ def headrace(project: Path, *arguments: str, code: int = 0) -> str:
     command = [str(Path(sys.executable).with_name("headrace")), *arguments, "--home", str(project / "home")]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout
+    return done.stdout + done.stderr
 
 
 def test_what_tfx_pushes_is_judged_registered_and_answers_as_tensorflow_does(project):
@@ -65,6 +68,8 @@ def test_what_tfx_pushes_is_judged_registered_and_answers_as_tensorflow_does(pro
         "paid": "category",
         "day": "date",
     }
+    assert lineage["training"]["threshold"]["chosen"] == "f1"
+    assert bundle.signature.threshold == lineage["training"]["threshold"]["at"] != 0.5
     assert (bundle.path / "saved_model" / "saved_model.pb").is_file()
     # Nothing of what it has learned, and nothing is known of the row: still an answer.
     empty = pa.table(
@@ -72,6 +77,30 @@ def test_what_tfx_pushes_is_judged_registered_and_answers_as_tensorflow_does(pro
     )
     answers = run_graph(open_graph(bundle.model), empty, bundle.signature.inputs)
     assert 0 < predictions(bundle.signature, answers)[0]["probabilities"]["true"] < 1
+
+
+def test_what_came_of_a_run_that_tfx_answers_from_its_cache_is_known(project):
+    strict = project / "strict.yaml"
+    strict.write_text(SPEC.replace("metric: auc, at_least: 0.8", "metric: auc, at_least: 0.9999"))
+    serving = project / "home" / "tfx" / "tips" / "serving"
+    refused = headrace(project, "tfx", "run", "strict.yaml", code=3)
+    assert re.search(r"auc of all rows: 0\.\d+; expected value_threshold", refused)
+    assert {"Transform", "Trainer"} <= cached(refused)  # a gate that was moved is no reason to train anew
+    pushed = headrace(project, "tfx", "run", "spec.yaml", "--no-register")  # there is a model before it now
+    assert "Evaluator" not in cached(pushed)
+    again = headrace(project, "tfx", "run", "strict.yaml", code=3)  # a later one was blessed, but this one was not
+    assert {"Evaluator", "Pusher"} <= cached(again)
+    shutil.rmtree(serving)
+    answered = headrace(project, "tfx", "run", "spec.yaml")
+    assert {"Evaluator", "Pusher"} <= cached(answered)
+    [restored] = serving.iterdir()
+    assert (restored / "saved_model.pb").is_file()
+    assert f"pushed by TFX: {restored}" in answered
+    assert "registered as tips version 1" in answered
+
+
+def cached(told: str) -> set[str]:
+    return set(re.search(r"answered from TFX's cache: (.*)", told)[1].split(", "))
 
 
 def test_the_compiled_pipeline_runs_in_our_runner_and_finds_its_last_blessed_model(project):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from headrace.artifacts.bundle import Bundle, write_bundle
 from headrace.artifacts.dataset import Dataset
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.folder import write_json
-from headrace.artifacts.raw_inputs import batches, open_graph, raw_inputs
+from headrace.artifacts.raw_inputs import batches, open_graph, raw_inputs, run_graph
 from headrace.artifacts.signature import Input, Signature
 from headrace.trainer.baseline import baseline
 from headrace.trainer.encoder_graph import encoder_graph
@@ -26,15 +26,24 @@ from headrace.trainer.export.samples import samples
 from headrace.trainer.graph import MATRIX
 from headrace.trainer.lineage import data_record
 from headrace.trainer.model import Rows
+from headrace.trainer.parameters import Training
 from headrace.trainer.rows import labels
 from headrace.trainer.tfx.graph import export, vocabulary
 from headrace.trainer.tfx.plan import PREDICTION, Plan
+from headrace.trainer.threshold import Chosen, threshold_of
 
 TOLERANCE = 2e-5  # relative above 1: two libraries' sums in float32, one behind the other
 MOST_ROWS = 20_000
 
 
-def bundle_of(saved: Path, plan: Plan, dataset: Path, output: Path, origin: dict[str, Any] | None = None) -> Bundle:
+def bundle_of(
+    saved: Path,
+    plan: Plan,
+    dataset: Path,
+    output: Path,
+    training: Training | None = None,
+    origin: dict[str, Any] | None = None,
+) -> Bundle:
     """Writes the bundle of a SavedModel that the TFX pipeline pushed.
 
     Args:
@@ -42,6 +51,7 @@ def bundle_of(saved: Path, plan: Plan, dataset: Path, output: Path, origin: dict
         plan: what TFX was told.
         dataset: the snapshot that it learned from.
         output: where the bundle appears.
+        training: says the threshold, or what chooses it on the eval split; 0.5 without.
         origin: what else the lineage should say.
 
     Raises:
@@ -58,13 +68,28 @@ def bundle_of(saved: Path, plan: Plan, dataset: Path, output: Path, origin: dict
         onnx.save(graphs.model, folder / files.MODEL)
         onnx.save(graphs.matrix, folder / files.MATRIX)
         parity = check_parity(saved, folder, plan, signature, rows)
+        chosen = None if training is None else _threshold(training, folder / files.MODEL, signature, snapshot)
+        if chosen is not None:
+            signature = replace(signature, threshold=chosen.at)
         signature.write(folder / files.SIGNATURE)
         write_json(folder / files.SAMPLES, samples(rows, folder / files.MODEL, signature))
         record = {"model": "tfx", "parameters": plan.mlp, "seed": plan.seed, "baseline": _baseline(snapshot)}
+        if chosen is not None:
+            record["threshold"] = chosen.record
         lineage = {"data": data_record(snapshot), "training": record, "parity": asdict(parity)}
         write_json(folder / files.LINEAGE, {**lineage, "origin": {"made_by": "TFX", **(origin or {})}})
         shutil.copytree(saved, folder / files.SAVED_MODEL, copy_function=shutil.copyfile)
     return Bundle.open(output, verify=False)
+
+
+def _threshold(training: Training, model: Path, signature: Signature, snapshot: Dataset) -> Chosen | None:
+    info = snapshot.info
+    rows = snapshot.table("eval", [item.name for item in signature.inputs])
+    actual = labels(snapshot.table("eval", [info.label])[info.label], info)
+    held_out = Rows(np.empty((len(actual), 0), np.float32), actual, None)
+    positive = None if info.positive is None else (info.classes or []).index(info.positive)
+    graph = open_graph(model)
+    return threshold_of(training, positive, lambda: run_graph(graph, rows, signature.inputs), held_out, snapshot)
 
 
 def signature_of(saved: Path, plan: Plan) -> Signature:

@@ -7,6 +7,7 @@ signatures of the SavedModel and the graph that becomes ONNX run that very graph
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import tensorflow as tf
@@ -14,6 +15,7 @@ import tensorflow_transform as tft
 import tf_keras as keras
 from tfx_bsl.public import tfxio
 
+from headrace.trainer.tfx.expressions import evaluate
 from headrace.trainer.tfx.plan import ENCODED, LABEL, MISSING, NUMBERS, PREDICTION, TEXTS, Plan, transformed
 
 _TOP = 10_000  # values of a category that get a place
@@ -25,17 +27,22 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     plan = Plan.from_json(custom_config["plan"])
     outputs: dict[str, Any] = {}
     for place, column in plan.of_kind("number"):
-        given = inputs[column.name]
-        values, known = _dense(given, 0.0), given.values
-        present = _dense(tf.SparseTensor(given.indices, tf.ones_like(known), given.dense_shape), 0.0)
-        mean, deviation = tft.mean(known), tf.sqrt(tft.var(known))
-        scaled = (values - mean) / tf.where(deviation > 0, deviation, tf.ones_like(deviation))
-        outputs[transformed("number", place)] = scaled * present  # no NaN on the way: ONNX would multiply with it
-        limits = tft.quantiles(known, plan.mlp["numeric_bins"], epsilon=0.01)
-        reached = tf.cast(values[:, tf.newaxis] >= tf.reshape(limits, [1, -1]), tf.int64)
-        bucket = tf.reduce_sum(reached, axis=1) + 1
-        outputs[transformed("bucket", place)] = bucket * tf.cast(present, tf.int64)
+        if column.feature:
+            given = inputs[column.name]
+            ones = tf.SparseTensor(given.indices, tf.ones_like(given.values), given.dense_shape)
+            made = _number(_dense(given, 0.0), _dense(ones, 0.0), given.values, plan)
+            outputs[transformed("number", place)], outputs[transformed("bucket", place)] = made
+    for place, item in enumerate(plan.constructed, start=len(plan.columns)):
+        raw = {name: tf.cast(_dense(inputs[name], math.nan), tf.float64) for name in item.reads}
+        value = tf.cast(evaluate(item.tree, raw), tf.float32)
+        missing = tf.math.is_nan(value)
+        values = tf.where(missing, tf.zeros_like(value), value)
+        known = tf.boolean_mask(value, tf.logical_not(missing))
+        made = _number(values, 1 - tf.cast(missing, tf.float32), known, plan)
+        outputs[transformed("number", place)], outputs[transformed("bucket", place)] = made
     for place, column in plan.of_kind("category"):
+        if not column.feature:
+            continue
         outputs[transformed("category", place)] = 1 + tft.compute_and_apply_vocabulary(
             _dense(inputs[column.name], MISSING),
             top_k=_TOP,
@@ -45,6 +52,23 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     if plan.label in inputs:
         outputs[LABEL] = _label(_dense(inputs[plan.label], 0), plan)
     return outputs
+
+
+def _number(values: Any, present: Any, known: Any, plan: Plan) -> tuple[Any, Any]:
+    """A number standardized, 0 where it is missing, and its bucket, also 0 where it is missing; both [N].
+
+    Args:
+        values: [N], 0 where missing: NaN on the way would be NaN at the end, for ONNX multiplies with it.
+        present: [N], 1 or 0.
+        known: the values that are there, which it is fitted on.
+        plan: says how many buckets.
+    """
+    mean, deviation = tft.mean(known), tf.sqrt(tft.var(known))
+    scaled = (values - mean) / tf.where(deviation > 0, deviation, tf.ones_like(deviation))
+    limits = tft.quantiles(known, plan.mlp["numeric_bins"], epsilon=0.01)
+    reached = tf.cast(values[:, tf.newaxis] >= tf.reshape(limits, [1, -1]), tf.int64)
+    bucket = tf.reduce_sum(reached, axis=1) + 1
+    return scaled * present, bucket * tf.cast(present, tf.int64)
 
 
 def run_fn(fn_args: Any) -> None:
@@ -98,14 +122,14 @@ def network(plan: Plan, fitted: tft.TFTransformOutput, settings: dict[str, Any])
         settings = {**settings, "hidden_units": [settings["first_layer"], settings["first_layer"] // 2]}
     inputs: dict[str, Any] = {}
     deep, wide = [], []
-    for place, _ in plan.of_kind("number"):
+    for place in plan.features("number"):
         name = transformed("number", place)
         inputs[name] = keras.Input((), name=name, dtype=tf.float32)
         deep.append(keras.layers.Reshape((1,))(inputs[name]))
-    codes = [(transformed("bucket", place), settings["numeric_bins"] + 1) for place, _ in plan.of_kind("number")]
+    codes = [(transformed("bucket", place), settings["numeric_bins"] + 1) for place in plan.features("number")]
     codes += [
         (name, int(fitted.vocabulary_size_by_name(name)) + 1)
-        for name in (transformed("category", place) for place, _ in plan.of_kind("category"))
+        for name in (transformed("category", place) for place in plan.features("category"))
     ]
     for name, size in codes:
         inputs[name] = keras.Input((), name=name, dtype=tf.int64)

@@ -148,7 +148,7 @@ def test_both_places_get_the_compiled_file_as_it_stands(storage, spec, tmp_path)
             "--root",
             "gs://runs/r",
             "--experiment",
-            "",
+            "none",
         )
         done = headrace("submit", tmp_path / "p.yaml", *asked, *more)
         assert done.exit_code == 0, done.output

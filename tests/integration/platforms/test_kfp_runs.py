@@ -16,7 +16,7 @@ from headrace.platforms.kubeflow.cron import kfp_cron, plain_cron
 from headrace.platforms.kubeflow.platform_spec import platform_spec
 from headrace.platforms.kubeflow.runs import KubeflowRuns
 from headrace.platforms.resources import TaskResources, Toleration
-from headrace.platforms.running import RunsError, Submission, Submitted, TaskState, Where
+from headrace.platforms.running import RunsError, Submission, Submitted, TaskState, Where, wait_for
 from tests.cloud.kfp_server import Pipelines, pipelines_service
 
 _TASK = {"cachingOptions": {"enableCache": True}}
@@ -173,36 +173,13 @@ def test_waiting_tells_each_change_once_and_bears_a_backend_that_is_away(
     assert seen == ["PENDING", "RUNNING", "SUCCEEDED"]
 
 
-def test_cancel_and_recent(service: Pipelines, runs: KubeflowRuns) -> None:
-    ids = [runs.submit(submission(id=f"c-{n}", name="churn" if n else "taxi")).id for n in range(3)]
-    assert runs.cancel(ids[0]).state == "CANCELLED"
-    asked = len(service.requests)
-    assert runs.cancel(ids[0]).state == "CANCELLED"
-    assert not any(path.endswith(":terminate") for _, path, _ in service.requests[asked:])
-    assert [one.id for one in runs.recent(limit=2)] == [ids[2], ids[1]]
-    assert [one.id for one in runs.recent(name="taxi")] == [ids[0]]
-
-
-def test_a_schedule_replaces_the_one_of_its_name(service: Pipelines, runs: KubeflowRuns) -> None:
-    first = runs.schedule(submission(), "0 6 * * 1-5", timezone="Europe/Berlin")
-    kept = service.recurring[first.id]
-    assert kept["trigger"]["cron_schedule"]["cron"] == "CRON_TZ=Europe/Berlin 0 0 6 * * 1-5"
-    assert (kept["max_concurrency"], kept["no_catchup"], kept["mode"]) == ("1", True, "ENABLE")
-    second = runs.schedule(submission(), "30 7 * * *", paused=True)
-    assert list(service.recurring) == [second.id]
-    (found,) = runs.schedules()
-    assert (found.name, found.cron, found.timezone, found.state) == ("churn", "30 7 * * *", "UTC", "PAUSED")
-    runs.unschedule("churn")
-    assert service.recurring == {}
-    with pytest.raises(RunsError, match=r"expected a schedule \(none\). Received: 'churn'"):
-        runs.unschedule("churn")
-
-
 def test_cron() -> None:
     assert plain_cron(kfp_cron("*/5 * * * *", "UTC")) == ("*/5 * * * *", "UTC")
     assert plain_cron("30 0 6 * * *") == ("30 0 6 * * *", "UTC")  # by the second, which somebody else made
     with pytest.raises(RunsError, match="cron: expected five fields"):
         kfp_cron("0 0 6 * * *", "UTC")
+    with pytest.raises(RunsError, match="timezone: expected UTC, .* Received: Europe/Berlin"):
+        kfp_cron("0 6 * * *", "Europe/Berlin")
 
 
 def test_a_token_is_sent_and_never_shown(service: Pipelines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,3 +265,27 @@ def test_the_local_runner_reads_the_same_platform_spec() -> None:
     assert SPEC is not None
     (pod,) = read_pods(SPEC).values()
     assert [secret.variable for secret in pod.secrets] == ["KEY"] and pod.meaningless == ("node selector",)
+
+
+def test_a_token_that_is_over_is_read_anew_while_a_run_is_watched(service: Pipelines, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("first-of-mine")
+    service.token = "first-of-mine"
+    runs = KubeflowRuns(Where("kubeflow", service.url, token_file=str(token)))
+    run = runs.submit(submission()).id
+    service.token = "second-of-mine"
+
+    def rotated(seconds: float) -> None:  # as the cluster does with a mounted token
+        token.write_text("second-of-mine")
+        service.runs[run]["state"] = "SUCCEEDED"
+
+    ended = wait_for(runs, run, lambda run, tasks: None, pause=rotated)
+    assert ended.state == "SUCCEEDED"
+
+
+def test_a_submission_is_found_among_runs_of_its_name_alone(service: Pipelines, runs: KubeflowRuns) -> None:
+    first = runs.submit(submission(id="event-1", name="churn-a1b2"))
+    for number in range(3):
+        runs.submit(submission(id=f"other-{number}", name="others"))
+    assert runs.submit(submission(id="event-1", name="churn-a1b2")).id == first.id
+    assert len(service.runs) == 4

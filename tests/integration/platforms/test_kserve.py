@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -110,6 +111,23 @@ def test_what_does_not_start_never_becomes_the_champion(homes: Homes, kube: Clus
     assert homes.shares(kube) == {"1": 100}
     homes.deploy(homes(3))  # and the next one is held against the one that serves
     assert homes.shares(kube) == {"3": 100}
+
+
+def test_an_api_server_that_is_away_for_a_moment_ends_no_push(
+    homes: Homes, kube: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kube.slow, usual, looks = 5, kube.answer, []
+
+    def answer(method: str, path: str, body: Any) -> tuple[int, Any]:
+        if method == "GET" and path.partition("?")[0].endswith("/inferenceservices/homes") and kube.objects:
+            looks.append(path)
+            if len(looks) in (4, 5, 6):
+                return 503, {"message": "etcdserver: leader changed"}
+        return usual(method, path, body)
+
+    monkeypatch.setattr(kube, "answer", answer)
+    homes.deploy(homes(1))
+    assert homes.shares(kube) == {"1": 100} and len(looks) > 6
 
 
 def test_a_first_version_that_does_not_start_leaves_nothing(homes: Homes, kube: Cluster) -> None:
@@ -267,6 +285,7 @@ def test_a_cluster_that_is_not_there(homes: Homes, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.slow
+@pytest.mark.slow  # MLflow makes a database
 def test_a_registry_in_mlflow_has_its_bundles_copied_for_kserve(tmp_path: Path, kube: Cluster) -> None:
     homes = Homes(tmp_path, registry=f"mlflow:sqlite:///{tmp_path}/mlflow.db")
     homes.deploy(homes(1))

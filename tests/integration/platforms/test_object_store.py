@@ -10,6 +10,7 @@ import pytest
 from headrace.platforms.kubeflow.place import KubeflowPlace
 from headrace.platforms.kubeflow.store import ObjectStore
 from headrace.platforms.ledger.store import StoreError
+from tests.cloud import gcs_server
 from tests.cloud.gcs_server import Storage, storage_service
 
 
@@ -40,6 +41,28 @@ def test_a_store_that_takes_a_name_twice_is_refused(storage: Storage, monkeypatc
     with pytest.raises(StoreError, match="expected a store that makes an object only once"):
         store.append(0, "first")
     assert store.entries(0) == []
+
+
+def test_a_store_that_takes_a_name_twice_at_the_same_time_is_refused(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, refused = gcs_server._allowed, []
+
+    def allowed(query: dict[str, str], stored: gcs_server.Stored | None) -> bool:
+        """One after another they are told apart; at the same time they are not."""
+        if not refused and not usual(query, stored):
+            refused.append(query)
+            return False
+        return True
+
+    monkeypatch.setattr(gcs_server, "_allowed", allowed)
+    store = in_bucket()
+    with pytest.raises(StoreError, match="for those who come at the same time. Received: one that told 4 of 4"):
+        store.append(0, "first")
+    assert store.entries(0) == []
+    monkeypatch.setattr(gcs_server, "_allowed", usual)
+    store.append(0, "first")
+    assert [name for name in storage.buckets["models"] if "only-once-" in name] == []
 
 
 def test_a_store_that_does_not_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

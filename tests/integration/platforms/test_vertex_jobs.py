@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -197,4 +198,22 @@ def test_a_cancelled_step_cancels_its_job(service):
     with pytest.raises(SystemExit) as ended:
         main(launched(service), every_s=30)
     assert ended.value.code == 143 and signal.getsignal(signal.SIGTERM) == before
+    assert service.kept["customJobs"]["101"]["state"] == "JOB_STATE_CANCELLED"
+
+
+def test_a_step_that_is_cancelled_while_its_job_is_made_leaves_no_job(service):
+    usual = service.answer
+
+    def answer(method, path, body):  # SIGTERM comes before the answer
+        told = usual(method, path, body)
+        if method == "POST" and path.partition("?")[0].endswith("/customJobs"):
+            service.answer = usual
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.2)
+        return told
+
+    service.answer = answer
+    with pytest.raises(SystemExit) as ended:
+        main(launched(service), every_s=30)
+    assert ended.value.code == 143
     assert service.kept["customJobs"]["101"]["state"] == "JOB_STATE_CANCELLED"

@@ -140,6 +140,13 @@ def test_an_experiment_has_the_run(service, runs):
     assert service.children == {f"{PARENT}/metadataStores/default/contexts/churn": [context]}
 
 
+def test_a_run_goes_on_where_its_experiment_may_not_be_written(service, runs, caplog):
+    service.refuse["/metadataStores/"] = (403, "Permission 'aiplatform.contexts.create' denied")
+    made = runs.submit(submission(experiment="churn"))
+    assert made.id in service.kept["pipelineJobs"], "who is told of an error would send it again"
+    assert "is not in the experiment churn" in caplog.text and "denied" in caplog.text
+
+
 def test_a_spot_machine_makes_a_step_a_custom_job(service, runs):
     before = copy.deepcopy(IR)
     runs.submit(submission(platform_spec=SPOT, service_account="runner@demo.iam.gserviceaccount.com"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from click.testing import CliRunner
 
@@ -9,7 +11,7 @@ from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.cli import cli
 from headrace.platforms.interface import Blessing, Deployed, Endpoint, Split
 from headrace.platforms.open import open_platform
-from headrace.platforms.vertex.monitoring import monitor, unmonitor
+from headrace.platforms.vertex.monitoring import monitor, monitored_by, unmonitor
 from headrace.platforms.vertex.serving import ServingError, VertexServing
 from headrace.platforms.vertex.settings import Monitoring, Serving
 from headrace.platforms.vertex.store import VertexPlace
@@ -255,6 +257,65 @@ def test_the_registrys_changes_move_the_traffic(platform, tmp_path):
     opened.endpoints.rollback("churn", who="ann", reason="worse")
     assert list(endpoint["trafficSplit"].values()) == [100] and len(endpoint["deployedModels"]) == 1
     assert opened.registry.champion("churn").version == "1" and opened.registry.verify().intact
+
+
+def test_what_is_watched_follows_what_answers(platform, tmp_path):
+    service, _, opened = platform
+    place = monitored_by(VertexPlace.of(opened.uri), Monitoring(emails=("ml@example.com",), thresholds={"rooms": 0.1}))
+    opened = open_platform(place.uri)
+    for number in (1, 2):
+        bundle = write_unscorable_bundle(tmp_path / f"b{number}", seed=number)
+        opened.registry.register(bundle, "churn", metrics={}, run="r", blessing=Blessing(None))
+    opened.endpoints.deploy("churn", "churn", "1", run="r")
+    [endpoint], [job] = service.kept["endpoints"].values(), service.kept["modelDeploymentMonitoringJobs"].values()
+
+    def watched_ids():
+        return sorted(one["deployedModelId"] for one in job["modelDeploymentMonitoringObjectiveConfigs"])
+
+    assert watched_ids() == sorted(endpoint["trafficSplit"])
+    assert job["modelMonitoringAlertConfig"]["emailAlertConfig"] == {"userEmails": ["ml@example.com"]}
+    opened.endpoints.split("churn", [Deployed("churn", "1", 90), Deployed("churn", "2", 10)], who="ann", reason="try")
+    assert len(watched_ids()) == 2 and watched_ids() == sorted(endpoint["trafficSplit"])
+    begun = len(service.requests)
+    opened.endpoints.deploy("churn", "churn", "2", run="r")
+    asked = [f"{method} {path.partition('?')[0]}" for method, path, _ in service.requests[begun:]]
+    changed = next(i for i, one in enumerate(asked) if one.startswith("PATCH") and "MonitoringJobs" in one)
+    assert changed < next(i for i, one in enumerate(asked) if one.endswith(":undeployModel")), "before the old one goes"
+    assert watched_ids() == sorted(endpoint["trafficSplit"]) and len(watched_ids()) == 1
+    wrong = open_platform(monitored_by(place, Monitoring(thresholds={"roms": 0.1})).uri)
+    begun = len(service.requests)
+    with pytest.raises(ServingError, match="expected thresholds of the model's inputs .rooms.. Received: roms"):
+        wrong.endpoints.deploy("churn", "churn", "1", run="r")
+    assert "deployModel" not in calls(service, begun) and opened.registry.champion("churn").version == "2"
+
+
+@pytest.mark.parametrize("text", ["monitor={}", "machine=m&monitor=1", "machine=m&monitor={'sampel':1}"])
+def test_an_address_that_says_wrongly_what_is_watched_is_refused(text):
+    with pytest.raises(HeadraceError, match="expected"):
+        open_platform(f"vertex:demo/r?{text}")
+
+
+def test_headrace_predict_asks_vertex(platform, tmp_path):
+    opened = platform[2]
+    bundle = write_unscorable_bundle(tmp_path / "b", seed=1)
+    opened.registry.register(bundle, "churn", metrics={}, run="r", blessing=Blessing(None))
+    opened.endpoints.deploy("churn", "churn", "1", run="r")
+    (tmp_path / "rows.csv").write_text("rooms,other\n3,x\n,y\n")
+    where = ["--platform", opened.uri, "--home", str(tmp_path)]
+    told = CliRunner().invoke(cli, ["predict", "churn", "--csv", str(tmp_path / "rows.csv"), *where])
+    assert told.exit_code == 0, told.output
+    assert [json.loads(line)["row"] for line in told.output.splitlines()] == [{"rooms": 3.0}, {"rooms": None}]
+    told = CliRunner().invoke(cli, ["predict", "churn", "--json", '{"rooms": 4}', *where])
+    assert json.loads(told.output) == {"score": 0.25, "row": {"rooms": 4.0}}
+    told = CliRunner().invoke(cli, ["predict", "churn", "--json", "{}", "--protocol", "v2", *where])
+    assert told.exit_code == 2 and "expected neither --protocol" in told.output
+    told = CliRunner().invoke(cli, ["predict", "homes", "--json", "{}", *where])
+    assert "expected one that is in Vertex AI. Received: 'homes'" in str(told.exception)
+    without = ["--platform", "vertex:demo/us-central1", "--home", str(tmp_path)]
+    told = CliRunner().invoke(cli, ["predict", "churn", "--json", "{}", *without])
+    assert "expected a running server" in str(told.exception) and "&machine=TYPE" in str(told.exception)
+    told = CliRunner().invoke(cli, ["rollout", "start", "churn:1", "--platform", opened.uri])
+    assert "Vertex AI's, which shows nobody its containers" in str(told.exception)
 
 
 def test_a_version_that_does_not_start_never_becomes_the_champion(platform, tmp_path):

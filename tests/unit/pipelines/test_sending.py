@@ -57,6 +57,43 @@ def test_very_many_files_are_a_glob_in_one_folder(tmp_path, sender, monkeypatch)
     assert len(glob.glob(place)) == 3
 
 
+def test_a_name_that_would_be_read_as_a_pattern_is_sent_under_a_plain_one(tmp_path, sender):
+    from headrace.components.fingerprint.files import source_files
+
+    file = tmp_path / "rows [2026] #2 é.csv"
+    file.write_text("a\n1\n")
+    place = sender.source(str(tmp_path / "rows*.csv"))
+    assert place == f"{tmp_path}/store/{file_digest(file)}/rows _2026_ _2 é.csv"
+    assert [one.read_text() for one in source_files(place)] == ["a\n1\n"]
+
+
+def test_two_files_with_the_same_rows_stay_two(tmp_path, sender):
+    for day in ("mon", "tue"):
+        (tmp_path / day).mkdir()
+        (tmp_path / day / "rows.csv").write_text("a\n1\n")
+    found = json.loads(sender.source(str(tmp_path / "*/rows.csv")))
+    assert len(found) == 2 and len(set(found)) == 1
+
+
+def test_ten_thousand_files_are_looked_for_by_one_list(tmp_path, monkeypatch):
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    asked = []
+    monkeypatch.setattr(MemoryFileSystem, "info", lambda self, path, **more: asked.append(path) or 1 / 0)
+    monkeypatch.setattr(MemoryFileSystem, "store", {})
+    monkeypatch.setattr(MemoryFileSystem, "pseudo_dirs", [""])
+    usual, put = MemoryFileSystem.find, []
+    monkeypatch.setattr(
+        MemoryFileSystem, "find", lambda self, *given, **more: asked.append("list") or usual(self, *given, **more)
+    )
+    monkeypatch.setattr(MemoryFileSystem, "put", lambda self, files, places: put.append(len(places)))
+    monkeypatch.setattr(sending, "file_digest", lambda path: "0")
+    files = {f"{number:05}.png": tmp_path / "one.png" for number in range(10_000)}
+    (tmp_path / "one.png").write_bytes(b"x")
+    Sender("memory://bucket/sources").tree(files, "photos")
+    assert put == [10_000] and asked == ["list"]
+
+
 def test_a_folder_of_images_keeps_its_folders(tmp_path, sender):
     (tmp_path / "images" / "cat").mkdir(parents=True)
     (tmp_path / "images" / "cat" / "1.png").write_bytes(b"1")

@@ -10,6 +10,9 @@ from headrace.pipelines.compile import compile_spec, training_ir
 from headrace.pipelines.spec import load_spec
 from headrace.pipelines.submission import Asked, plan, prepare
 from headrace.platforms.running import Where
+from headrace.platforms.vertex.monitoring import watched
+from headrace.platforms.vertex.settings import Monitoring, Serving
+from headrace.platforms.vertex.store import VertexPlace
 
 SPEC = "name: m\ntask: classification\ndata:\n  source: t.csv\n  label: y\n"
 VERTEX = "submit: {vertex: {project: acme, location: europe-west4, root: 'gs://acme/runs/', image: img}}\n"
@@ -107,6 +110,20 @@ def test_a_compiled_pipeline_is_sent_as_it_stands(spec, tmp_path):
         prepare(plan(tmp_path / "p.yaml", dataclasses.replace(asked, parameters={"platform": "mlflow:http://m"})))
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"deploymentSpec: {}\nroot: {}\n", "expected a compiled pipeline .*Received: a part of one"),
+        (b"deploymentSpec: {}\npipelineInfo: {name: m}\n", "expected a compiled pipeline"),
+        ("deploymentSpec: {}\nname: Müller".encode("latin-1"), "expected text in UTF-8"),
+    ],
+)
+def test_half_of_a_compiled_pipeline_is_said_to_be_that(tmp_path, content, words):
+    (tmp_path / "p.yaml").write_bytes(content)
+    with pytest.raises(HeadraceError, match=words):
+        prepare(plan(tmp_path / "p.yaml", Asked(on="vertex", project="a", location="l", root="gs://b/r", **EMULATED)))
+
+
 def test_the_prediction_pipeline_wants_a_source_and_types_are_the_pipelines(spec, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     file = spec(VERTEX)
@@ -137,6 +154,9 @@ def test_joined_tables_are_sent_beside_each_other(spec, tmp_path):
         (VERTEX, {**EMULATED, "parameters": {"sorce": "x"}}, "Received: sorce; did you mean `source`"),
         (VERTEX, {**EMULATED, "parameters": {"platform": "local"}}, None),
         (VERTEX, {**EMULATED, "id": "Not A Name"}, "--id: expected small letters"),
+        (VERTEX, {**EMULATED, "id": "a" * 200}, "127 at most"),
+        (VERTEX, {"endpoint": "localhost:8080"}, "endpoint: expected an address as http://HOST:PORT"),
+        ("", {"on": "kubeflow", "endpoint": "localhost"}, "endpoint: expected an address as http://HOST:PORT"),
         (
             VERTEX,
             {**EMULATED, "parameters": {"source": "postgresql://app:hunter2@h/db"}},
@@ -147,6 +167,7 @@ def test_joined_tables_are_sent_beside_each_other(spec, tmp_path):
         ("submit: {vertex: {root: 's3://b'}}\n", {}, "submit.vertex.root: "),
         ("submit: {schedule: {cron: '0 25 * * *'}}\n", {}, "submit.schedule.cron: expected five fields"),
         ("submit: {schedule: {cron: '0 5 * * *', timezone: Mars}}\n", {}, "such as Europe/Berlin"),
+        ("submit: {vertex: {monitoring: {}}}\n", {}, "monitoring: expected `serving` beside it"),
         ("submit: {vertx: {}}\n", {}, "unknown field `vertx`; did you mean `vertex`?"),
         ("submit: {labels: {Team: x}}\n", {}, "small letters"),
     ],
@@ -176,6 +197,46 @@ def test_dataflow_comes_with_its_options(spec):
     assert submission.parameters["beam_runner"] == "none"
 
 
+def test_dataflows_workers_have_the_steps_images_and_runs_share_their_options(spec):
+    more = VERTEX.replace("image: img", "image: img, dataflow: {options: {experiments: [use_runner_v2]}}")
+    first, second = (prepare(plan(spec(more), Asked(**EMULATED)), dry=True) for _ in range(2))
+    options = first.parameters["beam_options"]
+    assert first.id != second.id and second.parameters["beam_options"] == options, (
+        "or no run took anything from a cache"
+    )
+    assert options["labels"] == ["headrace=m"]
+    executors = first.ir["deploymentSpec"]["executors"]
+    assert options["images"] == {
+        "tfx": executors["exec-statistics"]["container"]["image"],
+        "main": executors["exec-evaluate"]["container"]["image"],
+    }
+    assert options["experiments"] == ["use_runner_v2"]
+
+
+def test_what_vertex_serves_on_and_watches_is_in_the_registrys_address(spec, monkeypatch):
+    serving = "serving: {machine: n1-standard-4, min_replicas: 2, max_replicas: 3, spot: true}"
+    watching = "monitoring: {emails: [ml@example.com], thresholds: {plan: 0.1}}"
+    more = VERTEX.replace("image: img", f"image: img, {serving}, {watching}")
+
+    def place(**asked):
+        submission = prepare(plan(spec(more), Asked(**EMULATED, **asked)), dry=True)
+        return VertexPlace.of(submission.parameters["platform"])
+
+    found = place()
+    assert found.serving == Serving("n1-standard-4", 2, 3, spot=True)
+    assert found.bucket == "gs://acme/runs/models" and found.endpoint == EMULATED["endpoint"]
+    assert watched(found) == Monitoring(emails=("ml@example.com",), thresholds={"plan": 0.1})
+    monkeypatch.setenv("HEADRACE_PLATFORM", "vertex:acme/r?bucket=gs://b&image=i&machine=e2-standard-8")
+    assert place().machine == "e2-standard-8", "what the address says goes first"
+    monkeypatch.setenv("HEADRACE_PLATFORM", "mlflow:http://m")
+    with pytest.raises(HeadraceError, match="serving: expected the registry of Vertex AI.* Received: mlflow:http://m"):
+        place()
+    monkeypatch.delenv("HEADRACE_PLATFORM")
+    assert (
+        VertexPlace.of(prepare(plan(spec(VERTEX), Asked(**EMULATED)), dry=True).parameters["platform"]).machine == ""
+    ), "without the section the endpoint is nobody's but our servers'"
+
+
 def test_the_spec_and_vertex_have_the_same_defaults():
     from headrace.pipelines import submit_spec
     from headrace.platforms.vertex import settings
@@ -184,3 +245,21 @@ def test_the_spec_and_vertex_have_the_same_defaults():
         section = getattr(submit_spec, f"{name}Spec")()
         plain = dataclasses.asdict(getattr(settings, name)())
         assert json.loads(json.dumps(plain)) == section.model_dump(mode="json"), name
+
+
+def test_a_file_of_weights_on_this_machine_is_not_left_behind(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "1.png").write_bytes(b"x")
+    (tmp_path / "w.h5").write_bytes(b"weights")
+    file = tmp_path / "spec.yaml"
+
+    def planned(weights, more=""):
+        train = f"train: {{model: cnn, cnn: {{backbone: resnet50, weights: '{weights}'}}}}\n"
+        file.write_text(f"name: m\ntask: image_classification\ndata: {{source: gs://b/photos}}\n{train}{VERTEX}{more}")
+        return plan(file, Asked(**EMULATED))
+
+    with pytest.raises(HeadraceError, match=r"weights: expected gs://BUCKET/FILE.* Received: w.h5, which lies on this"):
+        prepare(planned("w.h5"), dry=True)
+    assert prepare(planned("gs://b/w.h5"), dry=True).id
+    mounted = f"resources: {{train: {{volumes: {{claim: {tmp_path}}}}}}}\n"
+    assert prepare(planned("w.h5", mounted), dry=True).id, "a volume is there at the same path"

@@ -1,5 +1,6 @@
 """`headrace submit`, against runs that play their part."""
 
+import dataclasses
 import json
 
 import pytest
@@ -143,6 +144,46 @@ def test_ctrl_c_leaves_the_run_and_says_how_to_look_again(stage, spec):
     assert "m-1 goes on, on vertex acme/europe-west4." in done.output
     assert "Look again: headrace submit spec.yaml --on vertex --endpoint http://127.0.0.1:1 --watch m-1" in done.output
     assert stage.asked == []
+
+
+@pytest.mark.parametrize("status", [None, 503, 403])
+def test_a_lost_answer_is_told_with_the_command_that_starts_no_second_run(stage, spec, status, monkeypatch):
+    def lost(submission):
+        class Refused(Exception):
+            code = status
+
+        raise RunsError("no answer") from Refused()
+
+    monkeypatch.setattr(stage, "submit", lost)
+    done = submit(spec, "--id", "m-7")
+    assert isinstance(done.exception, RunsError)
+    told = (
+        "The same again starts no second run: headrace submit spec.yaml --on vertex --endpoint http://127.0.0.1:1 --id"
+    )
+    assert (f"{told} m-7" in done.output) is (status != 403), "what is refused is not there"
+
+
+def test_a_place_that_stays_away_leaves_the_run_and_says_how_to_look_again(stage, spec, monkeypatch):
+    def away(*_):
+        raise RunsError("503 away")
+
+    monkeypatch.setattr("headrace.pipelines.following.wait_for", lambda *_, **__: away())
+    done = submit(spec)
+    assert isinstance(done.exception, RunsError) and "m-1 goes on, on vertex acme/europe-west4." in done.output
+
+
+def test_what_is_no_time_is_said_before_anything_is_sent(stage, spec, monkeypatch):
+    monkeypatch.setattr("headrace.pipelines.submission.prepare", lambda *_: pytest.fail("sent"))
+    assert submit(spec, "--schedule", "whenever").exit_code == 2
+
+
+def test_a_prediction_that_is_watched_again_has_no_gate(stage, spec, monkeypatch):
+    stage.scenes = [(SUCCEEDED, [TaskState("batch-predict", SUCCEEDED, 1.0, 2.0)])]
+    usual = stage.get
+    monkeypatch.setattr(stage, "get", lambda run: dataclasses.replace(usual(run), name="m-prediction"))
+    assert submit(spec, "--watch", "m-prediction-1").exit_code == 0
+    assert "m-1" in submit(spec, "--recent", "--pipeline", "prediction").output
+    assert stage.asked == [("recent", "m-prediction")]
 
 
 def test_a_run_is_watched_again_and_gates_count_then_too(stage, spec):

@@ -7,7 +7,7 @@ from headrace.components.fingerprint.digest import fingerprint
 from headrace.components.ingest.ingest import ingest
 from headrace.pipelines.spec import Spec
 from headrace.pipelines.tfx_plan import NotForTfx, plan_of, refuse
-from headrace.trainer.tfx.plan import Bound, Column, Plan
+from headrace.trainer.tfx.plan import Bound, Column, Constructed, Plan
 
 BASE = {"name": "tips", "task": "classification", "data": {"source": "tips.csv", "label": "tipped"}}
 
@@ -50,10 +50,39 @@ def test_gates_become_what_the_evaluator_demands(snapshot):
         Bound("AUC", True, change=0.01),
     )
     assert plan.slices == ("paid",)
+    elsewhere = plan_of(spec(evaluate={"gates": gates}, train={"threshold": "f1"}), snapshot)
+    assert elsewhere.bounds == plan.bounds[1:]  # TFX decides at 0.5: its accuracy is not this model's
 
 
 def test_without_a_limit_the_evaluator_demands_better_than_a_constant(snapshot):
     assert plan_of(spec(), snapshot).bounds[-1] == Bound("AUC", True, limit=0.55)
+
+
+def test_constructed_features_are_resolved_and_what_they_alone_read_is_no_feature(snapshot):
+    features = {"construct": {"double": "miles * 2", "far": "double > 10"}, "drop": ["miles"]}
+    plan = plan_of(spec(features=features), snapshot)
+    assert [(column.name, column.feature) for column in plan.columns] == [("miles", False), ("paid", True)]
+    assert plan.constructed == (
+        Constructed("double", ["multiply", "miles", 2.0]),
+        Constructed("far", ["greater", ["multiply", "miles", 2.0], 10.0]),
+    )
+    assert plan.constructed[1].reads == ("miles",)
+    assert (plan.features("number"), plan.features("category")) == ([2, 3], [1])
+    assert Plan.from_json(plan.to_json()) == plan
+    for text, told in (("length(paid)", "paid"), ("if_else(paid == 'cash', 1, 0)", "paid")):
+        with pytest.raises(NotForTfx, match=f"features.construct.made: .* Received: {told}"):
+            plan_of(spec(features={"construct": {"made": text}}), snapshot)
+
+
+def test_a_gate_that_is_moved_is_no_reason_to_train_anew(snapshot):
+    strict, mild = (
+        plan_of(spec(evaluate={"gates": [{"metric": "auc", "at_least": limit}]}), snapshot) for limit in (0.9, 0.6)
+    )
+    assert strict != mild
+    assert strict.for_trainer() == mild.for_trainer()
+    slower = plan_of(spec(train={"mlp": {"learning_rate": 0.1}, "seed": 7}), snapshot)
+    assert slower.for_trainer() != mild.for_trainer()
+    assert slower.for_transform() == mild.for_transform()
 
 
 def test_a_plan_travels_as_json(snapshot):
@@ -64,9 +93,9 @@ def test_a_plan_travels_as_json(snapshot):
 
 def test_what_tfx_would_not_honour_is_refused_by_name():
     sections = {
-        "features": {"construct": {"double": "miles * 2"}, "drop": ["note"]},
+        "features": {"select": {"variance": 0}, "drop": ["note"]},
         "train": {"class_weight": "balanced", "calibrate": "sigmoid"},
     }
-    with pytest.raises(NotForTfx, match=r"Received: features\.construct, train\.class_weight, train\.calibrate$"):
+    with pytest.raises(NotForTfx, match=r"Received: features\.select, train\.class_weight, train\.calibrate$"):
         refuse(spec(**sections))
     refuse(spec(features={"drop": ["note"]}))

@@ -60,6 +60,12 @@ def test_a_platform_that_stays_away_is_an_error():
         watched((RUNNING, []), *[RunsError("503")] * 3, (SUCCEEDED, []), patience=3)
 
 
+def test_who_does_not_answer_is_asked_less_and_less_often():
+    away = RunsError("503")
+    assert watched((RUNNING, []), *[away] * 4, (SUCCEEDED, []))[2] == [5, 5, 10, 20, 40]
+    assert max(watched(*[away] * 9, (SUCCEEDED, []), patience=10)[2]) == 60
+
+
 @pytest.mark.parametrize(
     ("uri", "where"),
     [

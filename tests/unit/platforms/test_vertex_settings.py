@@ -86,6 +86,14 @@ def test_what_dataflow_is_told() -> None:
     }
 
 
+def test_workers_have_images_of_their_own_where_there_are_such() -> None:
+    options = dataflow_options(Dataflow(), "demo", "r", "gs://runs", ir=IR, workers={"main": "worker@sha256:3"})
+    assert options["images"] == {"tfx": "tfx@sha256:1", "main": "worker@sha256:3"}
+    assert "images" not in dataflow_options(
+        Dataflow(image="mine"), "demo", "r", "gs://runs", ir=IR, workers={"main": "w"}
+    )
+
+
 def test_each_step_has_workers_with_its_own_libraries() -> None:
     from headrace.components.beam import pipeline_options
 

@@ -91,17 +91,43 @@ def test_an_image_has_what_its_programs_import_and_no_more(name):
         assert not any(str(file).startswith(f"{one}/") for one in left_out), f"{file} is left out of the image"
 
 
-@pytest.mark.parametrize("dockerfile", DOCKERFILES)
-def test_a_dockerfile_keeps_the_rules(dockerfile):
+def stages(dockerfile: str) -> dict[str, str]:
+    """A Dockerfile's stages by their names; a last one without has none."""
+    parts = re.split(r"^(?=FROM )", (ROOT / dockerfile).read_text(), flags=re.MULTILINE)[1:]
+    return {(re.match(r"FROM \S+ AS (\S+)", part) or ["", ""])[1]: part for part in parts}
+
+
+@pytest.mark.parametrize("name", [name for name in tool.IMAGES if name not in tool.BEAM])
+def test_a_dockerfile_keeps_the_rules(name):
+    dockerfile = tool.IMAGES[name].dockerfile
     text = (ROOT / dockerfile).read_text()
-    last = text[text.rindex("\nFROM ") :]
-    assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {"${BASE}"}
+    last = stages(dockerfile)[tool.IMAGES[name].target]
+    before = text[: text.index(last)] + last
+    assert set(re.findall(r"^FROM (\S+)", before, re.MULTILINE)) == {"${BASE}"}
     assert tool.default_base() == re.search(r"^ARG BASE=(\S+)$", text, re.MULTILINE)[1]
     assert re.findall(r"^USER (\S+)$", last, re.MULTILINE) == ["65532:65532"]
     assert "\nHEALTHCHECK " in last
     assert {"title", "description", "licenses"} <= set(re.findall(r"org\.opencontainers\.image\.(\w+)=", last))
     assert not re.search(r"apt-get|pip install|curl|wget|ADD ", text), "everything comes from the lock"
     assert re.search(r"image_env\.py libraries (\S+)", text)[1] in ("main", "tfx", "serving", "${VARIANT}")
+
+
+@pytest.mark.parametrize(("name", "lock"), tool.BEAM.items())
+def test_a_worker_is_the_step_s_image_with_the_launcher_of_its_beam(name, lock):
+    image = tool.IMAGES[name]
+    (of,) = [one.target for one in tool.IMAGES.values() if one.dockerfile == image.dockerfile and one != image]
+    found = stages(image.dockerfile)
+    worker = found[image.target]
+    assert list(found).index(of) < list(found).index("beam"), "else the step's image would need Beam's, too"
+    assert worker.startswith(f"FROM {of} AS ") and "COPY --from=beam /opt/apache/beam /opt/apache/beam\n" in worker
+    assert 'ENTRYPOINT ["/opt/apache/beam/boot"]\nCMD []\n' in worker
+    assert "ENV RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1\n" in worker and "USER 0:0\n" in worker
+    text = (ROOT / image.dockerfile).read_text()
+    assert re.search(r"^ARG BEAM=(\S+)$", text, re.MULTILINE)[1] == f"{SDK}:{pins(lock)['apache-beam']}"
+    assert ("pip" in pins(lock)) != ("COPY --from=pip /opt/pip " in worker), "the launcher calls `python -m pip show`"
+
+
+SDK = "docker.io/apache/beam_python3.11_sdk"
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES)

@@ -14,7 +14,15 @@ DIGEST = "sha256:" + "0123456789abcdef" * 4
 
 
 def given(**settings):
-    usual = {"base": None, "source": None, "no_cache": False, "cache_from": [], "cache_to": [], "push": False}
+    usual = {
+        "base": None,
+        "source": None,
+        "no_cache": False,
+        "cache_from": [],
+        "cache_to": [],
+        "push": False,
+        "beam": None,
+    }
     return argparse.Namespace(**(usual | settings))
 
 
@@ -31,6 +39,16 @@ def test_docker_pushes_what_it_builds_with_its_cache():
     assert "type=registry,rewrite-timestamp=true" in words and f"SOURCE_DATE_EPOCH={tool.EPOCH}" in words
     assert "type=registry,ref=r/p/serving:cache" in words and "type=registry,ref=r/p/serving:cache,mode=max" in words
     assert f"BASE=python@{DIGEST}" in words and "--secret" not in words
+
+
+def test_a_worker_is_a_stage_of_the_step_s_file():
+    words = tool.command("podman", "components", "h/c:1", given(beam="r.test/beam"), None, Path("/m"))
+    assert words[words.index("--target") + 1] == "components" and not any("BEAM=" in word for word in words)
+    words = tool.command("podman", "dataflow-tfx", "h/d:1", given(beam="r.test/beam"), None, Path("/m"))
+    assert words[words.index("--target") + 1] == "dataflow" and "components/Dockerfile.tfx" in words
+    version, _ = tool.setup_envs.pinned("apache-beam", "tfx")
+    assert f"BEAM=r.test/beam:{version}" in words
+    assert "--target" not in tool.command("podman", "serving", "h/s:1", given(), None, Path("/m"))
 
 
 @pytest.mark.parametrize(
@@ -86,6 +104,18 @@ def test_another_file_is_refused(tmp_path, monkeypatch, text, message):
     monkeypatch.setenv("HEADRACE_IMAGES", str(file))
     with pytest.raises(HeadraceError, match=message):
         images.named()
+
+
+def test_workers_are_those_that_are_named(tmp_path, monkeypatch):
+    for variable in ("HEADRACE_IMAGES", "HEADRACE_IMAGE_DATAFLOW", "HEADRACE_IMAGE_DATAFLOW_TFX"):
+        monkeypatch.delenv(variable, raising=False)
+    assert images.workers() == {}
+    file = tmp_path / "images.json"
+    tool.write(file, {"dataflow": "r.test/dataflow@" + DIGEST, "components": "r.test/components:1"}, pushed=True)
+    monkeypatch.setenv("HEADRACE_IMAGES", str(file))
+    monkeypatch.setenv("HEADRACE_IMAGE_DATAFLOW_TFX", "mine:1")
+    assert images.workers() == {"main": "r.test/dataflow@" + DIGEST, "tfx": "mine:1"}
+    assert set(images.named()) == {"components", "tfx", "trainer", "trainer-gpu", "serving"}
 
 
 def test_only_steps_that_use_a_gpu_get_its_image():

@@ -90,6 +90,9 @@ def test_rows_of_a_managed_dataset(artifacts, tmp_path):
     assert again.returncode == 1 and "expected a place that is still free" in again.stderr
     wrong = job(artifacts, "--output", str(tmp_path / "b"), "--label", "z", dataset=False, **env)
     assert wrong.returncode == 1 and "expected a column `z`. Received: x, y" in wrong.stderr
+    other = ("--output", str(tmp_path / "b"), "--label", "y", "--positive", "true")
+    odd = job(artifacts, *other, dataset=False, **env)
+    assert odd.returncode == 1 and "--positive: expected one of the classes of `y`" in odd.stderr
     lacking = job(artifacts, "--output", str(tmp_path / "b"), "--label", "y", dataset=False,
                   **{**env, "AIP_VALIDATION_DATA_URI": ""})  # fmt: skip
     assert lacking.returncode == 1 and "AIP_VALIDATION_DATA_URI: expected where the rows of eval are" in lacking.stderr

@@ -1,0 +1,1 @@
+"""The REST API of Vertex AI, a module per kind of resource."""
