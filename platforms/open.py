@@ -66,7 +66,4 @@ def _mlflow(tracking: str) -> Platform:
     if tracking == "local":
         expected = "the URL of an MLflow server, or sqlite:///FILE, as in mlflow:https://mlflow.example.org"
         raise HeadraceError(f"platform mlflow: expected {expected}. Received: {tracking!r}")
-    artifacts = None  # a server has a place for files; a database has none
-    if tracking.startswith("sqlite:///"):
-        artifacts = (Path(tracking.removeprefix("sqlite:///")).resolve().parent / "mlartifacts").as_uri()
-    return LedgerPlatform(MlflowStore(tracking, artifacts))
+    return LedgerPlatform(MlflowStore(tracking))

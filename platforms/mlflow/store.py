@@ -47,11 +47,13 @@ class MlflowStore:
     Credentials are MLflow's own variables: MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and _PASSWORD.
     """
 
-    def __init__(self, tracking: str, artifacts: str | None = None) -> None:
-        """`tracking` is MLflow's own URI. `artifacts` is where files are kept; None leaves that to the server."""
+    def __init__(self, tracking: str) -> None:
+        """`tracking` is MLflow's own URI. A server has a place for files; a database has mlartifacts/ beside it."""
         self.uri = f"mlflow:{tracking}"
         self._tracking = tracking
-        self._artifacts = artifacts
+        self._artifacts: str | None = None
+        if tracking.startswith("sqlite:///"):
+            self._artifacts = (Path(tracking.removeprefix("sqlite:///")).resolve().parent / "mlartifacts").as_uri()
         self._log: tuple[str, str] | None = None
 
     def check_name(self, name: str, others: Sequence[str]) -> None:

@@ -284,11 +284,11 @@ def test_a_cluster_that_is_not_there(homes: Homes, monkeypatch: pytest.MonkeyPat
         Homes(tmp_path).deploy("1")
 
 
-@pytest.mark.slow
 @pytest.mark.slow  # MLflow makes a database
 def test_a_registry_in_mlflow_has_its_bundles_copied_for_kserve(tmp_path: Path, kube: Cluster) -> None:
     homes = Homes(tmp_path, registry=f"mlflow:sqlite:///{tmp_path}/mlflow.db")
     homes.deploy(homes(1))
+    assert (tmp_path / "mlartifacts").is_dir()  # and nothing in the folder that this runs in
     uri = kube.service("homes")["spec"]["predictor"]["model"]["storageUri"]
     digest = homes.platform.registry.get("homes", "1").digest.partition(":")[2]
     assert uri == f"pvc://claim/headrace/served/homes/{digest}"
