@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.pipeline_file import parse_pipeline
+from headrace.platforms.emulated import is_emulator
 from headrace.platforms.running import Submission, Where
 
 if TYPE_CHECKING:
@@ -213,7 +214,9 @@ def prepare(planned: Plan, say: Callable[[str], object] = lambda line: None, *, 
     check_weights(planned)
     name = str(ir["pipelineInfo"]["name"])
     asked, submit = planned.asked, planned.submit
-    experiment = asked.experiment or submit.experiment or name
+    # Vertex AI keeps pipelines and experiments side by side: one of the pipeline's own name would be the pipeline.
+    usual = f"{name}-runs" if planned.where.on == VERTEX else name
+    experiment = asked.experiment or submit.experiment or usual
     made = asked.id or f"{name[:80]}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
     if not _ID.fullmatch(made):
         raise HeadraceError(
@@ -267,7 +270,7 @@ def check_images(ir: Mapping[str, Any], where: Where, say: Callable[[str], objec
     executors = ir.get("deploymentSpec", {}).get("executors", {}).values()
     images = sorted({str(one["container"]["image"]) for one in executors if "container" in one})
     local = [image for image in images if only_here(image)]
-    if not local or (where.on == VERTEX and where.endpoint):
+    if not local or (where.on == VERTEX and where.endpoint) or is_emulator(where.endpoint):
         return
     how = "`make push-images` writes their names to a file, which HEADRACE_IMAGES names"
     if where.on == VERTEX:

@@ -230,7 +230,7 @@ class SubmitSpec(Section):
     vertex: VertexSpec | None = None
     """Vertex AI Pipelines."""
     experiment: str | None = None
-    """The group of runs; by default the spec's name, and `none` for the place's default."""
+    """The group of runs; by default the spec's name, on Vertex AI `NAME-runs`, and `none` for the place's default."""
     caching: bool | None = None
     """Whether tasks may be taken from the cache; by default each as the pipeline has it."""
     failure_policy: Literal["slow", "fast"] = "slow"

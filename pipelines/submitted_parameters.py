@@ -18,6 +18,7 @@ from headrace.pipelines.compiled import resolve_source
 from headrace.pipelines.sending import Sender, beside, is_local
 from headrace.pipelines.spec import Spec
 from headrace.pipelines.submission import VERTEX, Plan, only_here
+from headrace.platforms.emulated import is_emulator
 
 _PASSWORD = re.compile(r"://[^/\s@]*:([^/\s@]+)@")
 _FROM_ENVIRONMENT = re.compile(r"\$\{\w+\}")
@@ -113,7 +114,7 @@ def platform(planned: Plan, ir: Mapping[str, Any]) -> str:
     chosen = getattr(planned.place, "platform", None) or os.environ.get("HEADRACE_PLATFORM") or ""
     if not chosen and planned.where.on == VERTEX:
         chosen = _of_vertex(planned)
-    if chosen in ("", "local") and not _has_home(ir):
+    if chosen in ("", "local") and not _has_home(ir) and not is_emulator(planned.where.endpoint):
         example = "kubeflow:NAMESPACE?bucket=s3://...&image=... or mlflow:URL"
         raise HeadraceError(
             f"{planned.file}: expected a registry that the tasks can reach: submit.{planned.where.on}.platform, "

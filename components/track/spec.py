@@ -41,7 +41,8 @@ class TrackSpec(Section):
     vertex: VertexExperiments | None = None
     """Vertex AI Experiments, beside MLflow or instead of it."""
     experiment: str | None = Field(default=None, min_length=1, max_length=120)
-    """The experiment that runs belong to; by default the spec's name."""
+    """The experiment that runs belong to; by default the spec's name, with `vertex` `NAME-runs`: an experiment there
+    cannot be called as a pipeline is."""
     tags: dict[str, str] = Field(default={})
     """Tags of your own, on every run."""
     required: bool = False
