@@ -27,7 +27,7 @@ COMMANDS = {
     "compile": "Compile a spec to Kubeflow Pipelines IR.",
     "run": "Run a spec's pipeline on this machine.",
     "submit": "Run a spec's pipeline on Kubeflow or on Vertex AI.",
-    "tfx": "The same training made of TFX's own components: run, compile, register.",
+    "tfx": "The same training made of TFX's own components: run, compile, file, register.",
     "resume": "Go on with a run that failed, was cancelled or killed.",
     "watch": "Start pipelines on new files, messages, or at certain hours.",
     "runs": "List the runs.",

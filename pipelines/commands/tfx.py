@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -128,7 +127,6 @@ def file_(spec: Path, output: Path, beam: tuple[str, ...], home: Path) -> None:
 
 
 def _register(prepared: Prepared, saved: Path, platform: str, home: Path) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow tells of the machine's make
     from headrace.components.gate.gate import summary
     from headrace.pipelines.tfx_register import register_tfx
     from headrace.platforms.open import open_platform
