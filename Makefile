@@ -44,6 +44,7 @@ lock: setup  ## resolve requirements/*.in anew into the hashed locks
 docs: setup-dev  ## write docs/spec.md from the spec's models, and the tables of docs/emulator.md from its routes
 	@$(BIN)/python tools/spec_reference.py
 	@$(BIN)/python tools/emulator_coverage.py
+	@$(BIN)/python tools/emulator_shapes.py
 
 ci-check: setup-dev  ## the files of continuous integration: references, order, substitutions
 	@$(BIN)/python -m tools.ci check

@@ -40,6 +40,7 @@ USE = """
   import kfp, os
 
   os.environ["STORAGE_EMULATOR_HOST"] = "{address}"  # gs:// goes there too
+  os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"  # or gcsfs asks the real service first
   aiplatform.init(project="demo", location="us-central1", api_endpoint="{address}",
                   api_transport="rest", credentials=AnonymousCredentials())
   client = kfp.Client(host="{address}")

@@ -105,7 +105,7 @@ class Documents:
         One within another is part of it. It holds up every other change, and is no place to wait for anything.
 
         Raises:
-            Refusal: UNAVAILABLE: the disk is full, or another change takes too long. Nothing was changed.
+            Refusal: RESOURCE_EXHAUSTED: the disk is full; UNAVAILABLE: another takes too long. Nothing was changed.
         """
         self._connection()
         if self._local.depth:
@@ -117,7 +117,9 @@ class Documents:
             with self._changes():
                 yield
         except sqlite3.Error as error:
-            raise Refusal("UNAVAILABLE", f"The state cannot be written: {error}") from error
+            full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+            code, status = ("RESOURCE_EXHAUSTED", 507) if full else ("UNAVAILABLE", 0)
+            raise Refusal(code, f"The state cannot be written: {error}", status) from error
         finally:
             self._turn.release()
 

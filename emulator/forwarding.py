@@ -92,6 +92,8 @@ class _Connection(asyncio.Protocol):
         self._buffer = bytearray()
         self._head: tuple[int, dict[bytes, bytes]] | None = None
         self._length: int | None = None  # of the body; None where it comes in pieces, or ends with the connection
+        self._chunks: list[bytes] = []
+        self._place = 0  # in the buffer, of the next chunk
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # of TCP
@@ -102,6 +104,7 @@ class _Connection(asyncio.Protocol):
         assert self._transport is not None  # it is open
         self._waiting = asyncio.get_running_loop().create_future()
         self._buffer.clear()
+        self._chunks, self._place = [], 0
         self._head = None
         self._transport.writelines((head, body))
         return self._waiting
@@ -148,18 +151,36 @@ class _Connection(asyncio.Protocol):
             del self._buffer[: end + 4]
             if status >= 200:  # what comes before is no answer yet
                 self._head = (status, headers)
-                self._length = int(headers[b"content-length"]) if b"content-length" in headers else None
+                self._length = _size(headers[b"content-length"], 10) if b"content-length" in headers else None
                 if status in (204, 304):
                     self._length = 0
         status, headers = self._head
         if headers.get(b"connection", b"").lower() == b"close":
             self.open = False
         if b"chunked" in headers.get(b"transfer-encoding", b"").lower():
-            body = _unchunked(self._buffer)
-            return None if body is None else Answer(status, headers, body)
+            return Answer(status, headers, b"".join(self._chunks)) if self._unchunk() else None
         if self._length is None or len(self._buffer) < self._length:
             return None
+        if len(self._buffer) > self._length:  # which nobody asked for
+            self.open = False
         return Answer(status, headers, bytes(self._buffer[: self._length]))
+
+    def _unchunk(self) -> bool:
+        """Takes the chunks that are there; returns whether the last one is."""
+        buffer = self._buffer
+        while (end := buffer.find(b"\r\n", self._place)) >= 0:
+            size = _size(bytes(buffer[self._place : end]).partition(b";")[0], 16)
+            start = end + 2
+            if size == 0:
+                # Trailers may follow; an empty line ends it.
+                return buffer.find(b"\r\n\r\n", end) == end or buffer.endswith(b"\r\n\r\n")
+            if len(buffer) < start + size + 2:
+                break
+            self._chunks.append(bytes(buffer[start : start + size]))
+            self._place = start + size + 2
+        del buffer[: self._place]
+        self._place = 0
+        return False
 
 
 def _head(text: bytes) -> tuple[int, dict[bytes, bytes]]:
@@ -174,20 +195,7 @@ def _head(text: bytes) -> tuple[int, dict[bytes, bytes]]:
     return int(rest[:3]), headers
 
 
-def _unchunked(buffer: bytearray) -> bytes | None:
-    """The content of chunks; None where the last one is not there yet."""
-    parts: list[bytes] = []
-    place = 0
-    while True:
-        end = buffer.find(b"\r\n", place)
-        if end < 0:
-            return None
-        size = int(bytes(buffer[place:end]).partition(b";")[0], 16)
-        start = end + 2
-        if size == 0:
-            # Trailers may follow; an empty line ends it.
-            return b"".join(parts) if buffer.find(b"\r\n\r\n", end) == end or buffer.endswith(b"\r\n\r\n") else None
-        if len(buffer) < start + size + 2:
-            return None
-        parts.append(bytes(buffer[start : start + size]))
-        place = start + size + 2
+def _size(text: bytes, base: int) -> int:
+    if (size := int(text, base)) < 0:
+        raise ValueError(f"a size of {size}")
+    return size

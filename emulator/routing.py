@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from headrace.emulator import unserved
+from headrace.emulator import shapes, unserved
 from headrace.emulator.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Call:
         headers: by their names in small letters.
         body: whole; empty for a handler that is a coroutine function, which reads `request` itself.
         request: the server's own.
+        template: the route's.
     """
 
     method: str
@@ -53,10 +54,11 @@ class Call:
     headers: Mapping[str, str]
     body: bytes = b""
     request: web.Request | None = None
+    template: str = ""
 
     @property
     def json(self) -> dict[str, Any]:
-        """The body, an object of JSON; {} where it is empty.
+        """The body, an object of JSON; {} where it is empty. Its fields have the types of the API: see `shapes`.
 
         Raises:
             Refusal: it is not.
@@ -65,11 +67,13 @@ class Call:
             return {}
         try:
             found = json.loads(self.body)
+            if b"\\ud" in self.body.lower():  # which may be half of a letter
+                json.dumps(found, ensure_ascii=False).encode()
         except (ValueError, RecursionError) as error:
             raise Refusal("INVALID_ARGUMENT", f"Invalid JSON payload received. {error}") from None
         if not isinstance(found, dict):
             raise Refusal("INVALID_ARGUMENT", f"Invalid JSON payload received: expected an object, not {found!r:.80}")
-        return found
+        return shapes.read(self.method, self.template, found)
 
     @property
     def version(self) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.emulator.pipeline_runs import ERROR, REQUEST, place
+from headrace.emulator.storage.places import PARTIAL
 from headrace.pipelines.local.events import RUN_STARTED, TASK_FINISHED, Event
 from headrace.pipelines.local.head_start import HeadStart
 from headrace.pipelines.local.record.record import RecordError, load_run
@@ -119,7 +120,7 @@ def _copy(source: Path, target: Path) -> None:
     """A file or folder of the store, by links where that is possible: neither is written to again, only replaced."""
     if not source.exists() or target.exists():
         return
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    partial = _partial(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
         shutil.copytree(source, partial, copy_function=_link)
@@ -129,6 +130,17 @@ def _copy(source: Path, target: Path) -> None:
         _link(str(source), str(partial))
     with contextlib.suppress(FileExistsError):
         partial.rename(target)
+
+
+def _partial(target: Path) -> Path:
+    """Where what is being copied lies: outside of the buckets, where the target is in one, as all in them is listed."""
+    name = f".{target.name[:100]}.{os.urandom(6).hex()}"
+    storage = os.environ.get("HEADRACE_STORAGE", "")
+    if storage and target.is_relative_to(storage):
+        folder = Path(storage, PARTIAL)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / name
+    return target.with_name(name)
 
 
 def _link(source: str, target: str) -> str:

@@ -89,7 +89,8 @@ def running(folder: Path, port: int = 0) -> Iterator[RunningEmulator]:
 
 def _argv(folder: Path, port: int) -> list[str]:
     wrapper = [sys.executable, "-I", "-S", str(attached.__file__), str(int(signal.SIGKILL)), str(os.getpid())]
-    return [*wrapper, sys.executable, "-c", _COMMAND, "emulator", "--quiet", "--port", str(port), "--state", str(folder)]
+    options = ["--quiet", "--port", str(port), "--state", str(folder)]
+    return [*wrapper, sys.executable, "-c", _COMMAND, "emulator", *options]
 
 
 def _address(process: subprocess.Popen[bytes], folder: Path) -> str:

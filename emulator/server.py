@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import math
 import os
@@ -32,6 +33,7 @@ MODULES: tuple[str, ...] = (
     "vertex.pipeline_jobs",
     "vertex.schedules",
     "vertex.custom_jobs",
+    "vertex.training_pipelines",
     "kfp.health",
     "kfp.experiments",
     "kfp.pipelines",
@@ -47,6 +49,9 @@ MODULES: tuple[str, ...] = (
     "vertex.predict",
     "vertex.batch",
     "vertex.evaluations",
+    "vertex.metadata",
+    "vertex.tensorboards",
+    "vertex.datasets",
 )
 MOST_BODY = 256 * 1024 * 1024  # bytes of a request that is not streamed
 _THREADS = 32  # for requests that wait for a disk or a process
@@ -114,8 +119,9 @@ async def _serve(emulator: Emulator, listening: socket.socket, on_ready: Callabl
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, leave, number)
+    local = _is_loopback(listening.getsockname()[0])  # and not of its address, which is one where all are listened to
     application = web.Application(client_max_size=MOST_BODY)
-    application.router.add_route("*", "/{path:(?s:.*)}", Front(emulator, Router(routes())).answer)
+    application.router.add_route("*", "/{path:(?s:.*)}", Front(emulator, Router(routes()), local).answer)
     runner = web.AppRunner(
         application, access_log=None, shutdown_timeout=_DRAIN_SECONDS, max_line_size=_LINE, max_field_size=_LINE
     )
@@ -138,9 +144,9 @@ def _address(listening: socket.socket) -> str:
 class Front:
     """From requests to handlers, and back."""
 
-    def __init__(self, emulator: Emulator, router: Router) -> None:
-        self._emulator, self._router = emulator, router
-        self._local = _is_loopback(emulator.address.removeprefix("http://"))
+    def __init__(self, emulator: Emulator, router: Router, local: bool) -> None:
+        """`local` says that it listens to this machine alone."""
+        self._emulator, self._router, self._local = emulator, router, local
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answers one request, whatever happens."""
@@ -160,8 +166,7 @@ class Front:
         except Exception as error:  # noqa: BLE001 (one request's defect is not the others' end)
             if request.transport is None or request.transport.is_closing():  # the client has left
                 return web.Response(status=499)
-            traceback.print_exc(file=sys.stderr)
-            refused = Refusal("INTERNAL", f"{type(error).__name__}: {error}")
+            refused = _unexpected(error)
         if request.writer.output_size > 0 and request.transport is not None:
             request.transport.abort()  # in the middle of an answer, its end is all that can be said
         return _sent(_refused(path, refused))
@@ -177,6 +182,7 @@ class Front:
             headers={name.lower(): value for name, value in request.headers.items()},
             body=b"" if route.direct else await request.read(),
             request=request,
+            template=route.template,
         )
         if route.direct:
             return await cast(Any, route.handler)(self._emulator, call)
@@ -196,6 +202,17 @@ class Front:
                 f"Host: expected an address of this machine itself. Received: {request.headers['Host']:.200}. "
                 "With --host 0.0.0.0 the emulator answers to other names, and to other machines.",
             )
+
+
+def _unexpected(error: Exception) -> Refusal:
+    """Of a disk that is full with status 507, which clients do not try again for minutes; else a defect, which is told.
+
+    Google's clients try 429 and 503 again.
+    """
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return Refusal("RESOURCE_EXHAUSTED", f"The emulator's disk has no room: {error.strerror}", 507)
+    traceback.print_exception(error, file=sys.stderr)
+    return Refusal("INTERNAL", f"{type(error).__name__}: {error}")
 
 
 def _path(request: web.Request) -> str:

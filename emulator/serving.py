@@ -19,9 +19,12 @@ from typing import IO
 
 from headrace.emulator.jobs import LOG, attached, tail
 
-_STARTUP_S = 120.0  # in which a server has to be ready, unless its model says otherwise
+STARTUP_S = 120.0  # in which a server has to be ready, unless its model says otherwise
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 30.0  # before one that has died is started again
 _GRACE_S = 5.0  # from SIGTERM to SIGKILL
+_LONG_GRACE_S = 15.0  # the same, of a program that ends a container before it ends itself
+_MOST_LOG, _KEPT_LOG = 32 * 2**20, 2**20  # bytes: a log that is longer is cut to its end
+_LOOK_AT_LOGS_S = 10.0
 _MOST_TAIL = 1000  # characters of a log that an error repeats
 _READY = b" at http://"
 
@@ -39,13 +42,16 @@ class Program:
         environment: variables beside the emulator's own.
         patient: whether it is started again and again; else one that does not get ready is given up, and told of.
         startup_s: in which it has to be ready.
+        tidy: removes what it may leave behind, once it has ended. Such a program is asked to end, where others are
+            killed with the emulator, and takes a while for that.
     """
 
     argv: tuple[str, ...]
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     patient: bool = True
-    startup_s: float = _STARTUP_S
+    startup_s: float = STARTUP_S
+    tidy: Callable[[], object] | None = None
 
 
 @dataclass
@@ -61,6 +67,7 @@ class _Server:
     pause: float = _FIRST_PAUSE_S
     again_at: float | None = None
     patient: bool = True
+    asked: bool = False  # to end, as it did not get ready
 
 
 class Serving:
@@ -84,6 +91,8 @@ class Serving:
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._stopping = False
         self._thread: threading.Thread | None = None
+        self._leaving: list[threading.Thread] = []
+        self._logs_at = 0.0  # of time.monotonic(), when the logs are looked at again
 
     def listen(self, listener: Listener) -> None:
         """Has a function told of each server that got ready, or was given up."""
@@ -139,6 +148,8 @@ class Serving:
                 server.process.terminate()
         for server in list(self._servers.values()):
             self._remove(server)
+        for leaving in self._leaving:
+            leaving.join()
 
     def _step(self) -> None:
         for key, _ in self._selector.select(self._patience()):
@@ -150,12 +161,17 @@ class Serving:
         self._obey()
         for server in list(self._servers.values()):
             self._look(server)
+        if time.monotonic() >= self._logs_at:
+            self._logs_at = time.monotonic() + _LOOK_AT_LOGS_S
+            for server in self._servers.values():
+                if server.log:
+                    _cut(self.folder / server.id / LOG)
 
     def _patience(self) -> float:
         """Seconds until something is due."""
         moments = [server.again_at for server in self._servers.values() if server.again_at is not None]
         moments += [one.deadline for one in self._servers.values() if one.process and one.id not in self._addresses]
-        return max(0.0, min([60.0, *(moment - time.monotonic() for moment in moments)]))
+        return max(0.0, min([_LOOK_AT_LOGS_S, *(moment - time.monotonic() for moment in moments)]))
 
     def _obey(self) -> None:
         while True:
@@ -175,7 +191,11 @@ class Serving:
         if server.again_at is not None and now >= server.again_at:
             self._begin(server)
         elif server.process and server.id not in self._addresses and now >= server.deadline:
-            _signal(server.process, signal.SIGKILL)  # its output ends, which is seen to as any end
+            if server.program.tidy and not server.asked:
+                server.asked, server.deadline = True, now + _LONG_GRACE_S
+                server.process.terminate()
+            else:
+                _signal(server.process, signal.SIGKILL)  # its output ends, which is seen to as any end
 
     def _begin(self, server: _Server) -> None:
         program = server.program
@@ -184,7 +204,7 @@ class Serving:
             program.folder.mkdir(parents=True, exist_ok=True)
             server.log = (program.folder / LOG).open("ab", buffering=0)
             server.process = subprocess.Popen(
-                attached(program.argv),
+                attached(program.argv, signal.SIGTERM if program.tidy else signal.SIGKILL),
                 cwd=program.folder,
                 env={**os.environ, **program.environment},
                 stdin=subprocess.DEVNULL,
@@ -195,7 +215,7 @@ class Serving:
         except OSError as error:
             self._ended(server, str(error))
             return
-        server.said, server.deadline = b"", time.monotonic() + program.startup_s
+        server.said, server.asked, server.deadline = b"", False, time.monotonic() + program.startup_s
         assert server.process.stdout is not None  # it was asked for
         self._selector.register(server.process.stdout, selectors.EVENT_READ, server)
 
@@ -224,7 +244,7 @@ class Serving:
         late = not problem and server.id not in self._addresses and time.monotonic() >= server.deadline
         self._close(server)
         if not server.patient:
-            del self._servers[server.id]
+            self._remove(server)
             why = f"was not ready within {server.program.startup_s:g} s" if late else "exited unexpectedly"
             said = tail(server.program.folder, _MOST_TAIL).strip()
             self._tell(server.id, f"Model server {why}: {problem or said or 'it said nothing'}")
@@ -233,25 +253,42 @@ class Serving:
         server.pause = min(server.pause * 2, _LONGEST_PAUSE_S)
 
     def _remove(self, server: _Server) -> None:
+        self._servers.pop(server.id, None)
         if server.process:
             server.process.terminate()
+        if server.program.tidy:
+            self._leave(server, server.program.tidy)
+            return
+        if server.process:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 server.process.wait(_GRACE_S)
         self._close(server)
-        self._servers.pop(server.id, None)
+
+    def _leave(self, server: _Server, tidy: Callable[[], object]) -> None:
+        """Ends one that takes a while for that, and is not waited for."""
+        self._forget(server)
+
+        def end() -> None:
+            _end(server)
+            try:
+                tidy()
+            except Exception:  # noqa: BLE001 (the next start looks again)
+                traceback.print_exc(file=sys.stderr)
+
+        self._leaving = [one for one in self._leaving if one.is_alive()]
+        self._leaving.append(threading.Thread(target=end, name=f"end {server.id}"))
+        self._leaving[-1].start()
 
     def _close(self, server: _Server) -> None:
+        self._forget(server)
+        _end(server, 0.0)
+
+    def _forget(self, server: _Server) -> None:
+        """Listens to a server no longer, and tells nobody where it is."""
         self._addresses.pop(server.id, None)
-        if server.process:
-            _signal(server.process, signal.SIGKILL)
-            server.process.wait()
-            if server.process.stdout:
-                with contextlib.suppress(KeyError):
-                    self._selector.unregister(server.process.stdout)
-                server.process.stdout.close()
-        if server.log:
-            server.log.close()
-        server.process, server.log = None, None
+        if server.process and server.process.stdout:
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(server.process.stdout)
 
     def _tell(self, id: str, problem: str) -> None:
         for listener in self._listeners:
@@ -266,6 +303,32 @@ def server_argv(bundle: Path, arguments: Sequence[str] = ()) -> tuple[str, ...]:
     # Of what is given twice the last counts, so these come behind the model's own.
     own = ["--host", "127.0.0.1", "--port", "0"]
     return (sys.executable, "-m", "headrace.serving", str(bundle), *arguments, *own)
+
+
+def _end(server: _Server, grace_s: float = _LONG_GRACE_S) -> None:
+    """Waits for a server's end, and brings it about after a while."""
+    if server.process:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.process.wait(grace_s)
+        _signal(server.process, signal.SIGKILL)
+        server.process.wait()
+        if server.process.stdout:
+            server.process.stdout.close()
+    if server.log:
+        server.log.close()
+    server.process, server.log = None, None
+
+
+def _cut(log: Path) -> None:
+    """Keeps the end of a log that has become long. Whoever writes to it appends, and goes on behind that."""
+    with contextlib.suppress(OSError), log.open("r+b") as stream:
+        if os.fstat(stream.fileno()).st_size <= _MOST_LOG:
+            return
+        stream.seek(-_KEPT_LOG, os.SEEK_END)
+        end = stream.read()
+        stream.truncate(0)
+        stream.seek(0)
+        stream.write(end[end.find(b"\n") + 1 :])
 
 
 def _signal(process: subprocess.Popen[bytes], number: int) -> None:

@@ -22,7 +22,8 @@ class Emulator:
 
     Attributes:
         folder: the state's.
-        home: the `.headrace` of the local platform, whose runs, models and endpoints are those of the API.
+        home: the `.headrace` of the local platform, whose runs are those of the API. Its models are those that
+            pipelines register there; the API's are documents, as every client may change them.
         address: at which clients reach it, `http://127.0.0.1:8971`; set once it listens.
         documents: the resources.
         operations: the long-running ones.

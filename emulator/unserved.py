@@ -37,10 +37,7 @@ COLLECTIONS = {
     "specialistPools": ("SpecialistPoolServiceClient", "people label nothing on this machine"),
     "studies": ("Study", "it has no Vizier"),
     "tensorboards": ("Tensorboard", ""),
-    "trainingPipelines": (
-        "CustomTrainingJob, AutoML*TrainingJob",
-        "a CustomJob or a PipelineJob runs code; AutoML is the real service's own",
-    ),
+    "trainingPipelines": ("CustomTrainingJob", ""),
     "tuningJobs": ("SupervisedTuningJob", "it serves no generative models"),
 }
 _VERBS = {"POST": "create", "PATCH": "update", "PUT": "update", "DELETE": "delete"}

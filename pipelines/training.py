@@ -301,7 +301,7 @@ def _track(whole: _Whole, subject: _Subject, trained: dsl.PipelineTask, judgemen
         training_report=trained.outputs["report"],
         evaluation=judgement.outputs["evaluation"],
         evaluation_report=judgement.outputs["report"],
-        experiment=spec.track.experiment or spec.name,
+        experiment=spec.track.experiment or (f"{spec.name}-runs" if spec.track.vertex else spec.name),
         trackers=spec.track.trackers,
         spec=_whole(spec),
         run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,

@@ -1,7 +1,8 @@
-"""An emulator in the place of a cloud: its Cloud Storage goes with its API, and nothing of a run reaches the real one."""
+"""An emulator in the place of a cloud: its Cloud Storage goes with its API, and nothing reaches the real one."""
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import urllib.error
@@ -23,7 +24,7 @@ def is_emulator(endpoint: str) -> bool:
     try:
         with _opener().open(f"{endpoint.rstrip('/')}/healthz", timeout=_PATIENCE_S) as response:
             answer = json.loads(response.read(_MOST))
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):
         return False
     return isinstance(answer, dict) and "emulator" in answer
 
@@ -40,7 +41,7 @@ def use_storage(endpoint: str | None) -> bool:
 
 
 def make_bucket(url: str, project: str) -> bool:
-    """Makes the bucket of `gs://BUCKET/...` in the emulator's Cloud Storage; False where it is there, or is no such URL.
+    """Makes the bucket of `gs://BUCKET/...` in the emulator's Cloud Storage; False where it is there, or none is named.
 
     Raises:
         HeadraceError: it refuses.

@@ -79,11 +79,12 @@ def _get(emulator: Emulator, call: Call) -> Document:
 def _patch(emulator: Emulator, call: Call) -> Document:
     """Fields that are null are removed, and so are labels."""
     name, sent = call.params["bucket"], call.json
+    _check_types(sent)
 
     def change(now: Document) -> Document:
         labels = {**now.get("labels", {}), **(sent.get("labels") or {})}
         both = {**{key: now[key] for key in _KEPT if key in now}, **sent}
-        if isinstance(sent.get("labels"), Mapping):
+        if sent.get("labels"):
             both["labels"] = {key: value for key, value in labels.items() if value is not None}
         return _fields(both)
 
@@ -166,7 +167,21 @@ def _changed(emulator: Emulator, call: Call, name: str, change: Any) -> Document
     return _resource(emulator, call, name)
 
 
+def _check_types(sent: Mapping[str, Any]) -> None:
+    kinds = {"cors": list, "defaultEventBasedHold": bool} | dict.fromkeys(("location", "storageClass", "rpo"), str)
+    for name in (*_KEPT, "versioning"):
+        expected = kinds.get(name, dict)
+        if sent.get(name) is not None and not isinstance(sent[name], expected):
+            raise Refusal("INVALID_ARGUMENT", f"{name}: expected {expected.__name__}. Received: {sent[name]!r:.80}")
+
+
 def _fields(sent: Mapping[str, Any]) -> Document:
+    """What is kept of what a client sends.
+
+    Raises:
+        Refusal: a field has another type, or asks for what is not served.
+    """
+    _check_types(sent)
     for name in _REFUSED:
         if sent.get(name) and sent[name] != {"enabled": False}:
             raise Refusal("UNIMPLEMENTED", f"buckets: the emulator does not serve {name}")

@@ -158,18 +158,19 @@ def _compose(emulator: Emulator, call: Call) -> Document:
     parts = sent.get("sourceObjects")
     if not isinstance(parts, list) or not 1 <= len(parts) <= _MOST_COMPOSED:
         raise Refusal("INVALID_ARGUMENT", f"sourceObjects: expected 1 to {_MOST_COMPOSED} objects")
+    sources = [_part(part) for part in parts]
     destination = sent.get("destination") or {}
+    if not isinstance(destination, dict):
+        raise Refusal("INVALID_ARGUMENT", f"destination: expected an object. Received: {destination!r:.80}")
     partial, digests = objects.partial(), Digests()
     count = 0
     try:
         with partial.open("wb") as target:
-            for part in parts:
-                wanted = part.get("generation")
-                stored, stream = objects.opened(bucket, part.get("name", ""), int(wanted) if wanted else None)
+            for part, generation, expected in sources:
+                stored, stream = objects.opened(bucket, part, generation)
                 count += int(stored.kept.get("componentCount", 1))
                 with stream:
-                    expected = (part.get("objectPreconditions") or {}).get("ifGenerationMatch")
-                    Conditions(int(expected) if expected else None).check(stored.generation, stored.metageneration)
+                    Conditions(expected).check(stored.generation, stored.metageneration)
                     while piece := stream.read(PIECE):
                         digests.update(piece)
                         target.write(piece)
@@ -178,6 +179,20 @@ def _compose(emulator: Emulator, call: Call) -> Document:
     finally:
         partial.unlink(missing_ok=True)
     return resource(made, address(emulator, call))
+
+
+def _part(sent: Any) -> tuple[str, int | None, int | None]:
+    """A part of what is composed: its name, its generation, and the one that it must have.
+
+    Raises:
+        Refusal: it is none.
+    """
+    try:
+        generation, expected = sent.get("generation"), (sent.get("objectPreconditions") or {}).get("ifGenerationMatch")
+        numbers = [None if one is None else int(one) for one in (generation, expected)]
+        return str(sent.get("name") or ""), numbers[0] or None, numbers[1]
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        raise Refusal("INVALID_ARGUMENT", f"sourceObjects: expected objects. Received: {sent!r:.80}") from None
 
 
 def _which(call: Call) -> tuple[str, str]:

@@ -24,7 +24,6 @@ from headrace.emulator.storage.conditions import Conditions
 from headrace.emulator.storage.digests import Digests, of_file
 
 KIND = "storage object"  # documents: by BUCKET/NAME
-PARTIAL = ".partial"  # beside the buckets: what is being written
 KEPT = (
     "contentType", "contentEncoding", "contentDisposition", "contentLanguage", "cacheControl", "customTime", "metadata",
     "storageClass",
@@ -67,8 +66,8 @@ class Objects:
         self.root = root
         self._documents = documents
         self._last = 0
-        shutil.rmtree(root / PARTIAL, ignore_errors=True)
-        (root / PARTIAL).mkdir(parents=True)
+        shutil.rmtree(root / places.PARTIAL, ignore_errors=True)
+        (root / places.PARTIAL).mkdir(parents=True)
 
     def path(self, uri: str) -> Path:
         """The file of `gs://BUCKET/NAME`, or the folder of a prefix; whether it is there or not.
@@ -91,7 +90,7 @@ class Objects:
 
     def partial(self) -> Path:
         """A place for a file that is to become an object; what is left there is removed when the emulator starts."""
-        return self.root / PARTIAL / os.urandom(12).hex()
+        return self.root / places.PARTIAL / os.urandom(12).hex()
 
     def read(self, uri: str) -> bytes:
         """An object's content.

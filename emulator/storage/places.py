@@ -14,6 +14,7 @@ from pathlib import Path
 from headrace.emulator.refusals import Refusal
 
 NAMES = ".names"  # no bucket's name begins with a dot
+PARTIAL = ".partial"  # beside the buckets: what is being written
 MOST_NAME = 1024  # bytes of an object's name
 _PART = 255  # bytes of a file's name
 _CHUNK = 240

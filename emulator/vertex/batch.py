@@ -18,19 +18,21 @@ from headrace.emulator.documents import Document, now, stamped
 from headrace.emulator.paging import ordered, page
 from headrace.emulator.refusals import CODES, Refusal
 from headrace.emulator.routing import Call, Route
-from headrace.emulator.vertex import deployments, model_files, versions
+from headrace.emulator.vertex import containers, model_files, versions
 from headrace.emulator.vertex.names import LOCATION, check_labels, invalid, location, new_id, required
 
 if TYPE_CHECKING:
     from headrace.emulator.state import Emulator
 
 KIND = "BatchPredictionJob"
-_JOB, _RESULT, _ERROR = "job.json", "result.json", "error.txt"  # as `batch_program` has them, which imports much
+# As `batch_program` has them, which imports much.
+_JOB, _RESULT, _ERROR, _MODEL = "job.json", "result.json", "error.txt", "model"
 _ENDED = ("JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED")
 _SENT = (
     "displayName", "model", "inputConfig", "outputConfig", "instanceConfig", "modelParameters", "labels",
     "dedicatedResources", "serviceAccount", "manualBatchTuningParameters", "encryptionSpec", "disableContainerLogging",
 )  # fmt: skip
+_ROWS = 64  # that are sent at a time, as the service does unless it is told otherwise
 _STATES = {jobs.QUEUED: "QUEUED", jobs.RUNNING: "RUNNING"} | {state: state for state in jobs.ENDED}
 
 
@@ -48,8 +50,9 @@ def _create(emulator: Emulator, call: Call) -> Document:
             raise Refusal("UNIMPLEMENTED", f"BatchPredictionJob.create with {field}: the emulator does not serve it")
     model, reference = versions.split(required(sent, "model", "batch_prediction_job"))
     version = versions.find(emulator, model, reference)
-    files = deployments.require_bundle(emulator, version, "BatchPredictionJob.create")
+    containers.require_servable(emulator, version, "BatchPredictionJob.create")
     kind, sources = _sources(emulator, sent)
+    rows = int((sent.get("manualBatchTuningParameters") or {}).get("batchSize") or _ROWS)
     output, uri = _output(emulator, sent, version)
     id = new_id()
     name = f"{location(call)}/batchPredictionJobs/{id}"
@@ -59,8 +62,17 @@ def _create(emulator: Emulator, call: Call) -> Document:
     del job["etag"]  # which these resources do not have
     folder = emulator.folder / "batch" / id
     folder.mkdir(parents=True)
-    asked = {"bundle": str(files), "format": kind, "sources": [str(one) for one in sources], "output": str(output)}
-    (folder / _JOB).write_text(json.dumps({**asked, "uri": uri}))
+    asked = {
+        "format": kind,
+        "sources": [str(one) for one in sources],
+        "instances": sent.get("instanceConfig") or {},
+        "output": str(output),
+        "uri": uri,
+        "rows": rows,
+        "parameters": sent.get("modelParameters"),
+        **_model(emulator, version, id, folder),
+    }
+    (folder / _JOB).write_text(json.dumps(asked))
     with emulator.documents.transaction():
         emulator.documents.create(KIND, name, job, location(call))
         argv = [sys.executable, "-m", "headrace.emulator.batch_program", str(folder)]
@@ -69,24 +81,50 @@ def _create(emulator: Emulator, call: Call) -> Document:
     return job
 
 
+def _model(emulator: Emulator, version: Document, id: str, folder: Path) -> Document:
+    """Of a job's description, what answers."""
+    ours = containers.bundle(emulator, version) is not None
+    # The model may be deleted while the job runs.
+    files = model_files.link(emulator, f"{version['name']}@{version['versionId']}", folder / _MODEL)
+    if ours:
+        return {"bundle": str(files)}
+    own = version.get("containerSpec") or {}
+    default = f"/v1/endpoints/{id}/deployedModels/{id}"
+    variables = {
+        "AIP_PREDICT_ROUTE": str(own.get("predictRoute") or f"{default}:predict"),
+        "AIP_HEALTH_ROUTE": str(own.get("healthRoute") or default),
+    }
+    file = containers.write(emulator, version, folder, f"batch-{id}", variables, files)
+    return {"container": str(file), "route": variables["AIP_PREDICT_ROUTE"]}
+
+
 def _sources(emulator: Emulator, sent: Document) -> tuple[str, list[Path]]:
-    config: Any = sent.get("inputConfig") or {}
+    config = sent.get("inputConfig") or {}
     kind = config.get("instancesFormat")
     if kind not in ("jsonl", "csv"):
         code = (
             "UNIMPLEMENTED" if kind in ("bigquery", "tf-record", "tf-record-gzip", "file-list") else "INVALID_ARGUMENT"
         )
         raise Refusal(code, f"input_config.instances_format: the emulator reads jsonl and csv. Received: {kind!r}")
-    instance: Any = sent.get("instanceConfig") or {}
-    if kind == "csv" and instance.get("instanceType", "object") != "object":
-        raise invalid("instance_config.instance_type: the model takes objects. Received: " + instance["instanceType"])
-    if unknown := set(instance) - {"instanceType"}:
-        raise Refusal("UNIMPLEMENTED", f"instance_config: the emulator has no {', '.join(sorted(unknown))}")
+    _check_instances(sent.get("instanceConfig") or {}, kind)
     uris = (config.get("gcsSource") or {}).get("uris") or []
     found = [file for uri in uris for file in _files(emulator, str(uri))]
     if not found:
         raise invalid(f"input_config.gcs_source.uris: expected files that are there. Received: {uris!r:.500}")
     return kind, found
+
+
+def _check_instances(config: Any, kind: str) -> None:
+    """Raises: Refusal: INVALID_ARGUMENT."""
+    if config.get("instanceType") not in (None, "", "object", "array"):
+        raise invalid(f"instance_config.instance_type: expected object or array. Received: {config['instanceType']!r}")
+    if kind == "csv" and (told := [name for name in config if name != "keyField" and config[name]]):
+        # https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.batchPredictionJobs#InstanceConfig
+        raise invalid(f"instance_config: {', '.join(told)} do not apply to csv, whose rows are sent as arrays")
+    if config.get("includedFields") and config.get("excludedFields"):
+        raise invalid("instance_config: expected included_fields or excluded_fields. Received: both")
+    if config.get("instanceType") == "array" and not config.get("includedFields"):
+        raise invalid("instance_config.included_fields: expected the order of an array's fields. Received: none")
 
 
 def _files(emulator: Emulator, uri: str) -> list[Path]:
@@ -100,11 +138,14 @@ def _files(emulator: Emulator, uri: str) -> list[Path]:
 
 
 def _output(emulator: Emulator, sent: Document, version: Document) -> tuple[Path, str]:
-    config: Any = sent.get("outputConfig") or {}
-    if config.get("predictionsFormat") != "jsonl":
-        told = config.get("predictionsFormat")
+    config = sent.get("outputConfig") or {}
+    told = config.get("predictionsFormat")
+    if told != "jsonl":
+        name = f"{version['name']}@{version['versionId']}"
         raise Refusal(
-            "UNIMPLEMENTED", f"output_config.predictions_format: the emulator writes jsonl. Received: {told!r}"
+            "UNIMPLEMENTED" if told == "bigquery" else "INVALID_ARGUMENT",
+            f'output_config.predictions_format: "{told}" is not supported for Model {name}. Supported values are: '
+            "[jsonl]",
         )
     prefix = str((config.get("gcsDestination") or {}).get("outputUriPrefix") or "").rstrip("/")
     if not prefix:

@@ -6,6 +6,7 @@ https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.cus
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,8 +30,16 @@ def begin(emulator: Emulator) -> None:
     emulator.jobs.listen(KIND, lambda job: _changed(emulator, job))
 
 
-def create(emulator: Emulator, parent: str, sent: Document) -> Document:
+def create(
+    emulator: Emulator, parent: str, sent: Document, also: Callable[[Document], object] = lambda job: None
+) -> Document:
     """A new custom job, which runs.
+
+    Args:
+        emulator: whose.
+        parent: `projects/P/locations/L`.
+        sent: the resource, as a client sends it.
+        also: is called with the job within the transaction that makes it.
 
     Raises:
         Refusal: it cannot be run as it is: several machines, a package that is not there.
@@ -52,6 +61,7 @@ def create(emulator: Emulator, parent: str, sent: Document) -> Document:
     start = program(emulator, name, spec, folder)
     with emulator.documents.transaction():
         emulator.documents.create(KIND, name, job, parent)
+        also(job)
         if isinstance(start, Program):
             emulator.jobs.start(KIND, name, start.argv, folder, start.environment)
         else:

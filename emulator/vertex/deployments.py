@@ -6,15 +6,16 @@ its deployed model in the transaction that ends the operation.
 
 from __future__ import annotations
 
+import sys
+import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.emulator.documents import Document, stamped
 from headrace.emulator.refusals import Refusal
-from headrace.emulator.serving import Program, server_argv
-from headrace.emulator.vertex import model_files
+from headrace.emulator.serving import Program
+from headrace.emulator.vertex import containers
 
 if TYPE_CHECKING:
     from headrace.emulator.state import Emulator
@@ -27,6 +28,7 @@ def begin(emulator: Emulator) -> None:
     """Goes on with what was deployed, or was being deployed, when the emulator last ended."""
     emulator.serving.listen(lambda id, problem: _told(emulator, id, problem))
     emulator.serving.start()
+    containers.sweep(emulator)
     for deployment in all_of(emulator):
         start(emulator, deployment)
 
@@ -45,7 +47,9 @@ def start(emulator: Emulator, deployment: Document) -> None:
     """Has its server run."""
     try:
         program = _program(emulator, deployment)
-    except (HeadraceError, Refusal) as error:
+    except Exception as error:  # noqa: BLE001 (one model's trouble is not the others')
+        if not isinstance(error, HeadraceError | Refusal | OSError):
+            traceback.print_exc(file=sys.stderr)
         _told(emulator, deployment["id"], str(error))
         return
     emulator.serving.run(deployment["id"], program)
@@ -72,23 +76,6 @@ def require_none(emulator: Emulator, versions: Sequence[str]) -> None:
             "FAILED_PRECONDITION",
             f'The Model "{found[0]["model"]}" is deployed or being deployed at the following Endpoint(s): {there}.',
         )
-
-
-def require_bundle(emulator: Emulator, version: Document, call: str) -> Path:
-    """The files of a version that our server can serve: others' containers are not started.
-
-    Raises:
-        Refusal: UNIMPLEMENTED.
-    """
-    files = model_files.of(emulator, f"{version['name']}@{version['versionId']}")
-    if files is None or not model_files.is_bundle(files):
-        place = version.get("artifactUri") or "a model without an artifact_uri"
-        raise Refusal(
-            "UNIMPLEMENTED",
-            f"{call}: the emulator starts no containers. Expected a bundle of Headrace at artifact_uri, since the "
-            f"upload, which its own server serves. Received: {place}",
-        )
-    return files
 
 
 def check_split(split: Any, known: Sequence[str]) -> dict[str, int]:
@@ -155,40 +142,34 @@ def _place(emulator: Emulator, deployment: Document) -> Document:
 
 
 def _program(emulator: Emulator, deployment: Document) -> Program:
-    """Our server, as what serves a deployed model; `require_bundle` has said that it can."""
+    """What serves a deployed model; `containers.require_servable` has said that it can."""
     version = emulator.documents.get("ModelVersion", deployment["model"])
-    container = version.get("containerSpec") or {}
-    files = model_files.of(emulator, deployment["model"])
-    folder = emulator.serving.folder / deployment["id"]
-    environment = _environment(emulator, deployment, version)
-    common: dict[str, Any] = {"folder": folder, "patient": deployment["state"] == SERVING}
-    if limit := str(container.get("deploymentTimeout", "")).removesuffix("s"):
-        common["startup_s"] = float(limit)
-    if files is None:
-        raise HeadraceError(f"{deployment['model']}: expected its files. Received: none here")
-    arguments = [_here(emulator, one) for one in container.get("args", [])]
-    return Program(server_argv(files, arguments), environment=environment, **common)
+    return containers.program(
+        emulator,
+        version,
+        emulator.serving.folder / deployment["id"],
+        deployment["id"],
+        _variables(deployment, version),
+        patient=deployment["state"] == SERVING,
+    )
 
 
-def _environment(emulator: Emulator, deployment: Document, version: Document) -> dict[str, str]:
-    """https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirements#aip-variables"""
+def _variables(deployment: Document, version: Document) -> dict[str, str]:
+    """Those of https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirements#aip-variables that
+    a deployment has of its own.
+    """
     container = version.get("containerSpec") or {}
-    _, project, _, _, _, endpoint = deployment["endpoint"].split("/")
-    own = {str(one["name"]): str(one.get("value", "")) for one in container.get("env", [])}
-    routes = {"AIP_PREDICT_ROUTE": container.get("predictRoute"), "AIP_HEALTH_ROUTE": container.get("healthRoute")}
-    default = f"/v1/endpoints/{endpoint}/deployedModels/{deployment['id']}"
+    endpoint = deployment["endpoint"].rpartition("/")[2]
+    machine = (deployment["deployed"].get("dedicatedResources") or {}).get("machineSpec") or {}
+    given = {"AIP_MACHINE_TYPE": machine.get("machineType"), "AIP_ACCELERATOR_TYPE": machine.get("acceleratorType")}
     return {
-        **own,
-        "AIP_PROJECT_NUMBER": project,
+        **{name: str(value) for name, value in given.items() if value},
         "AIP_ENDPOINT_ID": endpoint,
         "AIP_DEPLOYED_MODEL_ID": deployment["id"],
-        "AIP_MODE": "PREDICTION",
-        "AIP_STORAGE_URI": str(version.get("artifactUri", "")),
-        "STORAGE_EMULATOR_HOST": emulator.address,
-        **{
-            name: str(route or f"{default}:predict" if "PREDICT" in name else route or default)
-            for name, route in routes.items()
-        },
+        "AIP_PREDICT_ROUTE": predict_route(deployment, version),
+        "AIP_HEALTH_ROUTE": str(
+            container.get("healthRoute") or f"/v1/endpoints/{endpoint}/deployedModels/{deployment['id']}"
+        ),
     }
 
 
@@ -197,8 +178,3 @@ def predict_route(deployment: Document, version: Document) -> str:
     given = (version.get("containerSpec") or {}).get("predictRoute")
     endpoint = deployment["endpoint"].rpartition("/")[2]
     return str(given or f"/v1/endpoints/{endpoint}/deployedModels/{deployment['id']}:predict")
-
-
-def _here(emulator: Emulator, argument: str) -> str:
-    """An argument that is an address in the emulator's buckets, as our server finds it on this machine."""
-    return str(model_files.bucket_folder(emulator, argument)) if argument.startswith("gs://") else argument

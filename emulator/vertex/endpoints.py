@@ -6,7 +6,7 @@ https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.end
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from headrace.emulator import filters, masks
 from headrace.emulator.documents import Document, now, stamped
@@ -14,9 +14,17 @@ from headrace.emulator.operations import KIND as OPERATION
 from headrace.emulator.paging import ordered, page
 from headrace.emulator.refusals import Refusal
 from headrace.emulator.routing import Call, Route
-from headrace.emulator.vertex import deployments, versions
+from headrace.emulator.vertex import containers, deployments, versions
 from headrace.emulator.vertex.deployments import ENDPOINT
-from headrace.emulator.vertex.names import LOCATION, check_labels, invalid, location, new_id, required
+from headrace.emulator.vertex.names import (
+    LOCATION,
+    check_endpoint_id,
+    check_labels,
+    invalid,
+    location,
+    new_id,
+    required,
+)
 
 if TYPE_CHECKING:
     from headrace.emulator.state import Emulator
@@ -52,7 +60,7 @@ def _create(emulator: Emulator, call: Call) -> Document:
         given = sent.get(field)
         if given and (not isinstance(given, dict) or given.get("enabled", True)):
             raise Refusal("UNIMPLEMENTED", f"Endpoint.create with {field}: {why}, which the emulator has not")
-    id = call.one("endpointId") or new_id()
+    id = check_endpoint_id(call.one("endpointId")) if call.one("endpointId") else new_id()
     name = f"{location(call)}/endpoints/{id}"
     kept = {field: value for field, value in sent.items() if field in _SENT}
     endpoint = stamped({"name": name, **kept, "deployedModels": [], "trafficSplit": {}})
@@ -153,7 +161,7 @@ def _deployable(emulator: Emulator, call: Call, sent: Document) -> Document:
     if given != ["dedicatedResources"]:
         told = ", ".join(given) or "none"
         raise invalid(f"deployed_model: expected dedicated_resources, which the model supports. Received: {told}")
-    deployments.require_bundle(emulator, version, "Endpoint.deploy")
+    containers.require_servable(emulator, version, "Endpoint.deploy")
     replicas = sent["dedicatedResources"]
     least, most = int(replicas.get("minReplicaCount") or 0), int(replicas.get("maxReplicaCount") or 0)
     if most and most < least:
@@ -216,7 +224,7 @@ def _undeploy(emulator: Emulator, call: Call) -> Document:
 
 def _mutate(emulator: Emulator, call: Call) -> Document:
     name, body = _name(call), call.json
-    sent: Any = body.get("deployedModel") or {}
+    sent = body.get("deployedModel") or {}
     mutated: list[Document] = []
 
     def changed(endpoint: Document) -> Document:

@@ -58,7 +58,7 @@ def program(emulator: Emulator, name: str, spec: Document, folder: Path) -> Prog
     image = str((package or {}).get("executorImageUri") or container.get("imageUri") or "")
     if not image:
         raise Refusal("INVALID_ARGUMENT", "worker_pool_specs: expected a container_spec or python_package_spec")
-    environment = {one["name"]: one.get("value", "") for one in (package or container).get("env", [])}
+    environment = {one["name"]: one.get("value", "") for one in (package or container).get("env", []) if "name" in one}
     environment |= _variables(name, spec, image)
     prefix = _prefix(image)
     if prefix is None and package is None:

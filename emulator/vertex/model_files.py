@@ -45,6 +45,12 @@ def keep(emulator: Emulator, uri: str) -> str:
     return target.name
 
 
+def link(emulator: Emulator, version: str, target: Path) -> Path | None:
+    """The files of a version once more, which stay when it is deleted; None where it has none here."""
+    files = of(emulator, version)
+    return shutil.copytree(files, target, copy_function=_link) if files is not None else None
+
+
 def write_down(emulator: Emulator, version: str, folder: str) -> None:
     """These are a version's files; within the transaction that makes the version."""
     emulator.documents.create(KIND, version, {"folder": folder})

@@ -8,14 +8,15 @@ changes unseen, which these, that every client may change, cannot have.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from headrace.emulator import filters, masks
 from headrace.emulator.documents import Document
 from headrace.emulator.paging import ordered, page
 from headrace.emulator.refusals import Refusal
-from headrace.emulator.routing import Call, Route
-from headrace.emulator.vertex import deployments, model_files, versions
+from headrace.emulator.routing import Call, Route, refused
+from headrace.emulator.vertex import containers, deployments, model_files, versions
 from headrace.emulator.vertex.names import LOCATION, check_id, check_labels, invalid, location, new_id, required
 
 if TYPE_CHECKING:
@@ -34,27 +35,54 @@ def begin(emulator: Emulator) -> None:
 
 
 def _upload(emulator: Emulator, call: Call) -> Document:
-    body = call.json
+    return upload(emulator, location(call), call.json, lambda version: _answer(emulator, call, version, "UploadModel"))
+
+
+def check(emulator: Emulator, above: str, body: Document) -> list[str]:
+    """Whether an UploadModelRequest can be followed, as far as its model's files are not asked for.
+
+    Returns:
+        The aliases that the version is to have.
+
+    Raises:
+        Refusal: it cannot.
+    """
     sent = body.get("model")
     if not isinstance(sent, dict):
         raise invalid(f"model: expected a Model. Received: {sent!r:.200}")
     required(sent, "displayName", "model")
     check_labels(sent)
-    _check_container(sent)
+    containers.check(sent)
     aliases = versions.check_aliases(sent.get("versionAliases") or [])
-    name = _target(emulator, call, body)
+    _check_target(emulator, _target(emulator, above, body), body)
+    return aliases
+
+
+def upload(emulator: Emulator, above: str, body: Document, then: Callable[[Document], Document]) -> Document:
+    """A new version of a model.
+
+    Args:
+        emulator: whose.
+        above: `projects/P/locations/L`.
+        body: an UploadModelRequest.
+        then: is given the version, within the transaction that makes it, and returns the answer.
+
+    Raises:
+        Refusal: the request cannot be followed, or there are no files.
+    """
+    aliases = check(emulator, above, body)
+    sent, name = body["model"], _target(emulator, above, body)
     files = model_files.keep(emulator, sent["artifactUri"]) if sent.get("artifactUri") else ""
     kept = _resource(sent)
     with emulator.documents.transaction():
         _check_target(emulator, name, body)
-        version = versions.add(emulator, name, kept, aliases, files)
-        return _answer(emulator, call, version, "UploadModel")
+        return then(versions.add(emulator, name, kept, aliases, files))
 
 
 def _copy(emulator: Emulator, call: Call) -> Document:
     body = call.json
     source = versions.find(emulator, *versions.split(str(body.get("sourceModel", ""))))
-    name = _target(emulator, call, body)
+    name = _target(emulator, location(call), body)
     there = model_files.of(emulator, versions.full_name(source))
     files = model_files.keep(emulator, str(there)) if there else ""
     kept = {field: value for field, value in source.items() if field in _KEPT}
@@ -65,16 +93,16 @@ def _copy(emulator: Emulator, call: Call) -> Document:
         return _answer(emulator, call, version, "CopyModel")
 
 
-def _target(emulator: Emulator, call: Call, body: Document) -> str:
+def _target(emulator: Emulator, above: str, body: Document) -> str:
     """The model that a new version is of."""
     if parent := body.get("parentModel"):
         name, _ = versions.split(str(parent))
-        if not name.startswith(f"{location(call)}/models/"):
-            raise invalid(f"parent_model: expected a model of {location(call)}. Received: {parent}")
+        if not name.startswith(f"{above}/models/"):
+            raise invalid(f"parent_model: expected a model of {above}. Received: {parent}")
         emulator.documents.get(versions.MODEL, name)
         return name
     id = str(body.get("modelId") or "")
-    return f"{location(call)}/models/{check_id(id, 'model_id') if id else new_id()}"
+    return f"{above}/models/{check_id(id, 'model_id') if id else new_id()}"
 
 
 def _check_target(emulator: Emulator, name: str, body: Document) -> None:
@@ -84,19 +112,6 @@ def _check_target(emulator: Emulator, name: str, body: Document) -> None:
         raise Refusal("NOT_FOUND", f"The Model does not exist: {name}")
     if known and not body.get("parentModel"):
         raise Refusal("ALREADY_EXISTS", f"Model with id {name.rpartition('/')[2]} already exists: {name}")
-
-
-def _check_container(sent: Document) -> None:
-    container = sent.get("containerSpec")
-    if container is None:
-        return
-    if not isinstance(container, dict):
-        raise invalid(f"model.container_spec: expected a ModelContainerSpec. Received: {container!r:.200}")
-    required(container, "imageUri", "model.container_spec")
-    for route in ("predictRoute", "healthRoute"):
-        given: Any = container.get(route, "")
-        if given and not str(given).startswith("/"):
-            raise invalid(f"model.container_spec.{route}: expected a path that begins with /. Received: {given!r}")
 
 
 def _resource(sent: Document) -> Document:
@@ -159,16 +174,12 @@ def _delete(emulator: Emulator, call: Call) -> Document:
     return done
 
 
-def _no_export(emulator: Emulator, call: Call) -> Document:
-    raise Refusal("UNIMPLEMENTED", "Model.export_model: models that have containers of their own cannot be exported")
-
-
 _MODEL = f"{LOCATION}/models/{{model}}"
 ROUTES = (
     Route("POST", f"{LOCATION}/models:upload", _upload, "Model.upload"),
     Route("POST", f"{LOCATION}/models:copy", _copy, "Model.copy"),
     Route("GET", f"{LOCATION}/models", _list, "Model.list"),
     Route("DELETE", _MODEL, _delete, "Model.delete"),
-    Route("POST", f"{_MODEL}:export", _no_export, "Model.export_model"),
+    refused("POST", f"{_MODEL}:export", "Model.export_model", "models with a container of their own have no exports"),
     *versions.ROUTES,
 )

@@ -41,6 +41,20 @@ def required(body: Mapping[str, Any], name: str, above: str) -> str:
     return found
 
 
+def check_endpoint_id(id: str) -> str:
+    """https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.endpoints/create
+
+    Raises:
+        Refusal: it is none that a client may choose.
+    """
+    if not re.fullmatch(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?|[1-9][0-9]{0,8}", id):
+        raise invalid(
+            "endpoint_id: expected up to 63 of [a-z0-9-], a letter first and no - at the end, or a number of up to 9 "
+            f"digits. Received: {id!r:.200}"
+        )
+    return id
+
+
 def check_labels(body: Mapping[str, Any]) -> None:
     """Labels are of small letters, digits, `_` and `-`, up to 63 of them, and up to 64 labels.
 

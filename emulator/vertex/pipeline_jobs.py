@@ -17,7 +17,7 @@ from headrace.emulator.documents import Document, now, stamped
 from headrace.emulator.pipeline_runs import RunRequest
 from headrace.emulator.refusals import CODES, Refusal
 from headrace.emulator.routing import Call, Route
-from headrace.emulator.vertex.pipeline_metadata import contexts, write_contexts, write_metadata
+from headrace.emulator.vertex.pipeline_metadata import contexts, with_parents, write_contexts, write_metadata
 from headrace.emulator.vertex.pipeline_tasks import Told, task_details
 from headrace.pipelines.local.record import results
 
@@ -55,13 +55,12 @@ def create(emulator: Emulator, parent: str, sent: Document, id: str = "") -> Doc
     sent = {name: value for name, value in sent.items() if name in _SENT}
     config = sent.get("runtimeConfig", {})
     spec = sent.get("pipelineSpec") or _template(emulator, sent.get("templateUri", ""))
-    pipeline = str(spec.get("pipelineInfo", {}).get("name", ""))
-    id = id or _made_up(pipeline)
+    parameters = parameters_of(config)
+    pipeline_runs.check(spec, parameters)
+    id = id or _made_up(_pipeline_name({"pipelineSpec": spec}))
     if not _ID.fullmatch(id):
         raise Refusal("INVALID_ARGUMENT", f"pipeline_job_id: expected to match {_ID.pattern}. Received: {id!r}")
     root = str(config.get("gcsOutputDirectory") or spec.get("defaultPipelineRoot") or "")
-    parameters = parameters_of(config)
-    pipeline_runs.check(spec, parameters)
     name = f"{parent}/pipelineJobs/{id}"
     own_root = f"{root.rstrip('/')}/{parent.split('/')[1]}/{id}" if root else ""
     job = stamped(
@@ -107,7 +106,7 @@ def _create(emulator: Emulator, call: Call) -> Document:
 
 
 def _get(emulator: Emulator, call: Call) -> Document:
-    return _current(emulator, emulator.documents.get(KIND, _name(call)))
+    return with_parents(emulator, _current(emulator, emulator.documents.get(KIND, _name(call))))
 
 
 def _list(emulator: Emulator, call: Call) -> Document:
@@ -116,7 +115,9 @@ def _list(emulator: Emulator, call: Call) -> Document:
     found = paging.ordered(found, call.one("orderBy"))
     shown, token = paging.page(found, call.one("pageSize"), call.one("pageToken"))
     mask = ",".join(call.query.get("readMask", [])) or call.one("readMask")
-    answer: Document = {"pipelineJobs": [masks.read(_current(emulator, job), mask) for job in shown]}
+    answer: Document = {
+        "pipelineJobs": [masks.read(with_parents(emulator, _current(emulator, job)), mask) for job in shown]
+    }
     return {**answer, "nextPageToken": token} if token else answer
 
 
@@ -216,8 +217,11 @@ def _current(emulator: Emulator, job: Document) -> Document:
     told = _told(emulator, job, result)
     ended = sum(task.state in _TASK_ENDED for task in result.tasks.values())
     if _written.get(job["name"]) != ended:  # it is read every few seconds by whoever waits
-        write_metadata(emulator, told, job)
-        _written[job["name"]] = ended
+        with emulator.documents.transaction():
+            # It may have ended since it was read: what is written then is the last word.
+            if (emulator.documents.find(KIND, job["name"]) or {}).get("state") not in (None, *ENDED):
+                write_metadata(emulator, told, job)
+                _written[job["name"]] = ended
     return {**job, "jobDetail": {**job["jobDetail"], "taskDetails": task_details(told)}}
 
 

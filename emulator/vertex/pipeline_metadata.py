@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from headrace.emulator.documents import Document
+from headrace.emulator.vertex import metadata
 from headrace.emulator.vertex.pipeline_tasks import (
     Told,
     execution,
@@ -17,6 +18,8 @@ from headrace.emulator.vertex.pipeline_tasks import (
 
 if TYPE_CHECKING:
     from headrace.emulator.state import Emulator
+
+_METRICS = ("system.Metrics", "system.ClassificationMetrics")  # which the SDK reads as those of a run
 
 
 def contexts(job: Document) -> Document:
@@ -34,13 +37,26 @@ def contexts(job: Document) -> Document:
     }
     run = {
         "name": f"{store}/contexts/{id}",
-        "displayName": job["displayName"],
+        "displayName": id,  # by which the SDK finds the job of a run of an experiment
         "schemaTitle": "system.PipelineRun",
         "parentContexts": [above["name"]],
         "metadata": {},
         **times,
     }
     return {"pipelineContext": above, "pipelineRunContext": run}
+
+
+def with_parents(emulator: Emulator, job: Document) -> Document:
+    """A job whose context shows what clients have put it below since: experiments, and their runs."""
+    detail = job["jobDetail"]
+    kept = emulator.documents.find("Context", detail["pipelineRunContext"]["name"])
+    if not kept:
+        return job
+    parents = kept.get("parentContexts", [])
+    return {
+        **job,
+        "jobDetail": {**detail, "pipelineRunContext": {**detail["pipelineRunContext"], "parentContexts": parents}},
+    }
 
 
 def write_contexts(emulator: Emulator, job: Document) -> None:
@@ -50,7 +66,8 @@ def write_contexts(emulator: Emulator, job: Document) -> None:
 
 def write_metadata(emulator: Emulator, told: Told, job: Document) -> None:
     """Brings the metadata store up to what the record says."""
-    executions, events = [run_execution(told)], []
+    whole = run_execution(told)
+    executions, events = [whole], []
     artifacts: dict[str, Document] = {}
     for path, task in told.tasks.items():
         state = state_of(told, task)
@@ -62,6 +79,8 @@ def write_metadata(emulator: Emulator, told: Told, job: Document) -> None:
             for found in (one for several in named.values() for one in several):
                 artifacts.setdefault(found["name"], found)
                 events.append({"artifact": found["name"], "execution": done["name"], "type": kind})
+                if kind == "OUTPUT" and found["schemaTitle"] in _METRICS:
+                    events.append({"artifact": found["name"], "execution": whole["name"], "type": kind})
     _record(emulator, job, executions, list(artifacts.values()), events)
 
 
@@ -72,12 +91,6 @@ def _record(
     artifacts: list[Document],
     events: list[Document],
 ) -> None:
-    from importlib.util import find_spec
-
-    if find_spec("headrace.emulator.vertex.metadata") is None:
-        return
-    from headrace.emulator.vertex import metadata
-
     pipeline, run = job["jobDetail"]["pipelineContext"], job["jobDetail"]["pipelineRunContext"]
     with emulator.documents.transaction():
         metadata.record(

@@ -16,7 +16,7 @@ import msgspec
 from headrace.emulator.documents import Document
 from headrace.emulator.forwarding import Answer, Forwarder, Gone
 from headrace.emulator.refusals import Refusal
-from headrace.emulator.routing import Call, Response, Route
+from headrace.emulator.routing import Call, Response, Route, refused
 from headrace.emulator.vertex import deployments
 from headrace.emulator.vertex.deployments import ENDPOINT
 from headrace.emulator.vertex.names import LOCATION, location
@@ -134,34 +134,14 @@ def _refused(answer: Answer) -> Refusal:
     return Refusal(_CODES.get(answer.status, "INTERNAL" if answer.status >= 500 else "INVALID_ARGUMENT"), text)
 
 
-def _not_served(name: str, why: str) -> Any:
-    def refuse(emulator: Emulator, call: Call) -> Document:
-        raise Refusal("UNIMPLEMENTED", f"{name}: {why}")
-
-    return refuse
-
-
 _ENDPOINT = f"{LOCATION}/endpoints/{{endpoint}}"
 ROUTES = (
     Route("POST", f"{_ENDPOINT}:predict", _predict, "Endpoint.predict"),
     Route("POST", f"{_ENDPOINT}:rawPredict", _raw_predict, "PredictionServiceClient.raw_predict"),
     Route("POST", f"{_ENDPOINT}:streamRawPredict", _raw_predict, "PredictionServiceClient.stream_raw_predict"),
-    Route(
-        "POST",
-        f"{_ENDPOINT}:explain",
-        _not_served("Endpoint.explain", "the model server gives no attributions in Vertex AI's form"),
-        "Endpoint.explain",
+    refused(
+        "POST", f"{_ENDPOINT}:explain", "Endpoint.explain", "the model server gives no attributions in Vertex AI's form"
     ),
-    Route(
-        "POST",
-        f"{_ENDPOINT}:directPredict",
-        _not_served("Endpoint.direct_predict", "it speaks gRPC"),
-        "Endpoint.direct_predict",
-    ),
-    Route(
-        "POST",
-        f"{_ENDPOINT}:directRawPredict",
-        _not_served("Endpoint.direct_raw_predict", "it speaks gRPC"),
-        "Endpoint.direct_raw_predict",
-    ),
+    refused("POST", f"{_ENDPOINT}:directPredict", "Endpoint.direct_predict", "it speaks gRPC"),
+    refused("POST", f"{_ENDPOINT}:directRawPredict", "Endpoint.direct_raw_predict", "it speaks gRPC"),
 )

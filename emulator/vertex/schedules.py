@@ -42,6 +42,8 @@ def _create(emulator: Emulator, call: Call) -> Document:
         )
     if not sent.get("displayName"):
         raise Refusal("INVALID_ARGUMENT", "display_name is required")
+    if not sent.get("cron"):
+        raise Refusal("INVALID_ARGUMENT", "cron is required")
     if int(sent.get("maxConcurrentRunCount", 0)) < 1:
         raise Refusal("INVALID_ARGUMENT", "max_concurrent_run_count: expected 1 or more")
     job = request.get("pipelineJob", {})

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from headrace.platforms.emulated import is_emulator
 from headrace.platforms.kubeflow.cron import kfp_cron, plain_cron
 from headrace.platforms.kubeflow.task_states import seconds, state_of, task_states
 from headrace.platforms.running import (
@@ -227,7 +228,7 @@ class KubeflowRuns:
         config = run.runtime_config
         return Submitted(
             id=str(run.run_id),
-            url=f"{self._pages}/#/runs/details/{run.run_id}",
+            url=self._page(f"runs/details/{run.run_id}"),
             state=state_of(run.state),
             name=str(run.display_name or ""),
             created=seconds(run.created_at) or 0.0,
@@ -245,12 +246,14 @@ class KubeflowRuns:
             cron=cron,
             state=PAUSED if one.status == "DISABLED" or one.mode == "DISABLE" else RUNNING,
             timezone=timezone,
-            url=f"{self._pages}/#/recurringrun/details/{one.recurring_run_id}",
+            url=self._page(f"recurringrun/details/{one.recurring_run_id}"),
         )
 
-    @property
-    def _pages(self) -> str:
-        return (self.where.public_url or self.where.endpoint).rstrip("/")
+    def _page(self, rest: str) -> str:
+        where = self.where
+        if not where.public_url and is_emulator(where.endpoint):
+            return ""  # it has none
+        return f"{(where.public_url or where.endpoint).rstrip('/')}/#/{rest}"
 
     @contextlib.contextmanager
     def _asked(self, what: str) -> Iterator[Any]:

@@ -36,6 +36,8 @@ class Pipelines:
 
     def answer(self, method: str, target: str, headers: Any, body: Any) -> tuple[int, Any]:
         parts = urlsplit(target)
+        if parts.path == "/healthz":  # outside of the API: whether it is an emulator; it is none
+            return 404, {}
         path = parts.path.removeprefix("/apis/v2beta1/")
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         self.requests.append((method, path, body))

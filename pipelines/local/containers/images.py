@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.local.containers import docker_engine
 from headrace.pipelines.local.containers.docker_engine import About, NoEngine
+from headrace.pipelines.local.importer import STORAGE
 from headrace.pipelines.local.ir.commands import Command
 from headrace.pipelines.local.ir.placeholders import WORKSPACE, WORKSPACE_MOUNT, resolve_command, resolve_text
 from headrace.pipelines.local.workers.environments import Environments, UnknownEnvironment
@@ -105,7 +106,7 @@ class ContainerEnvironments(Environments):
             "HEADRACE_ENVIRONMENT": self._ids[executor.image],
         }
         host = {
-            "Mounts": [*self._mounts(home, node), *_workspace(executor, constants)],
+            "Mounts": [*self._mounts(home, node), *_workspace(executor, constants), *_storage()],
             **({"Memory": memory, "MemorySwap": memory} if memory else {}),
             **({"NanoCpus": min(cpus, engine.cores * 10**9)} if cpus else {}),
             **({"SecurityOpt": ["label=disable"]} if engine.selinux else {}),
@@ -275,6 +276,12 @@ def _workspace(executor: Executor, constants: Mapping[str, str]) -> list[dict[st
     """The run's workspace, also at the place where KFP has it: some components say so themselves."""
     place = Path(constants.get(WORKSPACE, ""))
     return [_mount(place, False, Path(WORKSPACE_MOUNT))] if executor.workspace and place.is_dir() else []
+
+
+def _storage() -> list[dict[str, Any]]:
+    """The buckets of an emulator of Cloud Storage, where Vertex AI has those of the real one: at /gcs."""
+    place = Path(os.environ.get(STORAGE, ""))
+    return [_mount(place, False, Path("/gcs"))] if place.is_absolute() and place.is_dir() else []
 
 
 def _mount(path: Path, read_only: bool, target: Path | None = None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -276,6 +277,40 @@ def test_the_command(tmp_path):
             [*HEADRACE, "emulator", "--port", "0", "--state", str(bad)], capture_output=True, text=True, timeout=60
         )
         assert refused.returncode == 1 and "expected a folder to write to" in refused.stderr, refused.stderr
+
+
+def test_a_full_disk_is_told_and_a_newer_state_is_left_alone(tmp_path):
+    state = tmp_path / "state"
+    limited = ["prlimit", "--fsize=600000", *HEADRACE, "emulator", "--quiet", "--port", "0", "--state", str(state)]
+    with emulator(state, limited) as process:
+        connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=30)
+        assert ask(connection, "POST", "/storage/v1/b?project=p", b'{"name": "bucket"}')[0] == 200
+        upload = "/upload/storage/v1/b/bucket/o?uploadType=media&name=x"
+        status, body, _ = ask(connection, "POST", upload, b"x" * 2_000_000)
+        assert status == 507 and json.loads(body)["error"]["status"] == "RESOURCE_EXHAUSTED"
+        status, body, _ = ask(connection, "GET", "/storage/v1/b/bucket/o")
+        assert status == 200 and "items" not in json.loads(body)
+        assert ask(connection, "POST", upload, b"small")[0] == 200
+    assert not list((state / "gcs" / ".partial").iterdir())
+    with sqlite3.connect(state / "emulator.db") as connection:
+        connection.execute("PRAGMA user_version = 99")
+    command = [*HEADRACE, "emulator", "--port", "0", "--state", str(state)]
+    newer = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert newer.returncode == 1 and newer.stdout == "" and "--state" in newer.stderr, newer.stderr
+    assert "Traceback" not in newer.stderr
+
+
+def test_other_machines_reach_it_by_its_names_where_that_is_asked_for(tmp_path):
+    """A container reaches it by the host's address, with whatever token its client has; a web page may not."""
+    state = tmp_path / "state"
+    with emulator(state, [*HEADRACE, "emulator", "--host", "0.0.0.0", "--port", "0", "--state", str(state)]) as process:
+        connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=30)
+        for host in ("host.docker.internal:8971", "172.17.0.1:8971", "emulator.team.svc"):
+            headers = {"Host": host, "Authorization": "Bearer x", "User-Agent": "Mozilla/5.0"}
+            assert ask(connection, "GET", "/healthz", headers=headers)[0] == 200
+            assert ask(connection, "GET", "/apis/v2beta1/experiments", headers=headers)[0] == 200
+            for one in ({"Origin": f"http://{host}"}, {"Sec-Fetch-Site": "same-site"}):
+                assert ask(connection, "GET", "/healthz", headers={**headers, **one})[0] == 403
 
 
 def test_nothing_heavy_is_imported(tmp_path):

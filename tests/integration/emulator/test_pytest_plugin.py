@@ -75,7 +75,7 @@ MINE = """
     def test_one_for_all(headrace_emulator_session, turn):
         client = storage.Client(project="mine")
         assert len(list(client.list_buckets())) == turn - 1
-        client.create_bucket("seen")
+        client.create_bucket(f"seen-{turn}")
 """
 
 
@@ -93,7 +93,7 @@ def test_a_session_that_does_not_use_it_loads_nothing_of_it(folder):
             assert request.config.pluginmanager.has_plugin("headrace")
             ours = {name for name in sys.modules if name.split(".")[0] == "headrace"}
             assert ours == {"headrace", "headrace.emulator", "headrace.emulator.pytest_plugin"}
-            assert not {"google", "kfp", "aiohttp"} & set(sys.modules)
+            assert not [name for name in ("google.cloud.storage", "kfp", "aiohttp", "sqlite3") if name in sys.modules]
     """
     done = run_tests(folder, text, "-p", "no:anyio", "-p", "no:xdist")
     assert done.returncode == 0, done.stdout + done.stderr

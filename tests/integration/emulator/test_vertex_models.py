@@ -35,7 +35,8 @@ class Running:
     def start(self) -> None:
         command = [str(Path(sys.executable).with_name("headrace")), "emulator"]
         command += ["--port", str(self.port), "--state", str(self.state)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        environment = {**os.environ, "DOCKER_HOST": "unix:///nowhere/docker.sock"}
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         assert self.process.stdout is not None
         found = re.search(r"http://[\d.]+:(\d+)", self.process.stdout.readline())
         assert found is not None
@@ -155,7 +156,7 @@ def test_what_cannot_be_deployed_is_not(sdk: Any, client: Any, tmp_path: Path) -
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "model.txt").write_text("of another library")
     other = upload(client, tmp_path / "other", "other").model
-    with pytest.raises(MethodNotImplemented, match="no containers"):
+    with pytest.raises(MethodNotImplemented, match="needs a container engine"):
         endpoint.deploy(sdk.Model(other))
     broken = upload(client, write_unscorable_bundle(tmp_path / "broken"), "broken").model
     with pytest.raises(GoogleAPICallError, match="Model server exited unexpectedly"):
@@ -181,6 +182,11 @@ def test_a_split_through_kills_of_servers_and_emulator(
         endpoint.predict(instances=[{"nope": 1}])
     with pytest.raises(BadRequest, match="ids of deployed models"):
         endpoint.update(traffic_split={"7": 100})
+    for split in ({one: 40, two: 50}, {one: 120, two: -20}):
+        with pytest.raises(BadRequest, match="add up to 100"):
+            endpoint.update(traffic_split=split)
+    with pytest.raises(NotFound, match="is not deployed"):
+        endpoint.undeploy("123")
     with pytest.raises(BadRequest, match="is deployed"):
         sdk.Model("served").delete()
     with pytest.raises(BadRequest, match="has deployed"):
@@ -206,37 +212,95 @@ def test_a_split_through_kills_of_servers_and_emulator(
 
 
 def test_batch_predictions(
-    sdk: Any, client: Any, bundle: Path, instances: list[dict[str, Any]], tmp_path: Path
+    running: Running,
+    sdk: Any,
+    client: Any,
+    bundle: Path,
+    instances: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", running.url)
+    bucket = running.state / "gcs" / "rows"
+    bucket.mkdir(parents=True)
     model = upload(client, bundle, "batched").model
     lines = [json.dumps(one) for one in [*instances[:3], {"nope": 1}]]
-    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    (bucket / "rows.jsonl").write_text("\n".join(lines))
     jobs = sdk.initializer.global_config.create_client(sdk.utils.JobClientWithOverride)
-    asked = {
-        "display_name": "b",
-        "model": model,
-        "input_config": {"instances_format": "jsonl", "gcs_source": {"uris": [str(tmp_path / "*.jsonl")]}},
-        "output_config": {
-            "predictions_format": "jsonl",
-            "gcs_destination": {"output_uri_prefix": str(tmp_path / "out")},
-        },
-    }
-    made = jobs.create_batch_prediction_job(parent=LOCATION, batch_prediction_job=asked)
-    give_up = time.monotonic() + 60
-    while (job := jobs.get_batch_prediction_job(name=made.name)).end_time is None and time.monotonic() < give_up:
-        time.sleep(0.1)
+    asked = asked_of(model, "jsonl", "gs://rows/*.jsonl")
+    job = ended(jobs, jobs.create_batch_prediction_job(parent=LOCATION, batch_prediction_job=asked).name)
     assert job.state.name == "JOB_STATE_SUCCEEDED", job.error
     assert (job.completion_stats.successful_count, job.completion_stats.failed_count) == (3, 1)
-    folder = Path(job.output_info.gcs_output_directory)
-    results = [json.loads(line) for line in (folder / "prediction.results-00000-of-00001").read_text().splitlines()]
+    output = {
+        blob.name.rpartition("/")[2]: [json.loads(line) for line in blob.download_as_text().splitlines()]
+        for blob in sdk.BatchPredictionJob(job.name).iter_outputs()
+    }
+    assert output.keys() == {"prediction.results-00000-of-00001", "prediction.errors_stats-00000-of-00001"}
+    results, [error] = output["prediction.results-00000-of-00001"], output["prediction.errors_stats-00000-of-00001"]
     assert [one["instance"] for one in results] == instances[:3] and results[0]["prediction"]["label"] in ("0", "1")
-    [error] = [json.loads(one) for one in (folder / "prediction.errors_stats-00000-of-00001").read_text().splitlines()]
     assert error["instance"] == {"nope": 1} and "nope" in error["error"]["message"]
-    asked["input_config"]["instances_format"] = "tf-record"
-    with pytest.raises(MethodNotImplemented, match="tf-record"):
-        jobs.create_batch_prediction_job(parent=LOCATION, batch_prediction_job=asked)
-    sdk.BatchPredictionJob(made.name).delete()
+    sdk.BatchPredictionJob(job.name).delete()
     assert sdk.BatchPredictionJob.list() == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"input_config": {"instances_format": "tf-record"}}, "501.*tf-record"),
+        ({"output_config": {"predictions_format": "csv"}}, r"Supported values are: \[jsonl\]"),
+        ({"instance_config": {"instance_type": "object"}}, "do not apply to csv"),
+        ({"instance_config": {"included_fields": ["a"]}}, "do not apply to csv"),
+    ],
+)
+def test_batch_jobs_that_are_refused(
+    running: Running, sdk: Any, client: Any, bundle: Path, fields: dict[str, Any], message: str
+) -> None:
+    file = running.state / "gcs" / "rows" / "some.csv"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text('"a"\n1\n')
+    known = [one.resource_name for one in sdk.Model.list(filter='display_name="refused"')]
+    model = known[0] if known else upload(client, bundle, "refused").model
+    asked = asked_of(model, "csv", "gs://rows/some.csv")
+    asked |= {name: {**asked.get(name, {}), **given} for name, given in fields.items()}
+    jobs = sdk.initializer.global_config.create_client(sdk.utils.JobClientWithOverride)
+    with pytest.raises(GoogleAPICallError, match=message):
+        jobs.create_batch_prediction_job(parent=LOCATION, batch_prediction_job=asked)
+
+
+def test_a_batch_job_is_cancelled_and_leaves_no_output(
+    running: Running, sdk: Any, client: Any, bundle: Path, instances: list[dict[str, Any]]
+) -> None:
+    bucket = running.state / "gcs" / "many"
+    bucket.mkdir(parents=True)
+    (bucket / "rows.jsonl").write_text("\n".join([json.dumps(instances[0])] * 2_000_000))
+    model = upload(client, bundle, "cancelled").model
+    jobs = sdk.initializer.global_config.create_client(sdk.utils.JobClientWithOverride)
+    asked = asked_of(model, "jsonl", "gs://many/rows.jsonl")
+    name = jobs.create_batch_prediction_job(parent=LOCATION, batch_prediction_job=asked).name
+    with pytest.raises(BadRequest, match="cancel it first"):
+        jobs.delete_batch_prediction_job(name=name)
+    jobs.cancel_batch_prediction_job(name=name)
+    assert ended(jobs, name).state.name == "JOB_STATE_CANCELLED"
+    jobs.cancel_batch_prediction_job(name=name)
+    assert [one.name for one in bucket.iterdir()] == ["rows.jsonl"]
+
+
+def asked_of(model: str, instances_format: str, uri: str) -> dict[str, Any]:
+    return {
+        "display_name": "b",
+        "model": model,
+        "input_config": {"instances_format": instances_format, "gcs_source": {"uris": [uri]}},
+        "output_config": {
+            "predictions_format": "jsonl",
+            "gcs_destination": {"output_uri_prefix": f"{uri.rpartition('/')[0]}/out"},
+        },
+    }
+
+
+def ended(jobs: Any, name: str) -> Any:
+    give_up = time.monotonic() + 60
+    while (job := jobs.get_batch_prediction_job(name=name)).end_time is None and time.monotonic() < give_up:
+        time.sleep(0.1)
+    return job
 
 
 def test_evaluations(sdk: Any, client: Any, bundle: Path) -> None:
@@ -246,6 +310,97 @@ def test_evaluations(sdk: Any, client: Any, bundle: Path) -> None:
     [found] = sdk.Model(model).list_model_evaluations()
     assert found.resource_name == made.name and found.metrics == {"auPrc": 0.9}
     assert sdk.Model(model).get_model_evaluation(made.name.rpartition("/")[2]).metrics == {"auPrc": 0.9}
+    slices = [{"slice_": {"dimension": "age", "value": one}, "metrics": {"auPrc": 0.8}} for one in ("young", "old")]
+    client.batch_import_model_evaluation_slices(parent=made.name, model_evaluation_slices=slices)
+    listed = list(client.list_model_evaluation_slices(parent=made.name))
+    assert sorted(one.slice_.value for one in listed) == ["old", "young"]
+    assert client.get_model_evaluation_slice(name=listed[0].name) == listed[0]
+    sdk.Model(model).delete()
+    with pytest.raises(NotFound):
+        client.get_model_evaluation_slice(name=listed[0].name)
+
+
+def test_other_ways_to_ask(
+    running: Running, sdk: Any, client: Any, bundle: Path, instances: list[dict[str, Any]]
+) -> None:
+    """v1beta1, rawPredict, mutateDeployedModel, and requests that no SDK sends."""
+    import gzip
+
+    import requests
+
+    endpoint = sdk.Endpoint.create(display_name="端点 🚀", labels={"équipe": "données"})
+    endpoint.deploy(sdk.Model(upload(client, bundle, "other-ways", model={"display_name": "modèle 🚀"}).model))
+    [found] = sdk.Endpoint.list(filter="labels.équipe=données")
+    assert found.resource_name == endpoint.resource_name
+    [deployed] = endpoint.list_models()
+    assert deployed.display_name == "modèle 🚀"
+    asked = json.dumps({"instances": instances[:1]}).encode()
+    expected = endpoint.predict(instances=instances[:1]).predictions
+    name = endpoint.resource_name
+
+    def ask(verb: str, data: Any, version: str = "v1", **headers: str) -> requests.Response:
+        return requests.post(f"{running.url}/{version}/{name}:{verb}", data=data, headers=headers, timeout=30)
+
+    raw = ask("rawPredict", asked)
+    assert raw.json()["predictions"] == expected and raw.headers["X-Vertex-AI-Deployed-Model-Id"] == deployed.id
+    assert ask("predict", asked, "v1beta1").json()["predictions"] == expected
+    assert ask("predict", iter([asked[:5], asked[5:]])).json()["predictions"] == expected
+    assert ask("predict", asked, Expect="100-continue").json()["predictions"] == expected
+    packed = {"Content-Encoding": "gzip"}
+    assert ask("predict", gzip.compress(asked), **packed).json()["predictions"] == expected
+    for body in (b"", b"\0\xff", b'{"instances": [{"tenure": NaN}]}', b'{"instances": ' + b"[" * 100_000):
+        answer = ask("predict", body)
+        assert (answer.status_code, answer.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")
+    large = ask("predict", b" " * 9_000_000 + asked)
+    assert large.status_code == 400 and "8388608 bytes" in large.json()["error"]["message"]
+    changed = endpoint.api_client.mutate_deployed_model(
+        endpoint=name,
+        deployed_model={"id": deployed.id, "dedicated_resources": {"min_replica_count": 2, "max_replica_count": 3}},
+        update_mask="dedicatedResources.minReplicaCount,dedicatedResources.maxReplicaCount",
+    ).result()
+    assert changed.deployed_model.dedicated_resources.min_replica_count == 2
+    assert changed.deployed_model.dedicated_resources.machine_spec.machine_type == "n1-standard-2"
+    endpoint.delete(force=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("models:upload", {"model": {"displayName": "x", "artifactUri": 5}}),
+        ("models:upload", {"model": {"displayName": "x", "containerSpec": {"imageUri": "i", "args": "abc"}}}),
+        ("models:upload", {"model": {"displayName": "x", "containerSpec": {"imageUri": "i", "env": [{}]}}}),
+        ("models:upload", {"model": {"displayName": "x", "containerSpec": {"imageUri": "i", "ports": [7]}}}),
+        (
+            "models:upload",
+            {"model": {"displayName": "x", "containerSpec": {"imageUri": "i", "deploymentTimeout": "z"}}},
+        ),
+        (
+            "models:upload",
+            {"model": {"displayName": "x", "containerSpec": {"imageUri": "i", "predictRoute": "/p HTTP/1.1\r\nX: y"}}},
+        ),
+        ("endpoints?endpointId=a/b", {"displayName": "x"}),
+        ("endpoints?endpointId=0", {"displayName": "x"}),
+        ("endpoints/1:deployModel", {"deployedModel": {"model": "MODEL", "dedicatedResources": "x"}}),
+        (
+            "endpoints/1:deployModel",
+            {"deployedModel": {"model": "MODEL", "dedicatedResources": {"minReplicaCount": "x"}}},
+        ),
+        ("endpoints/1:undeployModel", {"deployedModelId": "1", "trafficSplit": []}),
+        ("batchPredictionJobs", {"displayName": "x", "model": "MODEL", "instanceConfig": 5}),
+        ("batchPredictionJobs", {"displayName": "x", "model": "MODEL", "inputConfig": {"instancesFormat": "jsonl"}}),
+    ],
+)
+def test_nonsense_is_an_invalid_argument(
+    running: Running, sdk: Any, client: Any, bundle: Path, path: str, body: dict[str, Any]
+) -> None:
+    import requests
+
+    if not sdk.Endpoint.list(filter='display_name="nonsense"'):
+        sdk.Endpoint.create(display_name="nonsense", endpoint_id="1")
+        upload(client, bundle, "nonsense")
+    told = json.loads(json.dumps(body).replace("MODEL", f"{LOCATION}/models/nonsense"))
+    answer = requests.post(f"{running.url}/v1/{LOCATION}/{path}", json=told, timeout=30)
+    assert (answer.status_code, answer.json()["error"]["status"]) == (400, "INVALID_ARGUMENT"), answer.text
 
 
 def processes(state: Path) -> list[int]:

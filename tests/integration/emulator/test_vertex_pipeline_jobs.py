@@ -217,6 +217,56 @@ def test_a_custom_job_is_a_process_of_this_machine(aiplatform: Any, bucket: Path
         foreign.run()
 
 
+def test_templates_of_a_bucket_pages_and_jobs_cancelled_at_once(
+    aiplatform: Any, job: Callable[..., Any], bucket: Path, pipelines: Path
+) -> None:
+    from google.cloud.aiplatform_v1.types import PipelineJob
+
+    (bucket / "tpl.yaml").write_bytes((pipelines / "reading.yaml").read_bytes())
+    (bucket / "good.txt").write_text("good")
+    values = {"uri": "gs://bucket/good.txt", "seconds": 60.0}
+    jobs = [
+        submitted(job("reading", parameter_values=values, job_id=f"page-{number}", labels={"team": "pages"}))
+        for number in range(3)
+    ]
+    service, parent = jobs[0].api_client, jobs[0]._parent
+    runtime = {"gcs_output_directory": "gs://bucket/root", "parameter_values": {"uri": "gs://bucket/good.txt"}}
+    from_template = PipelineJob(template_uri="gs://bucket/tpl.yaml", runtime_config=runtime, labels={"team": "pages"})
+    made = service.create_pipeline_job(parent=parent, pipeline_job=from_template, pipeline_job_id="page-3")
+    assert made.pipeline_spec["pipelineInfo"]["name"] == "reading"
+    pages = list(
+        service.list_pipeline_jobs(
+            request={"parent": parent, "page_size": 3, "filter": 'labels.team="pages"', "order_by": "create_time"}
+        ).pages
+    )
+    assert [[one.name[-1] for one in page.pipeline_jobs] for page in pages] == [["0", "1", "2"], ["3"]]
+    service.batch_cancel_pipeline_jobs(parent=parent, names=[one.resource_name for one in jobs]).result(timeout=20)
+    give_up = time.monotonic() + 30
+    while not all(one.done() for one in jobs) and time.monotonic() < give_up:
+        time.sleep(0.05)
+    assert {one.state.name for one in jobs} == {"PIPELINE_STATE_CANCELLED"}
+    done = aiplatform.PipelineJob.get("page-3")
+    done.wait()
+    assert done.state.name == "PIPELINE_STATE_SUCCEEDED"
+    assert not list(bucket.rglob(".*"))  # what was being copied lies elsewhere
+
+
+@pytest.mark.slow
+def test_a_local_script_is_packed_and_run(aiplatform: Any, bucket: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("import pathlib, sys\npathlib.Path(sys.argv[1]).write_text('packed')\n")
+    one = aiplatform.CustomJob.from_local_script(
+        display_name="script",
+        script_path=str(script),
+        container_uri="us-docker.pkg.dev/vertex-ai/training/sklearn-cpu.1-0:latest",
+        args=["/gcs/bucket/script.txt"],
+        staging_bucket="gs://bucket/staging",
+    )
+    one.run()
+    assert one.state.name == "JOB_STATE_SUCCEEDED"
+    assert (bucket / "script.txt").read_text() == "packed"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("policy", "last"), [("fast", "NOT_TRIGGERED"), ("slow", "SUCCEEDED")])
 def test_after_a_failure_nothing_begins_where_the_policy_is_fast(

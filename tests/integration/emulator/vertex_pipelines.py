@@ -57,3 +57,15 @@ def halves(good: str, bad: str) -> None:
     second = dsl.importer(artifact_uri=good, artifact_class=dsl.Dataset, reimport=False)
     slow = read(data=second.output, seconds=3.0).set_caching_options(False)
     add(a=1.0, b=2.0).after(slow)
+
+
+@dsl.component(base_image="python:3.11")
+def measure(share: float, metrics: dsl.Output[dsl.Metrics]) -> None:
+    """Logs a metric."""
+    metrics.log_metric("accuracy", 1.0 - share)
+
+
+@dsl.pipeline(name="measuring")
+def measuring(share: float) -> None:
+    """One task, which measures."""
+    measure(share=share)

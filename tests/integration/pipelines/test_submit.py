@@ -168,6 +168,7 @@ def test_a_schedule_and_what_is_there(storage, spec):
 
 def test_a_token_is_in_no_output(storage, spec, monkeypatch):
     monkeypatch.setenv("KFP_TOKEN", "s3cret-s3cret")
+    monkeypatch.setenv("HEADRACE_DEBUG", "")  # which --debug sets, and which is put back so
     with pipelines_service() as service:
         service.token = "another"
         done = headrace("--debug", "submit", spec, "--on", "kubeflow", "--endpoint", service.url, "--no-wait")

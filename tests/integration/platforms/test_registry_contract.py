@@ -26,7 +26,13 @@ from headrace.platforms.interface import (
 from tests.integration.platforms import registries
 from tests.unit.platforms.bundles import write_unscorable_bundle
 
-PLACES = ["local", "vertex", "volume", pytest.param("bucket", marks=pytest.mark.slow), pytest.param("mlflow", marks=pytest.mark.slow)]
+PLACES = [
+    "local",
+    "vertex",
+    "volume",
+    pytest.param("bucket", marks=pytest.mark.slow),
+    pytest.param("mlflow", marks=pytest.mark.slow),
+]
 _NUMBERS = itertools.count()
 
 

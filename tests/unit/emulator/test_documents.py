@@ -94,7 +94,7 @@ def test_a_full_disk_loses_one_change_and_no_more(documents):
     connection = documents._connection()
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages}")
-    with refused("UNAVAILABLE"):
+    with refused("RESOURCE_EXHAUSTED"):
         documents.create("A", "b", {"text": "x" * 1_000_000})
     connection.execute("PRAGMA max_page_count = 1000000")
     documents.create("A", "c", {"n": 1})

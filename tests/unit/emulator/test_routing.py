@@ -120,5 +120,7 @@ def test_no_two_routes_are_the_same():
     seen = {}
     for route in routes():
         key = route.method, re.sub(r"\{\w+", "{", route.template)
+        if key in seen and route.why_not:  # some of a call's uses, which the first one refuses by what the body says
+            continue
         assert key not in seen, f"{route} is answered by {seen[key]}"
         seen[key] = route

@@ -15,7 +15,8 @@ from headrace.emulator.documents import Documents
 from headrace.emulator.refusals import Refusal
 from headrace.emulator.storage import listing, places
 from headrace.emulator.storage.conditions import Conditions
-from headrace.emulator.storage.objects import PARTIAL, Objects
+from headrace.emulator.storage.objects import Objects
+from headrace.emulator.storage.places import PARTIAL
 
 BUCKET = "bucket"
 _parts = st.one_of(

@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import pytest
+import yaml
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.compile import compile_spec, training_ir
@@ -69,7 +70,7 @@ def test_vertex_gets_its_own_registry_and_the_source_in_its_bucket(spec, monkeyp
         "vertex:acme/europe-west4?bucket=gs%3A%2F%2Facme%2Fruns%2Fmodels&image=img&endpoint=http%3A%2F%2F127.0.0.1%3A1"
     )
     assert submission.labels == {"headrace-pipeline": "m", "headrace-commit": "0a1b2c-dirty"}
-    assert submission.experiment == "m" and submission.id.startswith("m-2")
+    assert submission.experiment == "m-runs" and submission.id.startswith("m-2")
     assert prepare(plan(file, Asked(**EMULATED)), dry=True).id != submission.id
 
 
@@ -263,3 +264,18 @@ def test_a_file_of_weights_on_this_machine_is_not_left_behind(tmp_path):
     assert prepare(planned("gs://b/w.h5"), dry=True).id
     mounted = f"resources: {{train: {{volumes: {{claim: {tmp_path}}}}}}}\n"
     assert prepare(planned("w.h5", mounted), dry=True).id, "a volume is there at the same path"
+
+
+def test_what_is_tracked_in_vertex_ai_is_in_no_experiment_that_is_called_as_the_pipeline(spec):
+    tracked = spec("track: {vertex: {project: acme, location: europe-west4}}\n" + VERTEX)
+    ir = yaml.safe_load(training_ir(load_spec(tracked), ""))
+    inputs = ir["root"]["dag"]["tasks"]["track"]["inputs"]["parameters"]
+    assert inputs["experiment"] == {"runtimeValue": {"constant": "m-runs"}}
+
+
+def test_the_emulators_own_home_is_a_registry_that_its_tasks_reach(spec, monkeypatch):
+    monkeypatch.setattr("headrace.pipelines.submitted_parameters.is_emulator", lambda endpoint: endpoint.endswith(":1"))
+    file = spec(KUBEFLOW.replace("platform: mlflow:http://mlflow:5000", "platform: local"))
+    assert prepare(plan(file, Asked(endpoint="http://127.0.0.1:1")), dry=True).parameters["platform"] == "local"
+    with pytest.raises(HeadraceError, match="expected a registry that the tasks can reach"):
+        prepare(plan(file, Asked(endpoint="http://127.0.0.1:2")), dry=True)

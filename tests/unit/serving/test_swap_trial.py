@@ -57,12 +57,15 @@ def test_one_that_closes_its_line_and_hangs_is_ended(monkeypatch: pytest.MonkeyP
 
 
 def test_the_status_of_one_that_crashes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(swapping, "LOAD_SECONDS", HANGS)
     loading(monkeypatch, lambda: os._exit(7))
     for _ in range(20):  # the kill that follows comes too late to change it
         seconds_to_fail("the end of the process that tried, with status 7")
 
 
 def test_a_refusal_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(swapping, "LOAD_SECONDS", HANGS)
+
     def load() -> None:
         raise ValueError("no such operator")
 
@@ -71,6 +74,7 @@ def test_a_refusal_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_that_answers_is_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(swapping, "LOAD_SECONDS", HANGS)
     loading(monkeypatch, lambda: None)
     swap(Target(Path("bundle"), "2"), Settings(), {}, lambda: False)
 

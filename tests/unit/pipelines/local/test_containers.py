@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from headrace.pipelines.local.containers import images
 from headrace.pipelines.local.containers.container import traceback_in, verdict
 from headrace.pipelines.local.containers.docker_engine import About, NoEngine, described
 from headrace.pipelines.local.containers.images import container_environments, limits, local_paths, user_of
@@ -197,3 +198,15 @@ def test_something_else_than_an_engine_is_said(monkeypatch: pytest.MonkeyPatch) 
         with pytest.raises(NoEngine, match="something else than an engine answers"):
             container_environments()
         thread.join()
+
+
+def test_buckets_of_an_emulator_lie_where_vertex_ai_mounts_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HEADRACE_STORAGE", raising=False)
+    assert images._storage() == []
+    for nowhere in ("relative", str(tmp_path / "missing")):
+        monkeypatch.setenv("HEADRACE_STORAGE", nowhere)
+        assert images._storage() == []
+    monkeypatch.setenv("HEADRACE_STORAGE", str(tmp_path))
+    assert images._storage() == [{"Type": "bind", "Source": str(tmp_path), "Target": "/gcs", "ReadOnly": False}]
