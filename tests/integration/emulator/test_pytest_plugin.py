@@ -79,6 +79,7 @@ MINE = """
 """
 
 
+@pytest.mark.slow
 def test_a_test_of_ones_own_runs_a_pipeline_and_finds_an_empty_state_each_time(folder):
     done = run_tests(folder, MINE)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -99,6 +100,7 @@ def test_a_session_that_does_not_use_it_loads_nothing_of_it(folder):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_where_it_ends_early_the_emulator_ends_too(folder):
     text = """
         import os, signal

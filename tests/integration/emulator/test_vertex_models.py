@@ -165,6 +165,7 @@ def test_what_cannot_be_deployed_is_not(sdk: Any, client: Any, tmp_path: Path) -
     endpoint.delete()
 
 
+@pytest.mark.slow
 def test_a_split_through_kills_of_servers_and_emulator(
     running: Running, sdk: Any, client: Any, bundle: Path, instances: list[dict[str, Any]]
 ) -> None:

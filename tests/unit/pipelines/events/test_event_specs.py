@@ -54,7 +54,7 @@ def test_a_spec_is_started_as_its_section_says(rule):
     assert started.id == sent.id == "new-file-a1b2c3d4e5" and sent.name == "churn-a1b2c3d4"
     assert sent.text == training_ir(load_spec(rule.pipeline), "")
     assert sent.labels["team"] == "growth" and sent.labels["headrace-rule"] == "new-file"
-    assert (sent.caching, sent.failure_policy, sent.experiment) == (False, "fast", "churn")
+    assert (sent.caching, sent.failure_policy, sent.experiment) == (False, "fast", "churn-runs")
     assert sent.network == "projects/7/global/networks/ours" and sent.encryption_key.endswith("/k")
     assert (sent.root, sent.service_account) == ("gs://ops/runs", "runner@demo.iam.gserviceaccount.com")
     assert sent.parameters["source"] == "gs://raw/may.csv"
