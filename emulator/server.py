@@ -119,7 +119,8 @@ async def _serve(emulator: Emulator, listening: socket.socket, on_ready: Callabl
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, leave, number)
-    local = _is_loopback(listening.getsockname()[0])  # and not of its address, which is one where all are listened to
+    # Not of emulator.address, which is a loopback one also where every address is listened to.
+    local = ip_address(listening.getsockname()[0].partition("%")[0]).is_loopback
     application = web.Application(client_max_size=MOST_BODY)
     application.router.add_route("*", "/{path:(?s:.*)}", Front(emulator, Router(routes()), local).answer)
     runner = web.AppRunner(
