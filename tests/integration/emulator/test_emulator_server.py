@@ -313,6 +313,14 @@ def test_other_machines_reach_it_by_its_names_where_that_is_asked_for(tmp_path):
                 assert ask(connection, "GET", "/healthz", headers={**headers, **one})[0] == 403
 
 
+def test_a_loopback_address_of_ipv6_is_one(tmp_path):
+    state = tmp_path / "state"
+    with emulator(state, [*HEADRACE, "emulator", "--host", "::1", "--port", "0", "--state", str(state)]) as process:
+        connection = http.client.HTTPConnection("::1", process.port, timeout=30)
+        assert ask(connection, "GET", "/healthz")[0] == 200
+        assert ask(connection, "GET", "/healthz", headers={"Host": "evil.example"})[0] == 403
+
+
 def test_nothing_heavy_is_imported(tmp_path):
     """It starts in less than a second, and clients' libraries are not its own."""
     code = "import sys; import headrace.emulator.server as s; s.routes(); print(*sys.modules)"

@@ -137,7 +137,7 @@ def test_a_job_runs_and_its_tasks_tell_what_they_took_and_made(job: Callable[...
     assert resource.create_time <= resource.start_time <= resource.end_time
     assert resource.job_detail.pipeline_run_context.schema_title == "system.PipelineRun"
 
-    again = submitted(job("adding", parameter_values={"a": 3.0}))
+    again = submitted(job("adding", parameter_values={"a": 3.0}, job_id="adding-again"))  # its own has the second in it
     again.wait()
     assert {task.state.name for task in again.task_details if task.task_name in ("add", "write", "read")} >= {"SKIPPED"}
 
