@@ -190,6 +190,7 @@ def test_the_compiled_pipeline_is_the_same_wherever_it_is_compiled(own: Project,
     assert images == {"headrace/components", "headrace/tfx"}
 
 
+@pytest.mark.slow
 def test_images_are_a_setting(own: Project) -> None:
     digests = {
         name: f"registry.test/headrace/{name}@sha256:{digit * 64}" for name, digit in (("main", "1"), ("tfx", "2"))

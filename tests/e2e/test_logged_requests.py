@@ -34,6 +34,7 @@ def project(own: Project) -> Project:
     return own
 
 
+@pytest.mark.slow
 def test_skew_is_told_and_the_caches_follow_the_logs(project: Project) -> None:
     log(project, "monday")
     log(project, "tuesday", factor=3)

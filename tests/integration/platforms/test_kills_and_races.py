@@ -103,6 +103,7 @@ def register_many(home: Path, bundles: list[Path], start: Any = None) -> None:
         register_and_deploy(home, bundle)
 
 
+@pytest.mark.slow
 def test_kills_at_random_moments_leave_a_whole_registry(tmp_path: Path) -> None:
     home = tmp_path / "home"
     chance = random.Random(5)

@@ -105,6 +105,7 @@ def kill_after(process: subprocess.Popen, log: Path, count: int) -> None:
     process.wait()
 
 
+@pytest.mark.slow
 def test_a_killed_search_goes_on_and_finds_what_it_would_have_found(tmp_path, monkeypatch):
     monkeypatch.setenv("TOY_LOG", str(tmp_path / "a.log"))
     whole = json.loads(json.dumps(facts(searched(None, settings(trials=14)))))

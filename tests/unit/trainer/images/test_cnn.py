@@ -73,6 +73,7 @@ def tiny():
 
 
 @pytest.mark.parametrize("after", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_killed_it_goes_on_to_the_same_weights(after: int, tmp_path) -> None:
     """Between the stages, and in the stage of all layers."""
     from headrace.trainer.images.descent import descend
