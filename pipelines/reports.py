@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from headrace.pipelines.segments import SUMMARY, in_loop, model_of, models_of
 
 INDEX = "index.html"
 SEGMENTS = "segments"  # the folder of their pages, one for each model
+_ESCAPED = re.compile(r"\\([\\`*_\[\]<>#|])")  # a sign of Markdown that stands for itself
 _SHOWN = 6  # metrics on the index page; the evaluation's report has them all
 
 
@@ -44,13 +46,37 @@ def publish_reports(run: RunResult, found: Outcome) -> Path:
         target = folder / f"{shown}{own}.html"  # a label in a loop has slashes
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
-        try:
-            os.link(source, target)  # stored artifacts never change, so the same file will do
-        except OSError:
-            shutil.copyfile(source, target)
+        if _is_markdown(run.tasks[path], output):
+            r.write(target, _markdown_page(run, run.tasks[path], source))
+        else:
+            _link(source, target)
         links.setdefault(path, {})[output] = target.relative_to(folder).as_posix()
     r.write(folder / INDEX, index_page(run, found, links))
     return folder / INDEX
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)  # stored artifacts never change, so the same file will do
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _is_markdown(task: TaskResult, output: str) -> bool:
+    return any(one.type == "system.Markdown" for one in task.artifacts.get(output, ()))
+
+
+def _markdown_page(run: RunResult, task: TaskResult, source: Path) -> str:
+    """A page for what a task says as Markdown: a list or a paragraph as such, anything else as it is written."""
+    text = source.read_text(encoding="utf-8", errors="replace")
+    lines = [line for line in text.splitlines() if line.strip()]
+    if lines and all(line.startswith("- ") for line in lines):
+        body = r.bullets(_ESCAPED.sub(r"\1", line[2:]) for line in lines)
+    elif len(lines) == 1 and lines[0][0].isalpha():
+        body = r.paragraph(_ESCAPED.sub(r"\1", lines[0]))
+    else:
+        body = r.code(text)
+    return r.page(task.label, f"Run {run.id}", [r.section("What it says", body)])
 
 
 def index_page(run: RunResult, found: Outcome, links: dict[str, dict[str, str]]) -> str:

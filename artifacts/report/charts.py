@@ -15,6 +15,7 @@ WIDTH, HEIGHT = 480, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 26, 42
 _COLOURS = 6
 _LABEL = 24  # characters of a bar's label that are shown
+_SIGN = 6.8  # pixels of a figure's width, at most
 
 Range = tuple[float, float]
 
@@ -110,7 +111,8 @@ def bar_chart(
     left = min(_LABEL, longest) * 7.2 + 16
     step, top = 26, 8
     height = top + step * len(bars) + 30
-    scale = Scale(low, high, left, WIDTH - 52)
+    widest = max((len(number(bar.value, digits)) for bar in bars), default=0)
+    scale = Scale(low, high, left, WIDTH - max(52, widest * _SIGN + 10))  # the longest figure may stand at the end
     axis = _value_axis(scale, top, top + step * len(bars))
     drawn = "".join(_bar(bar, scale, top + step * index, digits) for index, bar in enumerate(bars))
     legend = ""
@@ -240,13 +242,24 @@ def _bar(bar: Bar, scale: Scale, top: float, digits: int) -> str:
 
 
 def _value_axis(scale: Scale, top: float, bottom: float) -> str:
-    values = ticks(scale.low, scale.high, 6)
     parts = []
-    for value in values:
+    for value, label in _spread_ticks(scale):
         x = scale(value)
         parts.append(f'<path d="M{x},{top}V{bottom}"/>')
-        parts.append(f'<text x="{x}" y="{bottom + 18}" text-anchor="middle">{tick_label(value, _step(values))}</text>')
+        parts.append(f'<text x="{x}" y="{bottom + 18}" text-anchor="middle">{label}</text>')
     return f'<g class="axis">{"".join(parts)}</g>'
+
+
+def _spread_ticks(scale: Scale) -> list[tuple[float, str]]:
+    """About six ticks with their labels, fewer where the labels would touch."""
+    labelled: list[tuple[float, str]] = []
+    for most in (6, 5, 4, 3, 2):
+        values = ticks(scale.low, scale.high, most)
+        labelled = [(value, tick_label(value, _step(values))) for value in values]
+        gap = scale(values[1]) - scale(values[0]) if len(values) > 1 else math.inf
+        if max((len(label) for _, label in labelled), default=0) * _SIGN + 4 <= gap:
+            break
+    return labelled
 
 
 def _density(edges: Sequence[float], counts: Sequence[float]) -> list[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import math
 import re
 import subprocess
@@ -101,6 +102,18 @@ def test_bar_chart_draws_length_by_value():
     widths = [float(item.get("width")) for item in rects]
     assert widths[0] == pytest.approx(2 * widths[1], rel=0.01)
     assert _svg(r.bar_chart([], "none")) is not None
+
+
+def test_a_bar_charts_figures_stay_inside_and_apart():
+    bars = [r.Bar("a label of a good length", -0.264, low=-0.33, high=-0.2), r.Bar("b", 0.000792), r.Bar("c", -0.00591)]
+    texts = [item for item in _svg(r.bar_chart(bars, "t")).iter() if item.tag.endswith("text")]
+    values = [item for item in texts if item.get("class") == "value"]
+    assert [value.text for value in values] == ["−0.264", "0.000792", "−0.00591"]
+    assert all(float(value.get("x")) + 6.8 * len(value.text) <= 480 for value in values)
+    ticks = [(float(item.get("x")), item.text) for item in texts if item.get("text-anchor") == "middle"]
+    assert len(ticks) > 1
+    for (left, first), (right, second) in itertools.pairwise(ticks):
+        assert right - left >= 6.5 * (len(first) + len(second)) / 2
 
 
 def test_histogram_compares_splits_of_different_size():

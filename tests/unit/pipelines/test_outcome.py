@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from headrace.pipelines.local.record.results import (
     FAILED,
     SKIPPED,
@@ -87,3 +89,24 @@ def test_reports_are_laid_beside_an_index(tmp_path):
     assert text.index('href="train.html"') < text.index('href="train-card.html"')  # the report first
     assert "ingest &lt;b&gt;" in text
     assert "ingest <b>" not in text
+
+
+@pytest.mark.parametrize(
+    ("markdown", "shown"),
+    [
+        ("The data is as it has to be.\n", "<p>The data is as it has to be.</p>"),
+        ("- \\<img src=x onerror=y\\> of a\\_b\n- two\n", "<li>&lt;img src=x onerror=y&gt; of a_b</li><li>two</li>"),
+        ("# A title\n\n<script>\n", "<pre><code># A title\n\n&lt;script&gt;\n</code></pre>"),
+    ],
+)
+def test_what_is_said_in_markdown_gets_a_page(markdown, shown, tmp_path):
+    said = tmp_path / "said"
+    said.write_text(markdown)
+    record = ArtifactRecord("warnings", "system.Markdown", str(said), "sha256:0")
+    result = run(tmp_path, task("validate", artifacts={"warnings": (record,)}))
+    page = publish_reports(result, outcome(result))
+    text = (page.parent / "validate.html").read_text()
+    assert text.lower().startswith("<!doctype html>")
+    assert shown in text
+    assert 'href="validate.html"' in page.read_text()
+    assert said.read_text() == markdown
