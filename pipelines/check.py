@@ -12,6 +12,7 @@ from headrace.artifacts.by import columns_of
 from headrace.artifacts.errors import HeadraceError, nearest_column
 from headrace.components.fingerprint.logs import log_files
 from headrace.components.fingerprint.url import absolute, sources_of
+from headrace.components.ingest.columns import TYPE_NAMES
 from headrace.components.ingest.ingest import check_left_out, left_out, read_table
 from headrace.components.ingest.join import check_join, open_join
 from headrace.components.ingest.spec import DataSpec
@@ -141,6 +142,10 @@ def mistakes(spec: Spec, head: pa.Table, left_out: Sequence[str] = ()) -> list[t
     ]
     if label.expression is None and label.name not in names:
         found.append((("data", "label"), _absent(label.name, names)))
+    found += _label_type(spec, head)
+    if not spec.of_images and not set(names) - {label.name, spec.data.id}:
+        beside = "the label and the id" if spec.data.id else "the label"
+        found.append((("data", "source"), f"expected columns to learn from beside {beside}. Received: none"))
     types = {field.name: column_type(field.type) for field in head.schema}
     if label.expression is not None and (message := _expression(label.expression, types)):
         found.append((("data", "label", "expression"), message))
@@ -154,6 +159,26 @@ def mistakes(spec: Spec, head: pa.Table, left_out: Sequence[str] = ()) -> list[t
 
 def _absent(name: str, names: list[str]) -> str:
     return f"expected a column of the source. Received: `{name}`; {nearest_column(name, names)}"
+
+
+def _label_type(spec: Spec, head: pa.Table) -> list[tuple[Place, str]]:
+    """A column that is no label of the task, whatever rows follow the first."""
+    label = spec.data.label
+    if label.expression is not None or label.name not in head.column_names or spec.of_images:
+        return []
+    column = head[label.name]
+    is_number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+    if spec.predicted != "regression" and pa.types.is_temporal(column.type):
+        text = (
+            f"expected classes. Received: `{label.name}` of type {TYPE_NAMES.get(str(column.type), str(column.type))}"
+        )
+        where = f"where its moments are classes, say so: data.types: {{{label.name}: string}}"
+        return [(("data", "label"), f"{text}; {where}")]
+    if spec.predicted != "regression" or is_number or column.null_count == len(column):
+        return []
+    shown = TYPE_NAMES.get(str(column.type), str(column.type))
+    text = f"expected a column of numbers for a regression. Received: `{label.name}` of type {shown}"
+    return [(("data", "label"), f"{text}; did you mean `task: classification`?")]
 
 
 def _segments(column: str, data: DataSpec, schema: pa.Schema) -> str | None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.artifacts.dataset import DatasetInfo
-from headrace.artifacts.errors import HeadraceError
+from headrace.artifacts.errors import HeadraceError, nearest_column
 from headrace.artifacts.folder import write_text
 from headrace.artifacts.report import number, percent
 from headrace.components.gate.spec import default_gates
@@ -91,10 +91,8 @@ def inspect(source: Path, label: str, task: str | None, id: str | None) -> Look:
         make_label(table, "classification", data, str(source))  # raises, with the nearest name
     task = task or infer_task(table[label])
     make_label(table, task, data, str(source))
-    if id is not None and id not in table.column_names:
-        raise HeadraceError(
-            f"{source}: expected the id column `{id}`. Received: columns {', '.join(table.column_names)}"
-        )
+    if id is not None:
+        _check_id(table, id, label, source)
     id = id or infer_id(table, label)
     info = DatasetInfo(task=task, columns=[], label=label, rows={}, id=id)
     reasons = {
@@ -129,11 +127,35 @@ def _read(data: DataSpec) -> tuple[pa.Table, list[str]]:
 
 
 def infer_task(column: pa.ChunkedArray) -> str:
-    """Texts, truth values and few whole numbers are classes; everything else is a quantity."""
-    if pa.types.is_string(column.type) or pa.types.is_boolean(column.type):
+    """Few whole numbers, and all that is no number, are classes; other numbers are a quantity."""
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         return "classification"
     whole = pa.types.is_integer(column.type) or pc.all(pc.equal(column, pc.floor(column))).as_py()
     return "classification" if whole and pc.count_distinct(column).as_py() <= FEW_CLASSES else "regression"
+
+
+def _check_id(table: pa.Table, id: str, label: str, source: Path) -> None:
+    """Refuses a column that a run would not take for the id."""
+    if id not in table.column_names:
+        raise HeadraceError(
+            f"{source}: expected the id column `{id}`. "
+            f"Received: no such column; {nearest_column(id, table.column_names)}"
+        )
+    if id == label:
+        raise HeadraceError(f"--id: expected another column than the label. Received: `{id}` for both")
+    column = table[id]
+    if column.null_count:
+        raise HeadraceError(
+            f"{source}: expected an id in every row. Received: {column.null_count:,} rows without `{id}`, "
+            f"first row {pc.index(pc.is_null(column), True).as_py() + 1}"
+        )
+    counts = pc.value_counts(column.combine_chunks())
+    twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
+    if len(twice):
+        raise HeadraceError(
+            f"{source}: expected every `{id}` once. "
+            f"Received: {len(twice):,} ids more than once, such as {twice[0].as_py()!r}"
+        )
 
 
 def infer_id(table: pa.Table, label: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -161,6 +162,11 @@ def _message(yaml: YamlFile, error: Any) -> str:
         return f"{where}: {field + ': ' if field else ''}{context['error']}"
     if kind == "literal_error":
         return f"{where}: {field}: expected {context['expected']}. Received: {received}"
+    if kind == "invalid_key":
+        where = f"{yaml.file}:{yaml.line((*place[:-1], str(place[-1])))}"
+        return f"{where}: expected a text as the name of a field. Received: {received}; put it in quotes"
+    if kind == "string_type" and isinstance(error["input"], str | int | float | date):
+        return f"{where}: {field}: expected a text. Received: {received}; if it is a name, put it in quotes"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return f"{where}: {field}: expected a mapping of fields. Received: {received}"
     expectation = error["msg"].removeprefix("Input should be ").removeprefix("Value should ")
@@ -191,5 +197,5 @@ def _fields_at(annotation: object, place: tuple[str | int, ...]) -> list[str]:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    text = "nothing" if value is None else value.isoformat() if isinstance(value, date) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -61,12 +61,22 @@ def read_documents(file: Path) -> list[YamlFile]:
         documents = _documents(text, file)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise HeadraceError(f"{file}:{line}: expected YAML. Received: {error.problem or error.context}") from None
+        raise HeadraceError(f"{file}:{line}: {_yaml_message(error, text)}") from None
     except yaml.YAMLError as error:
         raise HeadraceError(f"{file}: expected YAML. Received: {error}") from None
     if not documents:
         raise HeadraceError(f"{file}: expected YAML. Received: an empty file")
     return [document for document in documents if document.value is not None] or documents[:1]
+
+
+def _yaml_message(error: yaml.MarkedYAMLError, text: str) -> str:
+    """What is no YAML, in our words where the library's do not name a tab, which nobody sees."""
+    lines = text.splitlines()
+    line = lines[error.problem_mark.line] if error.problem_mark and error.problem_mark.line < len(lines) else ""
+    indentation = line[: len(line) - len(line.lstrip())]
+    if "\t" in indentation:
+        return "expected spaces before a field. Received: a tab; indent with spaces"
+    return f"expected YAML. Received: {error.problem or error.context}"
 
 
 def _documents(text: str, file: Path) -> list[YamlFile]:

@@ -323,10 +323,11 @@ def _rows(
     lines: Iterable[list[str]], inputs: Sequence[dict[str, Any]], nulls: frozenset[str], file: str
 ) -> Iterator[dict[str, Any]]:
     lines = iter(lines)
-    header = column_names(next(lines, []))
+    first = next(lines, None)
+    header = column_names(first or [])
     missing = [item["name"] for item in inputs if item["name"] not in header]
     if missing:
-        received = ", ".join(header) or "an empty file"
+        received = ", ".join(header) or ("an empty file" if first is None else "an empty line, the first")
         raise HeadraceError(f"{file}: expected the columns {', '.join(missing)}. Received: {received}")
     if twice := repeated(header):
         raise HeadraceError(f"{file}: expected each column name once. Received: {', '.join(twice)} more than once")

@@ -121,7 +121,7 @@ def chunks(sources: Sequence[Source], columns: Sequence[str], categories: Sequen
     before = 0
     with keeping(most + 1):
         for source in sources:
-            numbers = _Numbers(source.format, before)
+            numbers = _Numbers(before)
             for batch in _batches(source, columns, categories):
                 gone = numbers.gone(source)
                 yield Chunk(source, batch, numbers.next(batch.num_rows), before, gone)
@@ -134,8 +134,8 @@ def chunks(sources: Sequence[Source], columns: Sequence[str], categories: Sequen
 class _Numbers:
     """Numbers the rows of a source, those that it could not give among them."""
 
-    def __init__(self, format: str, before: int) -> None:
-        self._format, self._before = format, before
+    def __init__(self, before: int) -> None:
+        self._before = before
         self._next = 1  # in this source
         self._gone: list[int] = []  # numbers of unreadable rows that no readable one has passed yet
 
@@ -148,10 +148,10 @@ class _Numbers:
         return taken
 
     def _number(self, rejection: Rejection) -> int:
-        """The row's number: a CSV's rows are counted with its header, a file's lines and other rows are not."""
+        """The row's number: its place says it, of a text's lines as of rows."""
         digits = rejection.place.rpartition(" ")[2].replace(",", "")
         place = int(digits) if digits.isdigit() else self._next
-        return self._before + max(1, place - 1 if self._format in ("csv", "tsv") else place)
+        return self._before + place
 
     def next(self, rows: int) -> npt.NDArray[np.int64]:
         """The numbers of the next rows that were read."""

@@ -105,7 +105,6 @@ class RowScorer:
 
     def _rejects(self, chunk: Chunk, wrong: dict[int, str]) -> pa.RecordBatch:
         found = [_unreadable(one) for one in chunk.unreadable]
-        shift = 1 if chunk.source.format in ("csv", "tsv") else 0  # whose header is the first row
         for place in sorted(wrong):
             row = int(chunk.rows[place])
             key = chunk.batch.column(self._job.key)[place].as_py() if self._job.key else None
@@ -113,7 +112,7 @@ class RowScorer:
                 {
                     "row": row,
                     "source": chunk.source.opened.name,
-                    "place": f"row {row - chunk.first + shift}",
+                    "place": f"row {row - chunk.first}",
                     "key": None if key is None else str(key),
                     "reason": wrong[place],
                     "text": None,

@@ -50,7 +50,8 @@ def _nearby(file: Path) -> str:
     """Why there is no such file, with the nearest name there is."""
     folder = file.parent
     if not folder.is_dir():
-        return f"no such file; there is no folder `{folder}`"
+        seen = "" if file.is_absolute() else f" in {Path.cwd()}, where this runs"
+        return f"no such file; there is no folder `{folder}`{seen}"
     import difflib
 
     try:

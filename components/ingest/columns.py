@@ -15,18 +15,26 @@ _UNSERVABLE = re.compile(r'["\\\x00-\x1f\x7f-\x9f]')
 
 
 def check_names(names: Iterable[str], where: str) -> None:
-    """Refuses names that a request to a server, or a graph, could not spell as they are.
+    """Refuses names that a request to a server, a graph or a database could not spell or tell apart.
 
     Args:
         names: the columns' names.
         where: what the message begins with, e.g. the file.
 
     Raises:
-        HeadraceError: a name is empty, or has a quote, a backslash or a control character in it.
+        HeadraceError: a name is empty, or has a quote, a backslash or a control character in it, or two differ only
+            by upper and lower case, which DuckDB and BigQuery take for one.
     """
+    lowered: dict[str, str] = {}
     for name in names:
         if problem := name_problem(name):
             raise HeadraceError(f"{where}: {problem}")
+        other = lowered.setdefault(name.lower(), name)
+        if other != name:
+            raise HeadraceError(
+                f"{where}: expected column names that differ by more than upper and lower case. "
+                f"Received: {other!r} and {name!r}; rename one of them in the source"
+            )
 
 
 def name_problem(name: str) -> str | None:

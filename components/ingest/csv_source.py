@@ -24,14 +24,16 @@ _SEPARATORS = (",", ";", "\t", "|")
 BLOCK_BYTES = 8 << 20  # parsed at once: a row must fit, and about a gigabyte a second needs no more
 HEAD_BYTES = 1 << 20  # looked at where only the columns are of interest
 MOST_HEADER = 1 << 20  # bytes of the longest header
-_MAGIC = {
-    b"\x1f\x8b": "gzip data",
-    b"PK\x03\x04": "a zip archive (or a spreadsheet)",
-    b"PAR1": "Parquet data",
-    b"\xff\xfe": "UTF-16 text",
-    b"\xfe\xff": "UTF-16 text",
-    b"\x28\xb5\x2f\xfd": "zstd data",
-    b"BZh": "bzip2 data",
+_BOM = b"\xef\xbb\xbf"
+_FROM_UTF16 = "Convert it first, e.g. `iconv -f utf-16 -t utf-8`."
+_MAGIC = {  # what a file begins with -> what it is, and what to do
+    b"\x1f\x8b": ("gzip data", "Name it .csv.gz, or unpack it first."),
+    b"PK\x03\x04": ("a zip archive (or a spreadsheet)", "Unpack it (or save the sheet as CSV) first."),
+    b"PAR1": ("Parquet data", "Name it .parquet, or set data.format: parquet."),
+    b"\xff\xfe": ("UTF-16 text", _FROM_UTF16),
+    b"\xfe\xff": ("UTF-16 text", _FROM_UTF16),
+    b"\x28\xb5\x2f\xfd": ("zstd data", "Name it .csv.zst, or unpack it first."),
+    b"BZh": ("bzip2 data", "Name it .csv.bz2, or unpack it first."),
 }
 
 
@@ -137,7 +139,7 @@ class _Reader:
         if not self._first_ragged:
             self._first_ragged.append(row)
         why = f"expected {row.expected_columns} fields. Received: {row.actual_columns}"
-        self._ragged.add(Rejection(f"row {row.number}", why, row.text[:SHOWN]))
+        self._ragged.add(Rejection(f"row {_number(row)}", why, row.text[:SHOWN]))
         return "skip"
 
     def _ragged_message(self) -> str:
@@ -145,10 +147,15 @@ class _Reader:
         more = f" ({self._ragged.count:,} such rows)" if self._ragged.count > 1 else ""
         allowed = f"; data.rejects.at_most is {self._at_most:,}" if self._at_most else ""
         return (
-            f"{self._file.name}, row {row.number}: expected {row.expected_columns} fields, as in the header. "
+            f"{self._file.name}, row {_number(row)}: expected {row.expected_columns} fields, as in the header. "
             f"Received: {row.actual_columns}{more}: {row.text[:SHOWN]!r}{allowed}. "
             "Quote fields that contain the separator."
         )
+
+
+def _number(row: Any) -> int:
+    """Which row below the header a malformed one is, as rows are counted in every other message."""
+    return int(row.number) - 1  # Arrow counts the header
 
 
 class _WithoutNul(io.RawIOBase):
@@ -222,13 +229,7 @@ def _header_fields(file: SourceFile, separator: str) -> list[str]:
             start = stream.read(MOST_HEADER)
     except DAMAGE as error:
         raise damaged(file, error) from None
-    if not start[:4].strip():
-        raise HeadraceError(f"{file.name}: expected CSV text with a header. Received: an empty file")
-    for magic, what in _MAGIC.items():
-        if start.startswith(magic):
-            raise HeadraceError(
-                f"{file.name}: expected UTF-8 CSV text. Received: {what}. Convert it to plain CSV or Parquet first."
-            )
+    _check_start(start, file.name)
     try:
         # Lines as they are decoded: bytes further on, perhaps cut in half, are none of the header's business.
         lines = (line.decode("utf-8-sig" if number == 0 else "utf-8") for number, line in enumerate(io.BytesIO(start)))
@@ -237,6 +238,30 @@ def _header_fields(file: SourceFile, separator: str) -> list[str]:
         raise HeadraceError(_encoding_message(file)) from None
     except csv.Error as error:
         raise HeadraceError(f"{file.name}, line 1: expected a CSV header. Received: {error}") from None
+
+
+def _check_start(start: bytes, name: str) -> None:
+    """Refuses what is no CSV text at all, by the first bytes of it."""
+    for magic, (what, remedy) in _MAGIC.items():
+        if start.startswith(magic):
+            raise HeadraceError(f"{name}: expected UTF-8 CSV text. Received: {what}. {remedy}")
+    if b"\0" in start[:2] and len(start.strip(b"\0")) > 1:
+        raise HeadraceError(
+            f"{name}: expected UTF-8 CSV text. Received: text with a NUL byte among its first two, such as UTF-16. "
+            f"{_FROM_UTF16}"
+        )
+    start = start.removeprefix(_BOM)
+    if not start.strip():
+        raise HeadraceError(f"{name}: expected CSV text with a header. Received: an empty file")
+    if not start[: start.find(b"\n") + 1 or None].strip():
+        raise HeadraceError(
+            f"{name}, line 1: expected the names of the columns. Received: an empty line; remove it, and others below"
+        )
+    if b"\r" in start.rstrip() and b"\n" not in start:
+        raise HeadraceError(
+            f"{name}: expected lines that end with a line feed. Received: only carriage returns; "
+            "convert it first, e.g. `tr '\\r' '\\n'`"
+        )
 
 
 def _encoding_message(file: SourceFile) -> str:

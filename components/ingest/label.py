@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.artifacts.errors import HeadraceError
+from headrace.components.ingest.columns import TYPE_NAMES
 from headrace.components.ingest.spec import DataSpec
 from headrace.trainer.expressions.arrow import evaluate
 from headrace.trainer.expressions.expression import ExpressionError, parse
@@ -62,11 +63,11 @@ class Labeller:
         self._expression = self._parsed(schema)
         self._values: dict[Any, None] = {}
         self._found: dict[str, list[Finding]] = {"missing": [], "infinite": [], "quantity": []}
-        self._is_text = self._expression is None and pa.types.is_string(schema.field(self._name).type)
+        self._type = None if self._expression is not None else schema.field(self._name).type
         if self._expression is not None:
             self._evaluate(schema.empty_table())
         elif task == "regression":
-            _require_number(schema.field(self._name).type, self._name)
+            _require_number(schema.field(self._name).type, self._name, source)
         type = pa.float64() if task == "regression" else pa.string()
         place = schema.get_field_index(self._name)
         one = pa.field(self._name, type)
@@ -100,7 +101,7 @@ class Labeller:
         if pa.types.is_floating(column.type):
             infinite = _finding(pc.invert(pc.is_finite(column)), column, rows)
         if self._task == "regression":
-            _require_number(column.type, self._name)
+            _require_number(column.type, self._name, self._source)
             values = column.cast(pa.float64(), safe=False)  # a whole number beyond 2^53 is rounded to the next float
             low, high = pc.min_max(values).as_py().values()
             distinct = [value for value in {low, high} if value is not None]
@@ -137,11 +138,18 @@ class Labeller:
             )
         if self._task == "regression":
             return Labelled(None, None, self.leaks)
+        if self._type is not None and pa.types.is_temporal(self._type):
+            raise HeadraceError(
+                f"{self._source}: expected classes as label. Received: `{self._name}` of type {_shown(self._type)}; "
+                f"where its moments are classes, say so: data.types: {{{self._name}: string}}"
+            )
         if len(values) > MOST_CLASSES:
-            hint = "" if self._is_text else " Did you mean `task: regression`?"
+            is_text = self._type is not None and pa.types.is_string(self._type)
+            hint = " Merge classes first." if is_text else " Did you mean `task: regression`?"
             count = f"{len(values):,}" if len(values) <= _COUNTED else f"over {_COUNTED:,}"
             raise HeadraceError(
-                f"expected at most {MOST_CLASSES} classes. Received: `{self._name}` has {count} different values.{hint}"
+                f"{self._source}: expected at most {MOST_CLASSES} classes. "
+                f"Received: `{self._name}` has {count} different values.{hint}"
             )
         classes = sorted(values, key=_class_order)
         return Labelled(classes, _positive(classes, self._data), self.leaks)
@@ -166,8 +174,8 @@ class Labeller:
             )
         if quantity := self._found["quantity"]:
             raise HeadraceError(
-                f"expected classes as label. Received: `{self._name}` has quantities such as {quantity[0].value}; "
-                "did you mean `task: regression`?"
+                f"{self._source}: expected classes as label. Received: `{self._name}` has quantities "
+                f"such as {quantity[0].value}; did you mean `task: regression`?"
             )
 
     def _evaluate(self, table: pa.Table) -> pa.ChunkedArray:
@@ -208,9 +216,15 @@ def _with(batch: pa.RecordBatch, name: str, column: pa.Array) -> pa.RecordBatch:
     return batch.append_column(name, column) if place < 0 else batch.set_column(place, name, column)
 
 
-def _require_number(type: pa.DataType, name: str) -> None:
+def _require_number(type: pa.DataType, name: str, source: str) -> None:
     if not (pa.types.is_integer(type) or pa.types.is_floating(type)):
-        raise HeadraceError(f"expected a number as label of a regression. Received: `{name}` of type {type}")
+        raise HeadraceError(
+            f"{source}: expected a number as label of a regression. Received: `{name}` of type {_shown(type)}"
+        )
+
+
+def _shown(type: pa.DataType) -> str:
+    return TYPE_NAMES.get(str(type), str(type))
 
 
 def _class_order(name: str) -> tuple[int, float, str]:

@@ -33,7 +33,7 @@ class Label(Section):
     @model_validator(mode="before")
     @classmethod
     def _name_alone(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
+        return value if isinstance(value, dict | Label) else {"name": value}
 
 
 class Split(Section):

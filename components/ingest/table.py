@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.components.ingest.columns import TYPE_NAMES
+from headrace.components.ingest.columns import TYPE_NAMES, check_names
 from headrace.components.ingest.declared import DECLARED, to_declared
 from headrace.components.ingest.kinds import TYPES, Evidence, Kind, convert, convert_strictly, spaced
 from headrace.components.ingest.normalise import Targets, targets_of, to_target
@@ -197,6 +197,7 @@ def open_table(name: str, opened: list[Opened], data: DataSpec) -> Table:
     Raises:
         HeadraceError: columns that cannot be served, or first rows that cannot be read.
     """
+    check_names((column for one in opened for column in one.schema.names), name)
     targets = [None if one.text else targets_of(one.schema, one.name) for one in opened]
     evidence: dict[str, Evidence] = {}
     begun: dict[int, Iterator[pa.RecordBatch]] = {}

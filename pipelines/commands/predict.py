@@ -95,6 +95,8 @@ def command(
         answers = explained_answers(endpoint, home, given, answers, platform)
     for answer in answers:
         click.echo(json.dumps(answer))
+    if file is not None and not answers:
+        click.echo(f"{file}: there is no row below the header", err=True)
 
 
 def _where(endpoint: str, platform: str, home: Path) -> tuple[str | Asked, str]:

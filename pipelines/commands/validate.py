@@ -16,8 +16,9 @@ def command(spec: Path) -> None:
     from headrace.pipelines.check import check_spec
 
     checked, head = check_spec(spec)
-    source = checked.data.source
+    source, label = checked.data.source, checked.data.label.name
+    others = len({*head.column_names} - {label})
     click.echo(
-        f"{spec}: fine. {checked.task} of `{checked.data.label.name}` from {head.num_columns} columns of "
+        f"{spec}: fine. {checked.task} of `{label}` from {others} other column{'s' * (others != 1)} of "
         f"{source if isinstance(source, str) else ', '.join(source)}"
     )

@@ -52,7 +52,9 @@ def ask_about_first_row(project: Project, file: Path) -> tuple[Any, Any]:
 @pytest.mark.parametrize(
     ("name", "least", "classes"),
     [
-        ("breast_cancer", {"auc": 0.95}, ["0", "1"]),
+        pytest.param(
+            "breast_cancer", {"auc": 0.95}, ["0", "1"], marks=pytest.mark.slow
+        ),  # as the README's in test_readme
         pytest.param("wine", {"accuracy": 0.85}, ["0", "1", "2"], marks=pytest.mark.slow),
         pytest.param("diabetes", {"r2": 0.2}, None, marks=pytest.mark.slow),
     ],

@@ -168,6 +168,17 @@ def test_a_csv_that_lacks_a_column(url: str, trained: Project, tmp_path: Any) ->
     assert said.err.endswith(". Received: plan\n")
 
 
+def test_a_csv_without_rows_is_told(url: str, trained: Project, tmp_path: Any) -> None:
+    file = tmp_path / "none.csv"
+    source = next(trained.folder.rglob("subscribers.csv"), None) or next(trained.folder.rglob("*.csv"))
+    with source.open(newline="") as stream:
+        header = next(csv.reader(stream))
+    with file.open("w", newline="") as stream:
+        csv.writer(stream).writerow(header)
+    said = trained.headrace("predict", "churn", "--csv", file)
+    assert (said.code, said.out, said.err) == (0, "", f"{file}: there is no row below the header\n")
+
+
 def test_no_server_no_model(trained: Project) -> None:
     said = trained.headrace("predict", "nobody", "--json", "{}")
     expected = "headrace: nobody: expected a running server. Received: none; start it with `headrace serve nobody`\n"

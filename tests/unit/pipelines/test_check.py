@@ -49,6 +49,51 @@ def test_a_column_that_is_not_there(more, message, tmp_path):
     assert str(caught.value) == f"{tmp_path / 'spec.yaml'}:{message}"
 
 
+@pytest.mark.parametrize(("label", "type"), [("colour", "string"), ("since", "date32"), ("paid", "bool")])
+def test_a_label_that_is_no_quantity(label, type, tmp_path):
+    rows = [f"r{n},{n}.5,red,{n % 2},2024-01-{1 + n % 28:02d},{'true' if n % 2 else 'false'}\n" for n in range(60)]
+    (tmp_path / "t.csv").write_text("id,size,colour,y,since,paid\n" + "".join(rows))
+    file = tmp_path / "spec.yaml"
+    file.write_text(GOOD.replace("classification", "regression").replace("label: y", f"label: {label}"))
+    with pytest.raises(HeadraceError) as caught:
+        check_spec(file)
+    assert str(caught.value) == (
+        f"{file}:5: data.label: expected a column of numbers for a regression. "
+        f"Received: `{label}` of type {type}; did you mean `task: classification`?"
+    )
+
+
+@pytest.mark.parametrize(("moments", "type"), [("2024-01-{:02d}", "date32"), ("2024-01-{:02d} 10:00:00", "timestamp")])
+def test_moments_are_no_classes_unless_the_spec_says_so(moments, type, tmp_path):
+    rows = [f"r{n},{n}.5,{moments.format(1 + n % 3)}\n" for n in range(60)]
+    (tmp_path / "t.csv").write_text("id,size,y\n" + "".join(rows))
+    file = tmp_path / "spec.yaml"
+    file.write_text(GOOD)
+    with pytest.raises(HeadraceError) as caught:
+        check_spec(file)
+    told = str(caught.value)
+    assert told.startswith(f"{file}:5: data.label: expected classes. Received: `y` of type {type}")
+    assert told.endswith("where its moments are classes, say so: data.types: {y: string}")
+    file.write_text(GOOD + "  types: {y: string}\n")
+    check_spec(file)
+
+
+def test_there_has_to_be_something_to_learn_from(tmp_path):
+    (tmp_path / "t.csv").write_text("id,y\n" + "".join(f"r{n},{n % 2}\n" for n in range(60)))
+    file = tmp_path / "spec.yaml"
+    file.write_text(GOOD)
+    with pytest.raises(HeadraceError) as caught:
+        check_spec(file)
+    told = "expected columns to learn from beside the label and the id. Received: none"
+    assert str(caught.value) == f"{file}:4: data.source: {told}"
+
+
+def test_a_label_whose_first_rows_are_empty_may_be_a_quantity(tmp_path):
+    (tmp_path / "t.csv").write_text("id,size,y\n" + "".join(f"r{n},1,\n" for n in range(60)))
+    (tmp_path / "spec.yaml").write_text(GOOD.replace("classification", "regression"))
+    assert check_spec(tmp_path / "spec.yaml")[0].task == "regression"
+
+
 def test_expressions_are_typed(tmp_path):
     with pytest.raises(HeadraceError) as caught:
         check(GOOD + "features:\n  construct:\n    a: size / nope\n    b: colour * 2\n    c: lower(size)\n", tmp_path)

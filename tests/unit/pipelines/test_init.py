@@ -1,6 +1,7 @@
 """What `headrace init` infers, and that what it writes is read back as it was meant."""
 
 import gzip
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from headrace.pipelines.init import infer_id, infer_task, init
     [
         (["a", "b"], "classification"),
         ([True, False], "classification"),
+        ([date(2024, 1, 1), date(2024, 1, 2)], "classification"),
         ([0, 1, 2], "classification"),
         (list(range(20)), "classification"),
         (list(range(21)), "regression"),
@@ -69,9 +71,38 @@ def test_the_source_is_relative_and_a_spec_is_not_replaced(tmp_path):
         init(tmp_path / "m", source, "y", None, None, force=False)
     init(tmp_path / "m", source, "y", "regression", "id", force=True)
     assert "task: regression" in file.read_text()
-    with pytest.raises(HeadraceError, match="expected the id column `nr`. Received: columns y, id, colour"):
+    with pytest.raises(
+        HeadraceError, match="expected the id column `nr`. Received: no such column; the columns are y, id, colour"
+    ):
         init(tmp_path / "n", source, "y", None, "nr", force=False)
     assert not (tmp_path / "n").exists()
+
+
+@pytest.mark.parametrize(
+    ("id", "message"),
+    [
+        ("colour", "expected every `colour` once. Received: 2 ids more than once, such as 'blue'"),
+        ("y", "--id: expected another column than the label. Received: `y` for both"),
+        ("idd", "expected the id column `idd`. Received: no such column; did you mean `id`?"),
+        ("partly", "expected an id in every row. Received: 1 rows without `partly`, first row 2"),
+    ],
+)
+def test_an_id_that_names_no_row_is_refused(id, message, tmp_path):
+    source = write(tmp_path, "y,id,colour")
+    header, *rows = source.read_text().splitlines()
+    rows = [f"{row},{n if n != 1 else ''}" for n, row in enumerate(rows)]
+    source.write_text("\n".join([f"{header},partly", *rows, ""]))
+    with pytest.raises(HeadraceError) as raised:
+        init(tmp_path / "m", source, "y", None, id, force=False)
+    assert str(raised.value).endswith(message)
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_label_of_dates_is_refused(tmp_path):
+    source = write(tmp_path, "y,id,colour")
+    source.write_text(source.read_text().replace("red", "2024-01-31").replace("blue", "2024-02-29"))
+    with pytest.raises(HeadraceError, match="expected classes as label. Received: `colour` of type date32"):
+        init(tmp_path / "m", source, "colour", None, None, force=False)
 
 
 def test_another_separator_and_decimal_sign_are_found_and_written(tmp_path):
@@ -84,7 +115,7 @@ def test_another_separator_and_decimal_sign_are_found_and_written(tmp_path):
 
 
 def test_tabs_under_a_csv_name(tmp_path):
-    (tmp_path / "t.csv").write_text("y\tid\n" + "".join(f"{n % 2}\t{n}\n" for n in range(60)))
+    (tmp_path / "t.csv").write_text("y\tid\tsize\n" + "".join(f"{n % 2}\t{n}\t{n}.5\n" for n in range(60)))
     file = init(tmp_path / "m", tmp_path / "t.csv", "y", None, None, force=False)
     assert check_spec(file)[0].data.separator == "\t"
 

@@ -54,6 +54,33 @@ def test_an_unknown_field_without_a_near_one_lists_what_there_is(tmp_path):
     assert message == "6: unknown field `zzz`; the fields here are endpoint, strategy, steps, canary, approval"
 
 
+@pytest.mark.parametrize("indented", ["train:\n\tmodel: gbdt\n", "\ttrain: 3\n"])
+def test_a_tab_is_called_a_tab(indented, tmp_path):
+    file = tmp_path / "spec.yaml"
+    file.write_text(MINIMAL + indented)
+    with pytest.raises(HeadraceError, match=r":[67]: expected spaces before a field. Received: a tab; indent with"):
+        load_spec(file)
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("  positive: 1\n", "6: data.positive: expected a text. Received: 1; if it is a name, put it in quotes"),
+        ("  id: yes\n", "6: data.id: expected a text. Received: True; if it is a name, put it in quotes"),
+        ("1: 2\n", "6: expected a text as the name of a field. Received: 1; put it in quotes"),
+        ("train:\n", "6: train: expected a mapping of fields. Received: nothing"),
+    ],
+)
+def test_what_yaml_takes_for_no_text(field, message, tmp_path):
+    assert errors(MINIMAL + field, tmp_path) == [message]
+
+
+@pytest.mark.parametrize(("label", "shown"), [("1", "1"), ("2024-01-31", "2024-01-31"), ("on", "True")])
+def test_a_label_that_yaml_takes_for_no_text(label, shown, tmp_path):
+    (message,) = errors(MINIMAL.replace("label: y", f"label: {label}"), tmp_path)
+    assert message == f"5: data.label.name: expected a text. Received: {shown}; if it is a name, put it in quotes"
+
+
 def test_a_section_that_is_none(tmp_path):
     (message,) = errors(MINIMAL + "features: [a]\n", tmp_path)
     assert message == "6: features: expected a mapping of fields. Received: ['a']"

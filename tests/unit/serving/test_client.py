@@ -63,6 +63,7 @@ def test_separators_are_those_of_training(tmp_path: Path, name: str, separator: 
     ("text", "message"),
     [
         ("", "expected the columns n, b, c, d. Received: an empty file"),
+        ("\nn,b,c,d\n", "expected the columns n, b, c, d. Received: an empty line, the first"),
         ("n,c,d\n", "expected the columns b. Received: n, c, d"),
         ("n,b,c,d\n1,1,x\n", "row 1: expected 4 cells. Received: 3"),
         ("n,b,c,d\n1,1,x,\nNA,1,x,\n", "row 2, n: expected a number or nothing. Received: 'NA'"),

@@ -149,11 +149,11 @@ def test_rejected_rows_are_named_and_the_others_keep_their_numbers(tmp_path, bun
     assert answers(rows) == [online[row["row"] - 1] for row in rows]
     rejects = pq.read_table(found.files.rejects).to_pylist()
     assert [(one["row"], one["place"]) for one in rejects] == [
-        (3, "row 4"),
-        (5, "row 6"),
-        (8, "row 9"),
-        (9, "row 10"),
-        (10, "row 11"),
+        (3, "row 3"),
+        (5, "row 5"),
+        (8, "row 8"),
+        (9, "row 9"),
+        (10, "row 10"),
     ]
     assert rejects[0]["reason"] == "expected 6 fields. Received: 2" and rejects[0]["text"] == "only,two"
     assert rejects[1]["reason"] == "expected a number in `tenure`. Received: 'many'"
@@ -165,7 +165,7 @@ def test_rejected_rows_are_named_and_the_others_keep_their_numbers(tmp_path, bun
 def test_too_many_rejects_end_the_job_and_leave_no_output(tmp_path, bundle, instances, most):
     source = str(damaged(tmp_path / "rows.csv", instances))
     with pytest.raises(
-        HeadraceError, match=rf"rows.csv, row 4: expected 6 fields. Received: 2; --max-rejects is {most}"
+        HeadraceError, match=rf"rows.csv, row 3: expected 6 fields. Received: 2; --max-rejects is {most}"
     ):
         batch_predict(Job((source,), tmp_path / "out.parquet", max_rejects=most), bundle)
     assert [file.name for file in tmp_path.iterdir()] == ["rows.csv"]

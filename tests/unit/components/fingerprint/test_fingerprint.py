@@ -89,6 +89,15 @@ def test_a_missing_file_is_refused_with_the_nearest_name(tmp_path: Path) -> None
     )
 
 
+def test_a_relative_path_is_told_with_where_it_was_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(HeadraceError) as caught:
+        fingerprint("no/x.csv")
+    assert str(caught.value) == (
+        f"no/x.csv: expected a file. Received: no such file; there is no folder `no` in {tmp_path}, where this runs"
+    )
+
+
 @pytest.mark.parametrize(
     ("source", "received"),
     [

@@ -101,7 +101,7 @@ def test_joins_follow_each_other_and_the_rows_keep_their_order(tmp_path):
         ("name,price\na,1\n", {}, "expected the key `plan` in {other}. Received: no such column"),
         ("plan,x\na,1\n", {}, "Received: `x` in data.source and in {other}; rename them"),
         ("plan,price\n1,1\n", {}, "expected `plan` of one type on both sides. Received: string in data.source and int64 in"),
-        ("plan,price\na,1,2\n", {}, "{other}, row 2: expected 2 fields, as in the header. Received: 3"),
+        ("plan,price\na,1,2\n", {}, "{other}, row 1: expected 2 fields, as in the header. Received: 3"),
         ("plan,price\na,1\n", {"on": "id"}, "expected the key `id` in {other}"),
     ],
 )  # fmt: skip

@@ -80,14 +80,14 @@ def test_ragged_rows_are_left_out_counted_and_named(tmp_path):
     assert dataset.info.rejected == {
         "rows": 2,
         "first": [
-            {"source": "t.csv", "place": "row 102", "why": "expected 3 fields"},
-            {"source": "t.csv", "place": "row 303", "why": "expected 3 fields"},
+            {"source": "t.csv", "place": "row 101", "why": "expected 3 fields"},
+            {"source": "t.csv", "place": "row 302", "why": "expected 3 fields"},
         ],
     }
     assert found.notes == [
-        f"2 rows are left out that cannot be read; the first: {tmp_path}/t.csv, row 102: expected 3 fields. Received: 2"
+        f"2 rows are left out that cannot be read; the first: {tmp_path}/t.csv, row 101: expected 3 fields. Received: 2"
     ]
-    with pytest.raises(HeadraceError, match=r"row 102: expected 3 fields.*Received: 2 \(2 such rows\).*at_most is 1"):
+    with pytest.raises(HeadraceError, match=r"row 101: expected 3 fields.*Received: 2 \(2 such rows\).*at_most is 1"):
         take(str(tmp_path / "t.csv"), tmp_path / "other", rejects={"at_most": 1})
 
 
