@@ -68,7 +68,7 @@ def _run(request: Mapping[str, Any], *, retry: bool) -> RunResult:
         use_cache=request["cache"],
         fail_fast=request["fail_fast"],
         on_event=teller,
-        early=HeadStart(request["run"], {}),
+        early=HeadStart(home, environments, cores(), request["run"]),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import io
 import os
@@ -13,6 +15,8 @@ from headrace.pipelines import interrupt
 
 if interrupt.is_command():
     interrupt.heed()  # before anything is imported that takes a while
+    # The interpreter looks through all objects once more before it ends; of a command nothing is left to be found.
+    atexit.register(gc.freeze)
 
 import click
 
@@ -113,8 +117,10 @@ def main(arguments: Sequence[str] | None = None) -> Any:
     except OSError as error:
         if os.environ.get("HEADRACE_DEBUG"):
             raise
-        place = f"{error.filename}: " if error.filename else ""
-        return _end(f"{place}{error.strerror or error}", 1)
+        why = error.strerror or str(error)
+        if error.filename:
+            why = f"{error.filename}: expected what can be read and written. Received: {why[:1].lower()}{why[1:]}"
+        return _end(why, 1)
 
 
 def _end(message: str, code: int) -> Any:

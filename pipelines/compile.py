@@ -11,6 +11,7 @@ from headrace.artifacts.folder import write_text
 from headrace.components.check.function_check import embed_functions
 from headrace.components.train.own_module import embed_module
 from headrace.components.train.weights_file import with_weights
+from headrace.pipelines.kfp_import import import_kfp
 from headrace.pipelines.resources import write_resources
 from headrace.pipelines.spec import Spec, load_spec
 
@@ -39,6 +40,7 @@ def compile_prediction(file: Path, output: Path) -> Spec:
 
 def prediction_ir(spec: Spec) -> str:
     """The IR of the prediction pipeline of a spec's model as YAML text."""
+    import_kfp()
     from headrace.pipelines.prediction import prediction_pipeline
 
     return _ir(prediction_pipeline(spec), spec)
@@ -46,6 +48,7 @@ def prediction_ir(spec: Spec) -> str:
 
 def training_ir(spec: Spec, schema: str) -> str:
     """The IR of a spec's training pipeline as YAML text."""
+    import_kfp()
     from headrace.pipelines.training import training_pipeline
 
     return _ir(training_pipeline(spec, schema), spec)

@@ -17,7 +17,6 @@ from headrace.artifacts.folder import write_json
 from headrace.components import images
 from headrace.components.fingerprint.url import absolute
 from headrace.pipelines.local.workers.environments import digest
-from headrace.pipelines.pipeline_file import load_pipeline, parse_pipeline
 
 if TYPE_CHECKING:
     from headrace.pipelines.spec import Spec
@@ -49,13 +48,13 @@ class Compiled:
     incremental: bool = False
 
 
-def compiled(file: Path, home: Path, before_compiling: Callable[[], object] = lambda: None) -> Compiled:
+def compiled(file: Path, home: Path, on_spec: Callable[[], object] = lambda: None) -> Compiled:
     """Loads a compiled pipeline, or compiles a spec.
 
     Args:
         file: a spec, or a pipeline that was compiled before.
         home: keeps what was compiled.
-        before_compiling: called when a spec without mistakes has to be compiled, which takes a while.
+        on_spec: called once it is a spec without mistakes, before it is compiled, which takes a while.
 
     Raises:
         HeadraceError: the file is neither, or the spec has a mistake.
@@ -65,6 +64,8 @@ def compiled(file: Path, home: Path, before_compiling: Callable[[], object] = la
     except OSError as error:
         raise HeadraceError(f"{file}: expected a spec or a compiled pipeline. Received: {error.strerror}") from None
     if b"deploymentSpec" in content:
+        from headrace.pipelines.pipeline_file import load_pipeline
+
         ir = load_pipeline(file)
         info = ir.get("pipelineSpec", ir).get("pipelineInfo", {})
         return Compiled(str(info.get("name", file.stem)), ir, {})
@@ -73,15 +74,16 @@ def compiled(file: Path, home: Path, before_compiling: Callable[[], object] = la
     if cache.exists():
         entry = json.loads(cache.read_text())
         if _digests(schema_folder, entry["beside"]) == entry["beside"]:
+            on_spec()
             return _ready(entry, file, schema_folder / entry["schema"])
-    return _compile(file, cache, before_compiling)
+    return _compile(file, cache, on_spec)
 
 
-def _compile(file: Path, cache: Path, before_compiling: Callable[[], object]) -> Compiled:
+def _compile(file: Path, cache: Path, on_spec: Callable[[], object]) -> Compiled:
     from headrace.pipelines.spec import load_spec
 
     spec = load_spec(file)
-    before_compiling()
+    on_spec()
     gc.disable()  # importing KFP makes a hundred thousand objects and no garbage: collecting takes a third of its time
     try:
         return _compile_now(spec, file, cache)
@@ -95,6 +97,7 @@ def _compile_now(spec: Spec, file: Path, cache: Path) -> Compiled:
     from headrace.components.train.weights_file import weights_files
     from headrace.pipelines.compile import schema_text, training_ir, with_functions
     from headrace.pipelines.local.store.attempts import disk_full_is_clear
+    from headrace.pipelines.pipeline_file import parse_pipeline
 
     schema = file.parent / spec.validation.schema_file
     of_training = [*module_files(spec.train), *weights_files(spec.train)]

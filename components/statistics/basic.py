@@ -8,23 +8,24 @@ few different values, its quantile sketch is fed each of them once with its coun
 from __future__ import annotations
 
 import functools
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from tensorflow_data_validation import types
-from tensorflow_data_validation.statistics.generators import basic_stats_generator as tfdv_basic
-from tensorflow_data_validation.utils.example_weight_map import ExampleWeightMap
 from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx_bsl import sketches
 from tfx_bsl.arrow import array_util
 
 from headrace.components.statistics.encode import Column
+from headrace.components.statistics.tfdv import Tfdv, tfdv
 
 Weights: TypeAlias = npt.NDArray[np.float64] | None
-Accumulator: TypeAlias = tfdv_basic._BasicAcctype
+# TFDV's classes, which are known only once it is: see `tfdv`.
+Accumulator: TypeAlias = Any  # basic_stats_generator._BasicAcctype
+Presence: TypeAlias = Any  # basic_stats_generator._PresenceAndValencyStats
+Numbers: TypeAlias = Any  # basic_stats_generator._PartialNumericStats
 
 _EPSILON = 0.01  # TFDV's default: a quantile's rank is wrong by at most this share of the rows
 _PROBE = 2_048  # so many values tell whether a column repeats itself
@@ -32,10 +33,20 @@ _REPEATS = 0.5  # counting pays where fewer of them are distinct than this
 _Kind = statistics_pb2.FeatureNameStatistics
 
 
+def accumulator() -> Accumulator:
+    """One of TFDV's, which has seen nothing."""
+    return tfdv().basic_stats_generator._BasicAcctype()
+
+
+def generator(weight: str | None) -> Any:
+    """TFDV's BasicStatsGenerator, with its defaults, which merges accumulators and writes the figures."""
+    return _generator(tfdv(), weight)
+
+
 @functools.cache
-def generator(weight: str | None) -> tfdv_basic.BasicStatsGenerator:
-    """TFDV's generator, with its defaults, which merges accumulators and writes the figures."""
-    return tfdv_basic.BasicStatsGenerator(example_weight_map=ExampleWeightMap(weight))
+def _generator(of: Tfdv, weight: str | None) -> Any:
+    weights = of.example_weight_map.ExampleWeightMap(weight)
+    return of.basic_stats_generator.BasicStatsGenerator(example_weight_map=weights)
 
 
 def add_rows(accumulator: Accumulator, rows: int, weights: Weights) -> None:
@@ -55,7 +66,8 @@ def add_column(accumulator: Accumulator, name: str, column: Column, weights: Wei
         weights: of the rows.
         texts: the different values of a column of text, where they are known already; they are looked at instead.
     """
-    path = types.FeaturePath([name])
+    tfdv_basic = tfdv().basic_stats_generator
+    path = tfdv().types.FeaturePath([name])
     stats = accumulator.get(path)
     if stats is None:
         stats = accumulator[path] = tfdv_basic._PartialBasicStats(weights is not None, _sketch)
@@ -94,7 +106,7 @@ def present(column: Column, weights: Weights) -> tuple[Column, Weights]:
     return column.drop_null(), weights
 
 
-def _add_presence(stats: tfdv_basic._PresenceAndValencyStats, present: int, weights: Weights) -> None:
+def _add_presence(stats: Presence, present: int, weights: Weights) -> None:
     if not present:
         return
     stats.num_non_missing += present
@@ -107,7 +119,7 @@ def _add_presence(stats: tfdv_basic._PresenceAndValencyStats, present: int, weig
         stats.weighted_num_non_missing += total
 
 
-def _add_numbers(stats: tfdv_basic._PartialNumericStats, column: Column, weights: Weights) -> None:
+def _add_numbers(stats: Numbers, column: Column, weights: Weights) -> None:
     values = np.asarray(column)
     doubles = values.astype(np.float64, copy=False)  # sums of whole numbers overflow
     stats.mean_var_accumulator.update(doubles)

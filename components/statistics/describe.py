@@ -45,7 +45,7 @@ class Task:
 class Partial:
     """What was seen so far of some rows."""
 
-    basic: basic.Accumulator = field(default_factory=basic.Accumulator)
+    basic: basic.Accumulator = field(default_factory=basic.accumulator)
     values: dict[str, ValueCounts] = field(default_factory=dict)
 
 

@@ -15,12 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from tensorflow_data_validation import constants, types
-from tensorflow_data_validation.utils import top_k_uniques_stats_util as top_k
 from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx_bsl.sketches import KmvSketch
 
 from headrace.components.statistics.encode import Column
+from headrace.components.statistics.tfdv import tfdv
 
 TOP_VALUES = 20  # TFDV's defaults
 RANK_BUCKETS = 1000
@@ -82,8 +81,8 @@ class ValueCounts:
     def describe(self, name: str) -> statistics_pb2.FeatureNameStatistics:
         """TFDV's top values, rank histogram and number of distinct values of the column, by count and by weight."""
         table = self.total()
-        described = top_k.make_feature_stats_proto_topk_uniques(
-            types.FeaturePath([name]),
+        described = tfdv().top_k_uniques_stats_util.make_feature_stats_proto_topk_uniques(
+            tfdv().types.FeaturePath([name]),
             TOP_VALUES,
             RANK_BUCKETS,
             self.number(),
@@ -125,7 +124,8 @@ def _leading(table: pa.Table, by: str, most: int) -> npt.NDArray[np.bool_]:
 def _pairs(table: pa.Table, by: str) -> list[Any]:
     table = table.filter(pa.array(_leading(table, by, RANK_BUCKETS))) if table.num_rows > RANK_BUCKETS else table
     pairs = zip(table["value"].to_pylist(), table[by].to_pylist(), strict=True)
-    return [top_k.FeatureValueCount(*pair) for pair in pairs]
+    pair_of = tfdv().top_k_uniques_stats_util.FeatureValueCount
+    return [pair_of(*pair) for pair in pairs]
 
 
 def _added(table: pa.Table) -> pa.Table:
@@ -143,5 +143,5 @@ def _shortened(table: pa.Table) -> pa.Table:
     long = pc.greater(pc.binary_length(values), pa.scalar(LONGEST_VALUE))
     if not pc.any(long).as_py():
         return table
-    placeholder = pa.scalar(constants.LARGE_BYTES_PLACEHOLDER.encode(), values.type)
+    placeholder = pa.scalar(tfdv().constants.LARGE_BYTES_PLACEHOLDER.encode(), values.type)
     return _added(table.set_column(0, "value", pc.if_else(long, placeholder, values)))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import signal
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +17,7 @@ from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.local import events
 from headrace.pipelines.local.head_start import HeadStart, new_run_id, threads_for
 from headrace.pipelines.local.importer import ImportRefused, import_artifact
-from headrace.pipelines.local.ir.graph import Graph
+from headrace.pipelines.local.ir.graph import Component, Graph
 from headrace.pipelines.local.ir.placeholders import WORKSPACE
 from headrace.pipelines.local.record.record import Record
 from headrace.pipelines.local.record.results import (
@@ -40,6 +42,8 @@ from headrace.pipelines.local.workers.environments import Environments, is_plain
 from headrace.pipelines.local.workers.execution import GRACE, Workers
 from headrace.pipelines.local.workers.jobs import LONG, Job, Outcome, Settings
 from headrace.pipelines.local.workers.processes import myself
+
+A_WHILE = 0.25  # seconds that a task has to run until what follows it is prepared
 
 
 @dataclass(frozen=True)
@@ -106,16 +110,20 @@ class Engine:
             settings, known, self._catalogue, self._on_started, self._on_done, self._on_again, self._notice
         )
         if early:
+            early.begun = True
             self._workers.adopt(early.zygotes)
         self._tree = Tree(graph, parameters, self._constants, self._on_leaf, self._on_final)
         self._expected: set[str] = set()
         self._results: dict[str, TaskResult] = {}
         self._signals: list[int] = []
         self._positions = {path: index for index, path in enumerate(self._previous, start=1)}
+        self._young: dict[Node, float] = {}  # running tasks that began only just now, and when
+        self._meanwhile: deque[Callable[[], object]] = deque()
         self._seen: dict[str, dict[Path, tuple[int, int, int]]] = {}  # task -> its inputs, when it started
 
-    def execute(self) -> RunResult:
-        """Runs the pipeline to its end."""
+    def execute(self, meanwhile: Iterable[Callable[[], object]] = ()) -> RunResult:
+        """Runs the pipeline to its end; `meanwhile` is what else there is to do, in small pieces."""
+        self._meanwhile.extend(meanwhile)
         if self._resumed:
             self._record.claim_run(self.id, myself())
         else:
@@ -146,6 +154,7 @@ class Engine:
                 shutil.rmtree(attempts.workspace(self._home, self.id), ignore_errors=True)
             outputs = self._tree.outputs() if state == SUCCEEDED else {}
             self._record.learn_imports(self._closures.learned)
+            self._closures.keep()
             self._record.finish_run(self.id, state, error, outputs)
         result = RunResult(
             id=self.id,
@@ -184,18 +193,26 @@ class Engine:
         self._tell(events.NOTICE, text)
 
     def _first_look(self) -> None:
-        expected = foresee(
-            self._graph, self._parameters, self._constants, self._catalogue, self._record, self._options.use_cache
-        )
+        how = self._catalogue, self._record, self.summary.name, self._options.use_cache
+        expected = foresee(self._graph, self._parameters, self._constants, *how)
         self._expected = {component.name for component in expected}
-        self._workers.warm_up(expected, self._graph.words)
+        self._meanwhile.extendleft(map(self._warming, reversed(expected)))
+
+    def _warming(self, component: Component) -> Callable[[], None]:
+        """A piece of work for `_meanwhile`: to find out what one component imports takes a while where its code is new,
+        for which the first tasks need not wait."""
+        return functools.partial(self._workers.warm_up, [component], self._graph.words)
 
     def _loop(self) -> None:
         ticks = bool(getattr(self._listener, "wants_ticks", False))
+        pause = 0.1 if ticks else 0.5
         self._tree.work()
         while not self._tree.done and not self._signals:
-            self._workers.step(0.1 if ticks else 0.5)
+            self._workers.step(0.0 if self._meanwhile else min(pause, A_WHILE) if self._young else pause)
             self._tree.work()
+            self._look_ahead()
+            if self._meanwhile and not self._tree.done:
+                self._meanwhile.popleft()()
             if ticks:
                 self._tell(events.TICK)
         if self._signals:
@@ -248,8 +265,6 @@ class Engine:
             node.details = replace(node.details, cached=True)
             self._tree.finish(node, SUCCEEDED)
             return
-        if node.component.name not in self._expected:
-            self._surprise(node)
         self._workers.submit(node)
 
     def _has_failed(self) -> bool:
@@ -266,14 +281,18 @@ class Engine:
             and not any(self._prover.damage(item) for item in outputs)
         )
 
-    def _surprise(self, node: Node) -> None:
-        """The first look was wrong about a task: what follows it at once may have to run as well.
+    def _look_ahead(self) -> None:
+        """Once a task has run for a while, what follows it may have to run as well, and its worker should be ready.
 
-        No more than that: often it comes to the same as before, and a worker that imports cannot start a task.
+        Not sooner: after a short one it often turns out that nothing has changed, and a worker that is importing what
+        nobody needs cannot start what somebody does.
         """
-        self._expected.add(node.component.name)
-        follow = [one.component for one in node.dependents if one.leaf and one.component.name not in self._expected]
-        self._workers.warm_up(follow, self._graph.words)
+        for node, began in list(self._young.items()):
+            if time.monotonic() - began > A_WHILE:
+                del self._young[node]
+                follow = [one.component for one in node.dependents if one.leaf]
+                self._meanwhile.extend(self._warming(one) for one in follow if one.name not in self._expected)
+                self._expected.update(one.name for one in follow)
 
     def _import(self, node: Node) -> None:
         try:
@@ -284,6 +303,7 @@ class Engine:
             self._tree.finish(node, SUCCEEDED)
 
     def _on_started(self, job: Job) -> None:
+        self._young[job.node] = time.monotonic()
         started = time.time() if job.number == 1 else job.node.details.started
         before = self._previous.get(job.node.path)
         attempts = job.number + (before.attempts if before else 0)
@@ -297,6 +317,7 @@ class Engine:
 
     def _on_done(self, job: Job, outcome: Outcome) -> None:
         node, retry = job.node, job.node.task.retry
+        self._young.pop(node, None)
         node.details = replace(node.details, max_rss_kib=max(node.details.max_rss_kib, outcome.max_rss_kib))
         written = self._written_to(node)
         if outcome.error is None and written is not None:

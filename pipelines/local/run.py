@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from headrace.pipelines.local.ir.reading import read_graph
 from headrace.pipelines.local.record.record import Record, RecordError
 from headrace.pipelines.local.record.results import SUCCEEDED, RunResult
 from headrace.pipelines.local.store import attempts, lock
-from headrace.pipelines.local.store.closure import default_closures
+from headrace.pipelines.local.store.closure import CLOSURES, default_closures
 from headrace.pipelines.local.workers import resources
 from headrace.pipelines.local.workers.environments import Environments
 
@@ -40,6 +40,7 @@ def run_pipeline(
     use_cache: bool = True,
     fail_fast: bool = False,
     early: HeadStart | None = None,
+    meanwhile: Iterable[Callable[[], object]] = (),
 ) -> RunResult:
     """Executes a compiled pipeline and returns its record, whether it succeeded or not.
 
@@ -58,6 +59,7 @@ def run_pipeline(
         fail_fast: once a task has failed, none begins any more, but for those that run however others ended. What
             runs by then goes on to its end.
         early: environments that were started beforehand, see `head_start`.
+        meanwhile: what else there is to do in this process, in small pieces: one at a time, while tasks run.
 
     Raises:
         HeadraceError: the pipeline cannot run at all: unsupported, a parameter missing, no environment.
@@ -77,10 +79,10 @@ def run_pipeline(
         fail_fast=fail_fast,
     )
     with _opened(home, environments) as record:
-        closures = default_closures(record.imports())
+        closures = (early and early.closures) or default_closures(record.imports, home / CLOSURES)
         return Engine(
             ir, graph, values, home, environments, record, options, closures=closures, on_event=on_event, early=early
-        ).execute()
+        ).execute(meanwhile)
 
 
 def resume_pipeline(
@@ -132,7 +134,7 @@ def resume_pipeline(
             environments,
             record,
             options,
-            closures=default_closures(record.imports()),
+            closures=default_closures(record.imports, home / CLOSURES),
             on_event=on_event,
             previous=previous,
         ).execute()

@@ -289,7 +289,7 @@ class KubeflowRuns:
 
 
 def _client_class() -> Any:
-    from kfp import Client
+    from kfp.client import Client
 
     class Plain(Client):  # type: ignore[misc]
         """KFP's client, without the settings that other programs left in the user's home, and without its patience."""

@@ -68,7 +68,15 @@ def test_no_pickle_is_loaded():
         assert not found, f"{path} imports {found}: nothing loaded from disk is unpickled"
 
 
-def test_the_wheel_holds_every_module(tmp_path):
+def data_files():
+    """What modules read from beside them: every tracked file but images' recipes and what is imported elsewhere."""
+    listed = ["git", "-C", str(ROOT), "ls-files", "-z", *MAY_IMPORT]
+    names = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split("\0")
+    found = [ROOT / name for name in names if name and not name.endswith(".py")]
+    return [file for file in found if not file.name.startswith("Dockerfile") and file.parent.name != "dashboards"]
+
+
+def test_the_wheel_holds_every_module_and_what_it_reads(tmp_path):
     build = "from setuptools import build_meta as b; import sys; b.build_wheel(sys.argv[1])"
     source = tmp_path / "source"
     copy = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
@@ -84,11 +92,9 @@ def test_the_wheel_holds_every_module(tmp_path):
     subprocess.run([sys.executable, "-c", build, str(tmp_path)], cwd=source, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("headrace-*.whl")
     held = set(zipfile.ZipFile(wheel).namelist())
-    expected = {f"headrace/{path.relative_to(ROOT).as_posix()}" for path in MODULES} | {
-        "headrace/artifacts/report/style.css",
-        "headrace/__init__.py",
-    }
-    assert expected <= held
+    expected = {f"headrace/{path.relative_to(ROOT).as_posix()}" for path in [*MODULES, *data_files()]}
+    assert {"headrace/artifacts/report/style.css", "headrace/emulator/shapes.json"} <= expected
+    assert {*expected, "headrace/__init__.py"} <= held
     assert not [name for name in held if name.startswith(("tests/", "examples/", "components/"))]
 
 

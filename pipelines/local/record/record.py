@@ -17,7 +17,7 @@ from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.local.record import results
 from headrace.pipelines.local.record.record_format import FORMAT_VERSION, bring_up_to_date
 from headrace.pipelines.local.record.results import ArtifactRecord, RunResult, RunSummary, TaskError, TaskResult
-from headrace.pipelines.local.store.closure import Imports
+from headrace.pipelines.local.store.imports import Imports
 from headrace.pipelines.local.workers.processes import Owner
 
 
@@ -236,6 +236,13 @@ class Record:
             return None
         return bool(row["reusable"]), json.loads(row["outputs"]), results.artifacts_of(row["artifacts"])
 
+    def latest_keys(self, name: str) -> dict[str, str]:
+        """By task, the key of what it put out when it ran last, in the runs of this name."""
+        found = self._db.execute(
+            "SELECT path, key FROM cache JOIN runs ON runs.id = cache.run WHERE runs.name = ? ORDER BY created", (name,)
+        )
+        return {row["path"]: row["key"] for row in found}
+
     def forget(self, keys: Iterable[str]) -> None:
         """Removes outputs from the cache."""
         with self.transaction():
@@ -264,7 +271,7 @@ class Record:
         with self.transaction():
             self._db.execute(
                 "UPDATE runs SET state = ?, finished = ? WHERE id = ? AND state = ?",
-                (results.INTERRUPTED, time.time(), run_id, results.RUNNING),
+                (results.INTERRUPTED, self._last_word(run_id), run_id, results.RUNNING),
             )
             self._db.execute(
                 "UPDATE tasks SET state = ? WHERE run = ? AND state = ?",
@@ -283,7 +290,7 @@ class Record:
                 row["pipeline"],
                 _state(row),
                 row["started"],
-                _seconds(row),
+                self._seconds(row),
                 json.loads(row["labels"]),
             )
             for row in rows
@@ -312,7 +319,7 @@ class Record:
             pipeline=row["pipeline"],
             state=_state(row),
             started=row["started"],
-            seconds=_seconds(row),
+            seconds=self._seconds(row),
             labels=json.loads(row["labels"]),
             parameters=json.loads(row["parameters"]),
             tasks=self._tasks(row["id"], dead=_state(row) == results.INTERRUPTED),
@@ -321,6 +328,19 @@ class Record:
             home=self.home,
             ir_digest=row["ir_digest"],
         )
+
+    def _seconds(self, row: sqlite3.Row) -> float:
+        """How long a run took, or has taken so far."""
+        end = row["finished"]
+        if end is None:
+            end = self._last_word(row["id"]) if _state(row) == results.INTERRUPTED else time.time()
+        return float(end - row["started"])
+
+    def _last_word(self, run_id: str) -> float:
+        """When a run whose process died was last heard of."""
+        said = self._db.execute("SELECT max(started + seconds) FROM tasks WHERE run = ?", (run_id,)).fetchone()[0]
+        begun = self._db.execute("SELECT started FROM runs WHERE id = ?", (run_id,)).fetchone()[0]
+        return float(max(begun, said or begun))
 
     def _tasks(self, run_id: str, dead: bool) -> dict[str, TaskResult]:
         used: dict[tuple[str, str], dict[str, list[ArtifactRecord]]] = {}
@@ -369,11 +389,6 @@ def _owner(row: sqlite3.Row) -> Owner:
 def _state(row: sqlite3.Row) -> str:
     dead = row["state"] == results.RUNNING and not _owner(row).alive()
     return results.INTERRUPTED if dead else str(row["state"])
-
-
-def _seconds(row: sqlite3.Row) -> float:
-    end = row["finished"] if row["finished"] is not None else time.time()
-    return float(end - row["started"])
 
 
 def list_runs(home: Path, limit: int | None = None) -> list[RunSummary]:

@@ -56,7 +56,7 @@ class Catalogue:
 
     def needs(self, component: Component) -> tuple[str, ...]:
         """The modules to be there before a task of this component is forked."""
-        return self.closure(component).needs if self.command(component).python else ()
+        return self.closure(component).needs_for(self._graph.words) if self.command(component).python else ()
 
     def key(self, node: Node) -> str | None:
         """The cache key of a task; None where an input's content is not known, or outputs are not all that it does.
@@ -119,14 +119,22 @@ def foresee(
     constants: Mapping[str, str],
     catalogue: Catalogue,
     record: Record,
+    name: str,
     use_cache: bool,
 ) -> list[Component]:
     """The container components that will probably run, in the order in which they will be needed.
 
-    A task that is never cached is supposed to return what it did last time: most often it does, and then
-    a run of which nothing changed starts no heavy worker.
+    A task that is never cached, or that has to run because something was changed, is supposed to put out what it did
+    last time in the runs of this `name`: most often it does, and then no worker imports what only others would need.
     """
     expected: dict[str, Component] = {}
+    last: dict[str, str] | None = None
+
+    def before(node: Node) -> tuple[dict[str, Any], Artifacts] | None:
+        nonlocal last
+        if last is None:
+            last = record.latest_keys(name)
+        return guess(record, last[node.path], reusable=False) if use_cache and node.path in last else None
 
     def on_leaf(node: Node) -> None:
         executor = node.component.executor
@@ -138,6 +146,7 @@ def foresee(
         found = guess(record, key, cacheable) if key and use_cache else None
         if found is None or not cacheable:
             expected.setdefault(node.component.name, node.component)
+        found = found or before(node)
         if found is None:
             tree.finish(node, UNKNOWN)
         else:

@@ -10,46 +10,50 @@ Imports by a name that is computed otherwise are not seen.
 
 from __future__ import annotations
 
-import ast
+import gc
 import hashlib
 import os
-import re
 import sys
-from collections.abc import Container, Iterable, Mapping
+import time
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from headrace.pipelines.local.store import known_closures
+from headrace.pipelines.local.store.imports import CHOICE, FORM, Imports, direct_imports
 
 # Files beside a module that its code reads.
 DATA_SUFFIXES = frozenset(
     (".css", ".html", ".j2", ".js", ".json", ".pbtxt", ".proto", ".sql", ".svg", ".txt", ".yaml", ".yml")
 )
 
-# Clients of remote services: seconds to import, and of no use to a step that runs here.
+# Clients of remote services, and what distributes work: seconds to import, and of no use to most steps that run here.
 NOT_PRELOADED = (
-    "google.cloud",
-    "google.auth",
+    "adbc_driver_postgresql",
+    "aiohttp",
+    "apache_beam",
+    "boto3",
+    "botocore",
+    "click",
+    "docker",
+    "gcsfs",
     "google.api_core",
+    "google.auth",
+    "google.cloud",
     "googleapiclient",
+    "grpc",
     "kfp",
     "kubernetes",
-    "vertexai",
-    "docker",
     "mlflow",
+    "requests",
+    "s3fs",
     "sqlalchemy",
-    "boto3",
-    "click",
+    "urllib3",
+    "vertexai",
 )
-
-# What an attribute of a module loads only when it is used.
-LAZY = {("tensorflow", "keras"): "keras"}
-
-# The only "name taken" from a module that a text names: no import can take it.
-CHOICE = "*choice*"
-_MODULE = re.compile(r"headrace(\.[a-z_][a-z0-9_]*)+")
-_FORM = 2  # of what is remembered of a source text; 1 did not know of choices
-
-# (module, names taken from it, whether importing the file imports it), relative ones with their dots
-Imports = tuple[tuple[str, tuple[str, ...], bool], ...]
+_NOT_PRELOADED = tuple(f"{name}." for name in NOT_PRELOADED)
+_RULES = [str(Path(__file__).with_name(name)) for name in ("closure.py", "imports.py", "known_closures.py")]
+CLOSURES = "compiled/closures.json"  # within a home
 
 
 @dataclass(frozen=True)
@@ -57,82 +61,86 @@ class Closure:
     """The code of one task."""
 
     digest: str
-    files: tuple[Path, ...]
     needs: tuple[str, ...]  # modules that it is sure to import, third-party before our own
     preload: tuple[str, ...]  # these, and the ones that it may import on the way
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # last part of a name -> what is behind it
+    light: bool = False  # whether it is sure to need nobody else's module
+
+    def needs_for(self, words: Container[str]) -> tuple[str, ...]:
+        """What must be there before its task begins where the pipeline says these words."""
+        return (*self.needs, *self._chosen(words)) if self.light else self.needs
 
     def preload_for(self, words: Container[str]) -> tuple[str, ...]:
         """What a warm worker should import where the pipeline says these words."""
-        chosen = [modules for word, modules in self.choices.items() if word in words]
-        return tuple(dict.fromkeys([*self.preload, *(module for modules in chosen for module in modules)]))
+        return tuple(dict.fromkeys([*self.needs_for(words), *self.preload, *self._chosen(words)]))
 
-
-def direct_imports(source: str) -> Imports:
-    """Every import in a source text, in the order in which they stand; none where it is not Python."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
-        return ()
-    found: dict[tuple[str, bool], set[str]] = {}
-    aliases: dict[str, str] = {}
-    lazy: dict[str, None] = {}
-    todo: list[tuple[ast.AST, bool]] = [(tree, True)]
-    while todo:
-        node, top = todo.pop()
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                found.setdefault((alias.name, top), set())
-                aliases[alias.asname or alias.name] = alias.name
-        elif isinstance(node, ast.ImportFrom):
-            module = "." * node.level + (node.module or "")
-            found.setdefault((module, top), set()).update(alias.name for alias in node.names)
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            lazy.setdefault(f"{node.value.id}.{node.attr}")
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _MODULE.fullmatch(node.value):
-            found.setdefault((node.value, False), set()).add(CHOICE)
-        top = top and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        todo += [(child, top) for child in reversed(_children(node))]
-    for name, _, attribute in (text.partition(".") for text in lazy):
-        if behind := LAZY.get((aliases.get(name, ""), attribute)):
-            found.setdefault((behind, False), set())
-    return tuple((module, tuple(sorted(names)), top) for (module, top), names in found.items())
-
-
-def _children(node: ast.AST) -> list[ast.AST]:
-    if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
-        return list(node.orelse)
-    return list(ast.iter_child_nodes(node))
+    def _chosen(self, words: Container[str]) -> list[str]:
+        return [module for word, modules in self.choices.items() if word in words for module in modules]
 
 
 class Closures:
     """Computes closures; reads and parses every file once.
 
-    `remembered` maps the hash of a file's content to its imports, so that a later run need not parse it
-    again; `learned` holds what this one added.
+    `remembered` gives, by the hash of a file's content, its imports, so that a later run need not parse it again;
+    `learned` holds what this one added. `memory` is a file that keeps whole closures, which hold while nothing that was
+    looked at for them has changed.
     """
 
     def __init__(
         self,
         roots: Mapping[str, Path],
         folders: Iterable[Path] = (),
-        remembered: Mapping[str, Imports] | None = None,
+        remembered: Callable[[], Mapping[str, Imports]] = dict,
+        memory: Path | None = None,
     ):
         self._roots = dict(roots)  # top-level package -> its folder
         self._folders = [folder for folder in folders if folder.is_dir()]
-        self._remembered = dict(remembered or {})
+        self._remember = remembered
+        self._remembered: dict[str, Imports] | None = None
         self.learned: dict[str, Imports] = {}
         self._files: dict[Path, tuple[str, Imports]] = {}
         self._found: dict[str, Path | None] = {}
-        self._data: dict[Path, list[Path]] = {}
+        self._listed: dict[Path, dict[str, bool]] = {}
+        self._memory = memory
+        self._places = [*(f"{name}={folder}" for name, folder in self._roots.items()), *map(str, self._folders)]
+        self._known = known_closures.load(memory, self._places) if memory else known_closures.Known()
+        self._new: dict[str, Closure] = {}
+        self._looked = {name: known_closures.status(name) for name in _RULES}
+        self._began = time.time_ns()
 
     def of_source(self, source: str) -> Closure:
         """The closure of a component's source text."""
+        text = hashlib.sha256(source.encode()).hexdigest()
+        if text in self._known.closures:
+            return Closure(**self._known.closures[text])
+        if text not in self._new:
+            collects = gc.isenabled()
+            gc.disable()  # trees of syntax are many objects, and no garbage
+            try:
+                self._new[text] = self._compute(source)
+            finally:
+                if collects:
+                    gc.enable()
+        return self._new[text]
+
+    @property
+    def files(self) -> list[Path]:
+        """What was read so far."""
+        return list(self._files)
+
+    def keep(self) -> None:
+        """Writes what was computed to the memory."""
+        if self._memory and self._new:
+            new = {text: vars(closure) for text, closure in self._new.items()}
+            known_closures.save(self._memory, self._places, self._known, new, self._looked, self._began)
+
+    def _compute(self, source: str) -> Closure:
         imports = tuple((module, names, CHOICE not in names) for module, names, _ in self._imports_of(source.encode()))
         sure, sure_outside, _ = self._reach(imports, always=True)
         modules, outside, choices = self._reach(imports, always=False)
         needs = _importable(sure, sure_outside)
-        preload = dict.fromkeys((*needs, *_importable(modules, outside)))
+        light = all(map(_not_preloaded, sure_outside))
+        preload = dict.fromkeys((*needs, *self._beforehand(modules, outside, light)))
         behind: dict[str, tuple[str, ...]] = {}
         todo = list(choices)
         while todo:
@@ -142,8 +150,8 @@ class Closures:
             choices |= others
             modules |= more
             word = name.rpartition(".")[2]
-            behind[word] = (*behind.get(word, ()), *_importable(more, theirs))
-        return Closure(*self._digest(source, modules), needs, tuple(preload), behind)
+            behind[word] = (*behind.get(word, ()), *self._beforehand(more, theirs, light=False))
+        return Closure(self._digest(source, modules), needs, tuple(preload), behind, light)
 
     def _reach(self, imports: Imports, always: bool) -> tuple[dict[str, Path], dict[str, None], dict[str, None]]:
         """Our modules that are reached, the names of others', and those of ours that are chosen by name.
@@ -175,8 +183,38 @@ class Closures:
                     todo += [(inner, m, n) for m, n, top in reversed(self._read(file)[1]) if top or not always]
         return modules, outside, choices
 
-    def _digest(self, source: str, modules: Mapping[str, Path]) -> tuple[str, tuple[Path, ...]]:
-        """One hash over the source and every file of ours that it reaches, and those files."""
+    def _beforehand(self, modules: Mapping[str, Path], outside: Iterable[str], light: bool) -> tuple[str, ...]:
+        """What of the modules that a step may need is worth having before it begins.
+
+        A step that is sure to need nobody else's module is a light one. What it may need of them on its way is mostly
+        not needed, and a worker that imports it keeps this step and others waiting.
+        """
+        unwanted = (lambda name: True) if light else _not_preloaded
+        costly = self._resting_on(modules, unwanted)
+        return _importable([n for n in modules if n not in costly], [n for n in outside if not unwanted(n)])
+
+    def _resting_on(self, modules: Mapping[str, Path], unwanted: Callable[[str], bool]) -> set[str]:
+        """Our modules that cannot be imported without an unwanted one of others."""
+        ours: dict[str, set[str]] = {}
+        found: set[str] = set()
+        for name, file in modules.items():
+            inner = name if file.name == "__init__.py" else name.rpartition(".")[0]
+            taken = [
+                (_absolute(inner, m), names) for m, names, top in self._read(file)[1] if top and CHOICE not in names
+            ]
+            ours[name] = {one for m, names in taken for one in (m, *(f"{m}.{n}" for n in names))}
+            if any(unwanted(m) for m, _ in taken if m and self._is_outside(m)):
+                found.add(name)
+        while more := {name for name, imported in ours.items() if name not in found and imported & found}:
+            found |= more
+        return found
+
+    def _is_outside(self, module: str) -> bool:
+        top = module.split(".")[0]
+        return top not in sys.stdlib_module_names and self._find(top) is None
+
+    def _digest(self, source: str, modules: Mapping[str, Path]) -> str:
+        """One hash over the source and every file of ours that it reaches."""
         files = {name: file for name, file in modules.items() if file.suffix == ".py"}
         for name, file in list(files.items()):
             for data in self._beside(file.parent):
@@ -184,7 +222,7 @@ class Closures:
         digest = hashlib.sha256(source.encode())
         for name in sorted(files):
             digest.update(f"\0{name}\0{self._read(files[name])[0]}".encode())
-        return digest.hexdigest(), tuple(files.values())
+        return digest.hexdigest()
 
     def _find(self, name: str) -> Path | None:
         """The file of one of our modules (or its folder, without __init__.py); None for anyone else's."""
@@ -194,33 +232,51 @@ class Closures:
 
     def _search(self, name: str) -> Path | None:
         top, *rest = name.split(".")
-        bases = [self._roots[top].parent] if top in self._roots else self._folders
-        for base in bases:
-            place = base.joinpath(top, *rest)
-            for file in (place / "__init__.py", place.with_name(place.name + ".py")):
-                if file.is_file():
-                    return file
-            if place.is_dir():
+        if top in self._roots and not rest:
+            return self._package(self._roots[top])
+        for base in [self._roots[top]] if top in self._roots else self._folders:
+            place = base.joinpath(*(rest if top in self._roots else (top, *rest)))
+            beside = self._list(place.parent)
+            if beside.get(place.name) is False and "__init__.py" in self._list(place):
+                return place / "__init__.py"
+            if beside.get(f"{place.name}.py"):
+                return place.with_name(f"{place.name}.py")
+            if beside.get(place.name) is False:
                 return place
         return None
 
+    def _package(self, folder: Path) -> Path:
+        return folder / "__init__.py" if "__init__.py" in self._list(folder) else folder
+
+    def _list(self, folder: Path) -> dict[str, bool]:
+        """What lies in a folder, and whether it is a file; nothing where there is no such folder."""
+        if folder not in self._listed:
+            self._looked[str(folder)] = known_closures.status(str(folder))
+            try:
+                with os.scandir(folder) as entries:
+                    self._listed[folder] = {entry.name: entry.is_file() for entry in entries}
+            except (FileNotFoundError, NotADirectoryError):
+                self._listed[folder] = {}
+        return self._listed[folder]
+
     def _beside(self, folder: Path) -> list[Path]:
-        if folder not in self._data:
-            with os.scandir(folder) as entries:
-                files = [folder / entry.name for entry in entries if entry.is_file()]
-            self._data[folder] = sorted(file for file in files if file.suffix in DATA_SUFFIXES)
-        return self._data[folder]
+        """The files of data in a folder."""
+        names = sorted(name for name, is_file in self._list(folder).items() if is_file)
+        return [folder / name for name in names if os.path.splitext(name)[1] in DATA_SUFFIXES]  # noqa: PTH122 (hot)
 
     def _read(self, file: Path) -> tuple[str, Imports]:
         """The hash of a file's content, and its imports."""
         if file not in self._files:
+            self._looked[str(file)] = known_closures.status(str(file))
             content = file.read_bytes()
             imports = self._imports_of(content) if file.suffix == ".py" else ()
             self._files[file] = hashlib.sha256(content).hexdigest(), imports
         return self._files[file]
 
     def _imports_of(self, content: bytes) -> Imports:
-        digest = f"{_FORM} {hashlib.sha256(content).hexdigest()}"
+        digest = f"{FORM} {hashlib.sha256(content).hexdigest()}"
+        if self._remembered is None:
+            self._remembered = dict(self._remember())
         known = self._remembered.get(digest)
         if known is None:
             known = direct_imports(content.decode(errors="replace"))
@@ -230,8 +286,12 @@ class Closures:
 
 def _importable(modules: Iterable[str], outside: Iterable[str]) -> tuple[str, ...]:
     """What a warm worker should import: others' modules, then ours, from the innermost out."""
-    theirs = [m for m in outside if not f"{m}.".startswith(tuple(f"{n}." for n in NOT_PRELOADED))]
+    theirs = [m for m in outside if not _not_preloaded(m)]
     return (*theirs, *reversed([m for m in modules if m.rpartition(".")[2] != "__main__"]))
+
+
+def _not_preloaded(module: str) -> bool:
+    return f"{module}.".startswith(_NOT_PRELOADED)
 
 
 def _absolute(package: str, module: str) -> str:
@@ -251,9 +311,9 @@ def _prefixes(name: str) -> list[str]:
     return [".".join(parts[: i + 1]) for i in range(len(parts))]
 
 
-def default_closures(remembered: Mapping[str, Imports] | None = None) -> Closures:
+def default_closures(remembered: Callable[[], Mapping[str, Imports]] = dict, memory: Path | None = None) -> Closures:
     """Closures over this package, wherever it is installed, and over PYTHONPATH."""
     import headrace
 
     folders = [Path(p) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
-    return Closures({"headrace": Path(str(headrace.__file__)).parent}, folders, remembered)
+    return Closures({"headrace": Path(str(headrace.__file__)).parent}, folders, remembered, memory)

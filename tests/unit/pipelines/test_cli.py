@@ -38,7 +38,11 @@ class Stopped(KeyboardInterrupt):
     [
         (HeadraceError("one\ntwo"), 1, "headrace: one\nheadrace: two\n"),
         (Special("x"), 7, "headrace: x\n"),
-        (OSError(28, "No space left on device", "/a/b"), 1, "headrace: /a/b: No space left on device\n"),
+        (
+            OSError(28, "No space left on device", "/a/b"),
+            1,
+            "headrace: /a/b: expected what can be read and written. Received: no space left on device\n",
+        ),
         (OSError("odd"), 1, "headrace: odd\n"),
         (KeyboardInterrupt(), 130, "\nheadrace: interrupted\n"),
         (Stopped(), 143, "\nheadrace: interrupted\n"),

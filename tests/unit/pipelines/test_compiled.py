@@ -18,8 +18,14 @@ def spec(tmp_path):
 def compile_counted(spec, home):
     """(the pipeline, whether it was compiled anew)"""
     calls = []
+    before = written(home)
     found = compiled(spec, home, lambda: calls.append(1))
-    return found, bool(calls)
+    assert calls == [1], "of a spec without mistakes, its caller is told once"
+    return found, written(home) != before
+
+
+def written(home):
+    return {file.name: file.stat().st_mtime_ns for file in home.glob("compiled/*.json")}
 
 
 def test_compiled_once(spec, tmp_path):
@@ -42,6 +48,14 @@ def test_a_changed_spec_or_image_compiles_anew(spec, tmp_path, monkeypatch):
     assert not compile_counted(spec, home)[1]
     spec.write_text(SPEC + "# a word\n")
     assert compile_counted(spec, home)[1]
+
+
+def test_of_a_spec_with_a_mistake_nobody_is_told(spec, tmp_path):
+    calls = []
+    spec.write_text(SPEC + "trian: {}\n")
+    with pytest.raises(HeadraceError, match="trian"):
+        compiled(spec, tmp_path / "home", lambda: calls.append(1))
+    assert not calls
 
 
 def test_a_new_schema_compiles_anew_and_a_damaged_one_is_refused(spec, tmp_path):

@@ -65,7 +65,9 @@ def test_a_place_on_a_cluster_is_opened_without_asking_it() -> None:
     assert open_platform(uri).uri == uri
 
 
-@pytest.mark.parametrize("uri", ["", "Local", "locally", "s3://bucket", "vertex", "vertex:", "mlflow", "kubeflow"])
+@pytest.mark.parametrize(
+    "uri", ["", "Local", "locally", "local:", "local:x", "s3://bucket", "vertex", "vertex:", "mlflow", "kubeflow"]
+)
 def test_unknown_platforms_are_refused(uri: str) -> None:
     with pytest.raises(
         HeadraceError,

@@ -38,6 +38,21 @@ def test_a_version_holds_what_was_registered(registry: LocalRegistry, tmp_path: 
     assert registry.models() == ["homes"]
 
 
+def test_the_same_document_again_is_not_written_again_unless_it_was_damaged(
+    registry: LocalRegistry, tmp_path: Path
+) -> None:
+    register(registry, write_bundle(tmp_path / "bundle"))
+    first = registry.attach("homes", "1", "card.html", b"card")
+    [kept] = (tmp_path / "home" / "models" / "homes" / "documents").iterdir()
+    written = kept.stat()
+    assert registry.attach("homes", "1", "card.html", b"card") == first
+    assert (kept.stat().st_ino, kept.stat().st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
+    kept.chmod(0o644)
+    kept.write_bytes(b"damaged")
+    assert registry.attach("homes", "1", "card.html", b"card") == first
+    assert registry.document("homes", "1", "card.html") == b"card"
+
+
 def test_versions_count_up_per_model(registry: LocalRegistry, tmp_path: Path) -> None:
     bundles = [write_bundle(tmp_path / f"bundle-{seed}", seed) for seed in range(3)]
     assert [register(registry, bundle).version for bundle in bundles] == ["1", "2", "3"]

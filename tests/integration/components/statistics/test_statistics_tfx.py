@@ -18,9 +18,10 @@ import pytest
 from headrace.artifacts.dataset import SPLITS, Column, DatasetInfo, describe, write_dataset
 
 ROOT = Path(__file__).resolve().parents[4]
-TAXI = ROOT.parent / "shared" / "data" / "chicago_taxi.csv"
 TFX = Path(sys.prefix).parent / (Path(sys.prefix).name + "-tfx") / "bin" / "python"
+[TAXI] = TFX.parents[1].glob("lib/python*/site-packages/tfx/examples/chicago_taxi_pipeline/data/simple/data.csv")
 JOBS = Path(__file__).with_name("statistics_jobs.py")
+ALONE = Path(__file__).with_name("alone_job.py")
 KINDS = {"double": "float64", "date32[day]": "date32"}
 
 
@@ -70,9 +71,7 @@ def small_table(rows: int) -> pa.Table:
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("statistics")
     write_snapshot(path / "small", small_table(1_500), "flag", "id", 100)
-    table = (
-        pc.read_csv(TAXI, convert_options=pc.ConvertOptions(strings_can_be_null=True)) if TAXI.exists() else taxi_like()
-    )
+    table = pc.read_csv(TAXI, convert_options=pc.ConvertOptions(strings_can_be_null=True))
     empty = [
         name for name, column in zip(table.column_names, table.columns, strict=True) if pa.types.is_null(column.type)
     ]
@@ -80,22 +79,6 @@ def folder(tmp_path_factory):
         table = table.set_column(table.column_names.index(name), name, pa.nulls(len(table), pa.string()))
     write_snapshot(path / "taxi", table, "tips", None, 1_000)
     return path
-
-
-def taxi_like() -> pa.Table:
-    """Where the taxi trips are not at hand: columns of the same kinds."""
-    draw = random.Random(3)
-    rows = range(15_002)
-    return pa.table(
-        {
-            "fare": pa.array([round(draw.lognormvariate(2.2, 0.6), 2) for _ in rows]),
-            "hour": pa.array([draw.randrange(24) for _ in rows]),
-            "seconds": pa.array([None if i % 99 == 0 else draw.randrange(86_000) for i in rows], pa.int64()),
-            "company": pa.array([None if i % 3 == 0 else f"company {draw.randrange(40)}" for i in rows]),
-            "nothing": pa.nulls(15_002, pa.string()),
-            "tips": pa.array([0.0 if i % 2 else draw.random() * 9 for i in rows]),
-        }
-    )
 
 
 def run_jobs(folder: Path, *names: str, **variables: str) -> dict:
@@ -222,3 +205,16 @@ def test_a_worker_with_the_package_of_setup_py_gives_the_same_bytes(folder):
     assert found["module"].startswith(str(packages))
     assert found["started"]
     assert len(set(found["digests"])) == 1
+
+
+def test_tfdvs_classes_alone_give_the_same_bytes_as_the_whole_of_it(folder, tmp_path):
+    command = [TFX, ALONE, folder / "small", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3_000:]
+    said = json.loads(done.stdout)
+    assert said["heavy"] == [], "neither TensorFlow nor Beam, nor anything that has seen a stand-in for them"
+    assert said["refused"].endswith("Received: _Nothing wants io")
+    assert said["whole"] == ["StatsOptions", ["apache_beam", "tensorflow", "tensorflow_data_validation"]]
+    alone, whole = (sorted((tmp_path / name).rglob("*.pb")) for name in ("alone", "whole"))
+    assert alone
+    assert [file.read_bytes() for file in alone] == [file.read_bytes() for file in whole]

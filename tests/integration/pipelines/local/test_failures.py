@@ -228,7 +228,10 @@ def test_kill_the_runner_then_run_again(runner, tmp_path):
     process.wait()
     process.stdout.close()
     runner.wait_for(lambda: runner.processes() == [])
-    assert [run.state for run in list_runs(runner.home)] == ["INTERRUPTED"]
+    [dead] = list_runs(runner.home)
+    assert dead.state == "INTERRUPTED"
+    begun = load_run(runner.home, "latest").tasks["nap"].started
+    assert dead.seconds == pytest.approx(begun - dead.started), "until it was last heard of, whenever it is asked for"
     assert load_run(runner.home, "latest").tasks["nap"].state == "INTERRUPTED"
     leftovers = list((runner.home / "tmp").iterdir())
     assert leftovers
@@ -237,6 +240,7 @@ def test_kill_the_runner_then_run_again(runner, tmp_path):
     assert runner.ran() == {"nap"}
     assert list((runner.home / "tmp").iterdir()) == []
     assert [run.state for run in list_runs(runner.home)] == ["SUCCEEDED", "INTERRUPTED"]
+    assert list_runs(runner.home)[1].seconds == dead.seconds
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

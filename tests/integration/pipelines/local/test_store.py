@@ -182,7 +182,7 @@ def test_what_nothing_refers_to_goes_and_so_do_leftovers(runner):
     stray.mkdir(parents=True)
     (stray / "x").write_text("1")
     leftover = runner.home / "compiled" / ".x.json.partial-1"
-    leftover.parent.mkdir()
+    leftover.parent.mkdir(exist_ok=True)
     leftover.write_text("{")
     os.utime(leftover, (time.time() - 3600,) * 2)
     text = collect(runner.home, "--yes")

@@ -9,7 +9,8 @@ import yaml
 
 from headrace.pipelines.compile import training_ir
 from headrace.pipelines.local.ir.reading import read_graph
-from headrace.pipelines.local.store.closure import CHOICE, Closures, default_closures, direct_imports
+from headrace.pipelines.local.store.closure import Closures, default_closures
+from headrace.pipelines.local.store.imports import CHOICE, direct_imports
 from headrace.pipelines.spec import load_spec
 
 SOURCE = "def f():\n    from headrace.choose import fit\n"
@@ -38,8 +39,9 @@ def test_a_whole_name_in_a_text_is_a_choice() -> None:
 
 
 def test_the_code_of_every_choice_counts(package: Path) -> None:
-    before = Closures({"headrace": package}).of_source(SOURCE)
-    names = {file.name for file in before.files}
+    closures = Closures({"headrace": package})
+    before = closures.of_source(SOURCE)
+    names = {file.name for file in closures.files}
     assert {"choose.py", "trees.py", "net.py", "deep.py", "shared.py"} <= names
     (package / "kinds" / "net.py").write_text("import tensorflow.math\n")
     assert Closures({"headrace": package}).of_source(SOURCE).digest != before.digest
@@ -52,6 +54,24 @@ def test_what_is_chosen_is_imported_where_it_is_named(package: Path) -> None:
     net = found.preload_for({"net", "something else"})
     assert {"tensorflow", "numpy", "headrace.kinds.net"} <= set(net) and "keras" not in net
     assert not set(net) & {"headrace.kinds.net"} & set(found.needs)
+
+
+def test_a_light_step_waits_for_what_is_named_and_a_heavy_one_does_not(package: Path) -> None:
+    (package / "kinds" / "trees.py").write_text("import json\n")
+    light = Closures({"headrace": package}).of_source(SOURCE)
+    assert "headrace.kinds.trees" in light.needs_for({"trees"})
+    assert light.needs_for({"nothing"}) == light.needs
+    (package / "choose.py").write_text("import numpy\n" + (package / "choose.py").read_text())
+    heavy = Closures({"headrace": package}).of_source(SOURCE)
+    assert heavy.needs_for({"trees"}) == heavy.needs
+    assert "headrace.kinds.trees" in heavy.preload_for({"trees"})
+
+
+def test_a_step_on_a_platform_imports_that_of_its_own() -> None:
+    source = "def f():\n    from headrace.platforms.open import open_platform\n"
+    found = default_closures().of_source(source)
+    assert "headrace.platforms.local.platform" in found.needs_for({"local"})
+    assert not [m for m in found.preload_for({"local"}) if "kubeflow" in m or "vertex" in m]
 
 
 @pytest.mark.parametrize(("model", "imports"), [("gbdt", False), ("linear", False), ("mlp", True)])
