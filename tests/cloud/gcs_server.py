@@ -236,6 +236,12 @@ def _precondition() -> tuple[int, dict[str, str], bytes]:
     return _json(412, {"error": {"code": 412, "message": said}})
 
 
+class _Server(ThreadingHTTPServer):
+    # A client reads a whole log at once, on as many connections. Of five that wait the sixth would try again after a
+    # second, and the next time after three.
+    request_queue_size = 256
+
+
 @contextmanager
 def storage_service(*buckets: str) -> Iterator[Storage]:
     """Cloud Storage with these buckets, on a port of its own, while the block runs; STORAGE_EMULATOR_HOST is `url`."""
@@ -266,7 +272,7 @@ def storage_service(*buckets: str) -> Iterator[Storage]:
         def log_message(self, *_: object) -> None:
             """Nothing: the tests look at `requests`."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     service.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from headrace.artifacts.dataset import Dataset
-from tests.e2e.projects import Project, subscribers
+from tests.e2e.projects import Project
 from tests.unit.pipelines.data_versions.small_snapshots import schema, snapshot
 
 
@@ -57,21 +57,6 @@ def test_a_version_is_taken_out_and_verified(own: Project) -> None:
     assert (bad.code, "train/data.parquet: expected content with sha256" in bad.err) == (1, True)
     assert "1 damaged" in bad.err
     assert own.headrace("data", "diff", "latest", "out").code == 1, "what is damaged is not compared"
-
-
-def test_two_versions_are_compared(own: Project) -> None:
-    subscribers(own.folder / "data" / "subscribers.csv", 2_200)
-    own.edit("by: hash, eval: 0.15", "by: hash, eval: 0.25")
-    own.edit("versus: champion, no_worse_than: 0.002", "versus: champion, no_worse_than: 0.5")
-    own.headrace("run", "spec.yaml").ok()
-    said = own.headrace("data", "diff", "churn:1", "--html", "diff.html").ok().out
-    assert "200 added, such as SF-" in said
-    assert "query.split.eval: 0.15 -> 0.25" in said
-    assert "error: expected rows of train to stay in train. Received: " in said
-    assert (own.folder / "diff.html").read_text().startswith("<!doctype html>")
-    found = json.loads(own.headrace("data", "diff", "churn:1", "latest", "--json").ok().out)
-    assert found["rows"]["added"] == 200 and found["rows"]["by"] == "subscriber_id"
-    assert {(m["before"], m["after"]) for m in found["rows"]["moved"]} == {("train", "eval")}
 
 
 def test_garbage_collection_keeps_the_data_of_registered_models(own: Project) -> None:

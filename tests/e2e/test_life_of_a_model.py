@@ -73,10 +73,17 @@ def test_nothing_changed_so_nothing_is_done(own: Project) -> None:
     assert own.versions() == [1]
     _, version = own.headrace("models", "churn").ok().out.splitlines()
     assert version.startswith("churn:1  live at churn  champion")
+    # It is on record too.
+    last, one, _ = map(json.loads, own.headrace("experiments", "list", "--json").ok().out.splitlines())
+    assert (last["run"], one["run"]) == (after["run"], before["run"])
+    assert last["tags"]["headrace.model"] == one["tags"]["headrace.model"]
+    compared = own.headrace("experiments", "compare").ok().out
+    assert "Parameters: the same" in compared and "Origin: the same" in compared
 
 
 def test_changed_data_makes_a_new_version(own: Project) -> None:
     subscribers(own.folder / "data" / "subscribers.csv", 2_400)
+    own.edit("by: hash, eval: 0.15", "by: hash, eval: 0.25")
     own.edit("versus: champion, no_worse_than: 0.002", "versus: champion, no_worse_than: 0.2")
     done = own.headrace("run", "spec.yaml").ok()
     assert "Pushed: version 2 of churn is the champion now." in done.out
@@ -86,6 +93,14 @@ def test_changed_data_makes_a_new_version(own: Project) -> None:
     assert newest.startswith("churn:2  live at churn  champion")
     assert oldest.startswith("churn:1  blessed  ")
     assert "champion" not in oldest
+    said = own.headrace("data", "diff", "churn:1", "--html", "diff.html").ok().out
+    assert "400 added, such as SF-" in said
+    assert "query.split.eval: 0.15 -> 0.25" in said
+    assert "error: expected rows of train to stay in train. Received: " in said
+    assert (own.folder / "diff.html").read_text().startswith("<!doctype html>")
+    found = json.loads(own.headrace("data", "diff", "churn:1", "latest", "--json").ok().out)
+    assert found["rows"]["added"] == 400 and found["rows"]["by"] == "subscriber_id"
+    assert {(m["before"], m["after"]) for m in found["rows"]["moved"]} == {("train", "eval")}
     rolled = own.headrace("models", "rollback", "churn", "--reason", "too slow", "--by", "anna").ok()
     assert rolled.out == "endpoint churn serves churn:1 again; churn:2 is rejected, by anna\n"
     again = own.headrace("run", "spec.yaml")  # the same data makes the same version, which a person took out of service
@@ -129,8 +144,7 @@ def test_an_accepted_schema_refuses_data_that_breaks_it(own: Project) -> None:
     assert (again.code, again.out) == (1, "")
     assert again.err == "headrace: schema.pbtxt: expected no schema there yet. Received: one; --force replaces it\n"
 
-    own.headrace("run", "spec.yaml").ok()
-    data = own.folder / "data" / "subscribers.csv"
+    data = own.folder / "data" / "subscribers.csv"  # as they were they pass: `project` of test_thirty_damages
     edit_cells(data, "plan", {"ads": "adverts"})
     done = own.headrace("run", "spec.yaml")
     assert done.code == 1

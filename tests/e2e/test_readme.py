@@ -26,7 +26,8 @@ def commands() -> list[str]:
 
 
 def test_the_five_minutes_with_data_of_ones_own(tmp_path: Path) -> None:
-    write_csv(tmp_path / "table.csv", rows(400))
+    header, *table = rows(400)
+    write_csv(tmp_path / "table.csv", [[{"size": "mean size (cm)"}.get(name, name) for name in header], *table])
     lines = [line.replace("FILE.csv", "table.csv").replace("COLUMN", "label") for line in commands()]
     names = [line.split()[0] for line in lines]
     assert names == ["init", "validate", "run", "schema", "serve", "predict", "compile"]
@@ -60,7 +61,7 @@ def test_the_five_minutes_with_data_of_ones_own(tmp_path: Path) -> None:
     assert " at http://127.0.0.1:" in outputs["serve"]
     answers = [json.loads(line) for line in outputs["predict"].splitlines()]
     assert len(answers) == 400
-    right = [answer["label"] == row[3] for answer, row in zip(answers, rows(400)[1:], strict=True)]
+    right = [answer["label"] == row[3] for answer, row in zip(answers, table, strict=True)]
     assert sum(right) > 300
     assert (tmp_path / "pipeline.yaml").read_text().startswith("# PIPELINE DEFINITION")
 
