@@ -12,7 +12,7 @@ from headrace.artifacts.by import columns_of
 from headrace.artifacts.errors import HeadraceError, nearest_column
 from headrace.components.fingerprint.logs import log_files
 from headrace.components.fingerprint.url import absolute, sources_of
-from headrace.components.ingest.columns import TYPE_NAMES
+from headrace.components.ingest.columns import type_name
 from headrace.components.ingest.ingest import check_left_out, left_out, read_table
 from headrace.components.ingest.join import check_join, open_join
 from headrace.components.ingest.spec import DataSpec
@@ -167,17 +167,16 @@ def _label_type(spec: Spec, head: pa.Table) -> list[tuple[Place, str]]:
     if label.expression is not None or label.name not in head.column_names or spec.of_images:
         return []
     column = head[label.name]
-    is_number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
-    if spec.predicted != "regression" and pa.types.is_temporal(column.type):
-        text = (
-            f"expected classes. Received: `{label.name}` of type {TYPE_NAMES.get(str(column.type), str(column.type))}"
-        )
+    received = f"Received: `{label.name}` of type {type_name(column.type)}"
+    if spec.predicted != "regression":
+        if not pa.types.is_temporal(column.type):
+            return []
         where = f"where its moments are classes, say so: data.types: {{{label.name}: string}}"
-        return [(("data", "label"), f"{text}; {where}")]
-    if spec.predicted != "regression" or is_number or column.null_count == len(column):
+        return [(("data", "label"), f"expected classes. {received}; {where}")]
+    is_number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+    if is_number or column.null_count == len(column):
         return []
-    shown = TYPE_NAMES.get(str(column.type), str(column.type))
-    text = f"expected a column of numbers for a regression. Received: `{label.name}` of type {shown}"
+    text = f"expected a column of numbers for a regression. {received}"
     return [(("data", "label"), f"{text}; did you mean `task: classification`?")]
 
 

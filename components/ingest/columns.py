@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from headrace.artifacts.errors import HeadraceError
 
-TYPE_NAMES = {"double": "float64", "date32[day]": "date32"}  # Arrow prints these otherwise than it names them
+_TYPE_NAMES = {"double": "float64", "date32[day]": "date32"}  # Arrow prints these otherwise than it names them
 _UNSERVABLE = re.compile(r'["\\\x00-\x1f\x7f-\x9f]')
 
 
@@ -49,6 +49,11 @@ def name_problem(name: str) -> str | None:
         f"expected column names without double quotes, backslashes and control characters. "
         f"Received: {name!r} with {what}; rename the column in the source"
     )
+
+
+def type_name(type: pa.DataType) -> str:
+    """What Arrow calls a type."""
+    return _TYPE_NAMES.get(str(type), str(type))
 
 
 def finite_or_missing(batch: pa.RecordBatch, label: str) -> tuple[pa.RecordBatch, dict[str, dict[str, int]]]:

@@ -23,7 +23,7 @@ from headrace.components.fingerprint.digest import fingerprint
 from headrace.components.fingerprint.url import public
 from headrace.components.ingest.aggregate import aggregate_sources
 from headrace.components.ingest.aggregate_spec import Aggregate
-from headrace.components.ingest.columns import TYPE_NAMES
+from headrace.components.ingest.columns import type_name
 from headrace.components.ingest.extend import Extension, extend
 from headrace.components.ingest.ids import Ids
 from headrace.components.ingest.join import join_sources
@@ -350,7 +350,7 @@ def _info(
     moment = iso(written.newest)
     return DatasetInfo(
         task=task,
-        columns=[Column(one.name, TYPE_NAMES.get(str(one.type), str(one.type))) for one in written.schema],
+        columns=[Column(one.name, type_name(one.type)) for one in written.schema],
         label=data.label.name,
         rows=written.rows,
         classes=written.labelled.classes,

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.components.ingest.columns import TYPE_NAMES
+from headrace.components.ingest.columns import type_name
 from headrace.components.ingest.spec import DataSpec
 from headrace.trainer.expressions.arrow import evaluate
 from headrace.trainer.expressions.expression import ExpressionError, parse
@@ -140,7 +140,7 @@ class Labeller:
             return Labelled(None, None, self.leaks)
         if self._type is not None and pa.types.is_temporal(self._type):
             raise HeadraceError(
-                f"{self._source}: expected classes as label. Received: `{self._name}` of type {_shown(self._type)}; "
+                f"{self._source}: expected classes as label. Received: `{self._name}` of type {type_name(self._type)}; "
                 f"where its moments are classes, say so: data.types: {{{self._name}: string}}"
             )
         if len(values) > MOST_CLASSES:
@@ -219,12 +219,8 @@ def _with(batch: pa.RecordBatch, name: str, column: pa.Array) -> pa.RecordBatch:
 def _require_number(type: pa.DataType, name: str, source: str) -> None:
     if not (pa.types.is_integer(type) or pa.types.is_floating(type)):
         raise HeadraceError(
-            f"{source}: expected a number as label of a regression. Received: `{name}` of type {_shown(type)}"
+            f"{source}: expected a number as label of a regression. Received: `{name}` of type {type_name(type)}"
         )
-
-
-def _shown(type: pa.DataType) -> str:
-    return TYPE_NAMES.get(str(type), str(type))
 
 
 def _class_order(name: str) -> tuple[int, float, str]:

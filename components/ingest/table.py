@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.components.ingest.columns import TYPE_NAMES, check_names
+from headrace.components.ingest.columns import check_names, type_name
 from headrace.components.ingest.declared import DECLARED, to_declared
 from headrace.components.ingest.kinds import TYPES, Evidence, Kind, convert, convert_strictly, spaced
 from headrace.components.ingest.normalise import Targets, targets_of, to_target
@@ -83,7 +83,7 @@ class Table:
         for few, wide in ((pa.int64(), pa.float64()), (pa.date32(), pa.timestamp("us"))):
             if set(distinct) == {few, wide}:
                 return wide
-        shown = " and ".join(TYPE_NAMES.get(str(type), str(type)) for type in distinct)
+        shown = " and ".join(map(type_name, distinct))
         raise HeadraceError(
             f"{self.name}: expected files with the same column types. Received: `{name}` is {shown}; "
             f"set data.types, e.g. `{{{name}: string}}`"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import re
 import sqlite3
-from contextlib import suppress
 from pathlib import Path
 
 from headrace.artifacts.errors import ArtifactError, HeadraceError
@@ -34,10 +33,8 @@ def attach(database: Database, models: Path, version: tuple[str, str], file: str
     name = version[0]
     digest = hashlib.sha256(content).hexdigest()
     place = _place(models, name, digest)
-    with database.read() as connection:
-        number = rows.version_number(connection, *version)
-        there = {item.file: item for item in _listed(connection, name, number)}.get(file)
-    if there is not None and there.digest == f"sha256:{digest}" and _is_whole(place, digest):
+    there = {item.file: item for item in listed(database, *version)}.get(file)
+    if there is not None and there.digest == f"sha256:{digest}" and _content(place) == content:
         return there
     with writing(place):  # before its row: so a row always has its file
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -72,20 +69,19 @@ def read(database: Database, models: Path, name: str, version: str, file: str) -
         known = ", ".join(kept) or "none yet"
         raise HeadraceError(f"{name} version {version}: expected a document ({known}). Received: {file!r}")
     place = _place(models, name, kept[file].digest.partition(":")[2])
-    content = None
-    with suppress(FileNotFoundError):
-        content = place.read_bytes()
+    content = _content(place)
     if content is None or f"sha256:{hashlib.sha256(content).hexdigest()}" != kept[file].digest:
         received = "no such file" if content is None else "changed content"
         raise ArtifactError(f"{place}: expected the document {file}. Received: {received}")
     return content
 
 
-def _is_whole(place: Path, digest: str) -> bool:
+def _content(place: Path) -> bytes | None:
+    """What a file holds; None where there is none."""
     try:
-        return hashlib.sha256(place.read_bytes()).hexdigest() == digest
-    except OSError:
-        return False
+        return place.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def _listed(connection: sqlite3.Connection, name: str, number: int) -> list[Document]:

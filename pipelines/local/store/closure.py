@@ -132,7 +132,8 @@ class Closures:
         """Writes what was computed to the memory."""
         if self._memory and self._new:
             new = {text: vars(closure) for text, closure in self._new.items()}
-            known_closures.save(self._memory, self._places, self._known, new, self._looked, self._began)
+            known = known_closures.Known({**self._known.closures, **new}, {**self._known.looked, **self._looked})
+            known_closures.save(self._memory, self._places, known, self._began)
 
     def _compute(self, source: str) -> Closure:
         imports = tuple((module, names, CHOICE not in names) for module, names, _ in self._imports_of(source.encode()))
@@ -179,8 +180,8 @@ class Closures:
                     continue
                 modules[candidate] = file
                 if file.suffix == ".py":
-                    inner = candidate if file.name == "__init__.py" else candidate.rpartition(".")[0]
-                    todo += [(inner, m, n) for m, n, top in reversed(self._read(file)[1]) if top or not always]
+                    package = _package_of(candidate, file)
+                    todo += [(package, m, n) for m, n, top in reversed(self._read(file)[1]) if top or not always]
         return modules, outside, choices
 
     def _beforehand(self, modules: Mapping[str, Path], outside: Iterable[str], light: bool) -> tuple[str, ...]:
@@ -189,19 +190,16 @@ class Closures:
         A step that is sure to need nobody else's module is a light one. What it may need of them on its way is mostly
         not needed, and a worker that imports it keeps this step and others waiting.
         """
-        unwanted = (lambda name: True) if light else _not_preloaded
-        costly = self._resting_on(modules, unwanted)
-        return _importable([n for n in modules if n not in costly], [n for n in outside if not unwanted(n)])
+        costly = self._resting_on(modules, (lambda name: True) if light else _not_preloaded)
+        return _importable([name for name in modules if name not in costly], () if light else outside)
 
     def _resting_on(self, modules: Mapping[str, Path], unwanted: Callable[[str], bool]) -> set[str]:
         """Our modules that cannot be imported without an unwanted one of others."""
         ours: dict[str, set[str]] = {}
         found: set[str] = set()
         for name, file in modules.items():
-            inner = name if file.name == "__init__.py" else name.rpartition(".")[0]
-            taken = [
-                (_absolute(inner, m), names) for m, names, top in self._read(file)[1] if top and CHOICE not in names
-            ]
+            package = _package_of(name, file)
+            taken = [(_absolute(package, m), n) for m, n, top in self._read(file)[1] if top and CHOICE not in n]
             ours[name] = {one for m, names in taken for one in (m, *(f"{m}.{n}" for n in names))}
             if any(unwanted(m) for m, _ in taken if m and self._is_outside(m)):
                 found.add(name)
@@ -304,6 +302,11 @@ def _absolute(package: str, module: str) -> str:
     if up >= len(parts):
         return ""
     return ".".join(parts[: len(parts) - up] + ([name] if name else []))
+
+
+def _package_of(name: str, file: Path) -> str:
+    """The package that a module's relative imports begin at."""
+    return name if file.name == "__init__.py" else name.rpartition(".")[0]
 
 
 def _prefixes(name: str) -> list[str]:

@@ -19,7 +19,6 @@ from headrace.artifacts.folder import write_json
 
 FORM = 1  # another one is not read
 SETTLED = 1_000_000_000  # nanoseconds since the last change after which the clock has ticked
-
 MOST = 300  # closures that are kept: lightweight components of a notebook come and go
 
 Status = tuple[int, ...]
@@ -46,38 +45,23 @@ def load(file: Path, places: Sequence[str]) -> Known:
     return Known(closures, looked) if all(status(place) == then for place, then in looked.items()) else Known()
 
 
-def save(
-    file: Path,
-    places: Sequence[str],
-    before: Known,
-    new: Mapping[str, Mapping[str, Any]],
-    looked: Mapping[str, Status],
-    began: int,
-) -> None:
-    """Adds closures to what was known; not where something that they rest on had changed only just before.
+def save(file: Path, places: Sequence[str], known: Known, began: int) -> None:
+    """Keeps what is known, of closures the last ones; not where something had changed only just before.
 
     A disk without room is no reason to fail: the next run computes them again.
 
     Args:
         file: where they are kept.
         places: what else they rest on.
-        before: what was known.
-        new: the closures, by the digest of a component's source.
-        looked: what the files and folders looked like when they were read.
+        known: the closures, and what the files and folders looked like when they were read.
         began: when the first of them was, in ns.
     """
-    if any(max(status[2:], default=0) > began - SETTLED for status in looked.values()):
+    if any(max(then[2:], default=0) > began - SETTLED for then in known.looked.values()):
         return
-    closures = list({**before.closures, **new}.items())
-    known = {
-        "form": FORM,
-        "places": list(places),
-        "looked": {**before.looked, **looked},
-        "closures": dict(closures[-MOST:]),
-    }
+    closures = dict(list(known.closures.items())[-MOST:])
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, known)
+        write_json(file, {"form": FORM, "places": list(places), "looked": known.looked, "closures": closures})
 
 
 def status(place: str) -> Status:
