@@ -15,6 +15,7 @@ from headrace.artifacts.csv_text import column_names, repeated, separator_of
 from headrace.artifacts.errors import HeadraceError
 from headrace.components.ingest.columns import check_names
 from headrace.components.ingest.compression import DAMAGE, bare_name, compression_of, open_text
+from headrace.components.ingest.csv_quotes import Quotes
 from headrace.components.ingest.opened import SHOWN, NoRows, Opened, Rejection, Rejections, SourceFile
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class _Reader:
         self, file: SourceFile, names: list[str], separator: str, null_values: list[str], at_most: int
     ) -> None:
         self._file, self._names, self._at_most = file, names, at_most
-        self._parse = {"delimiter": separator, "newlines_in_values": True}
+        self._separator = separator
         self._convert = pacsv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()),
             null_values=null_values,
@@ -79,8 +80,10 @@ class _Reader:
         """The first rows, of those within the first megabyte."""
         with contextlib.closing(open_text(self._file)) as stream:
             start = self._read_start(stream)
-        if len(start) == HEAD_BYTES and start.count(b"\n") > 2:
-            start = start[: start.rindex(b"\n") + 1]  # a row that was cut is none
+        if len(start) == HEAD_BYTES and start.count(b"\n") > 2:  # a row that was cut is none
+            quotes = Quotes(self._file.name, self._separator)
+            quotes.add(start.removeprefix(_BOM))
+            start = start[: start.rindex(b"\n", 0, quotes.whole) + 1]
         for batch in self._stream(io.BytesIO(start)):
             yield batch[:rows]
             rows -= batch.num_rows
@@ -104,7 +107,7 @@ class _Reader:
         self._ragged, self._first_ragged = Rejections(), []
         rows = 0
         try:
-            for batch in self._open(_WithoutNul(stream, self._file.name)):
+            for batch in self._open(_Checked(stream, self._file.name, self._separator)):
                 rows += batch.num_rows
                 if batch.num_rows and self._ragged.count <= self._at_most:
                     yield batch
@@ -131,7 +134,9 @@ class _Reader:
             read_options=pacsv.ReadOptions(
                 use_threads=False, column_names=self._names, skip_rows=1, block_size=BLOCK_BYTES
             ),
-            parse_options=pacsv.ParseOptions(invalid_row_handler=self._note, **self._parse),
+            parse_options=pacsv.ParseOptions(
+                delimiter=self._separator, newlines_in_values=True, invalid_row_handler=self._note
+            ),
             convert_options=self._convert,
         )
 
@@ -158,12 +163,17 @@ def _number(row: Any) -> int:
     return int(row.number) - 1  # Arrow counts the header
 
 
-class _WithoutNul(io.RawIOBase):
-    """A file whose NUL bytes are refused: many tools show nothing behind one, and nobody means one."""
+class _Checked(io.RawIOBase):
+    """A file whose quotes have to be in order, and whose NUL bytes are refused.
 
-    def __init__(self, stream: BinaryIO, name: str) -> None:
+    Many tools show nothing behind a NUL byte, and nobody means one.
+    """
+
+    def __init__(self, stream: BinaryIO, name: str, separator: str) -> None:
         self._stream, self._name = stream, name
+        self._quotes = Quotes(name, separator)
         self._lines = 0
+        self._begun = False
 
     def readable(self) -> bool:
         return True
@@ -178,6 +188,11 @@ class _WithoutNul(io.RawIOBase):
                 "remove it, or convert the file to UTF-8 if it is UTF-16"
             )
         self._lines += block.count(b"\n")
+        if block:
+            self._quotes.add(block if self._begun else block.removeprefix(_BOM))
+            self._begun = True
+        elif size:
+            self._quotes.end()
         return block
 
 
