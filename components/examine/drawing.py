@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, TypeAlias
-
-import numpy as np
 
 from headrace.artifacts import report
 from headrace.artifacts.dataset import names_its_row
@@ -15,10 +15,8 @@ from headrace.artifacts.report import Html
 from headrace.artifacts.statistics import DescribedColumn
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     from tensorflow_metadata.proto.v0 import statistics_pb2
 
-    Edges: TypeAlias = npt.NDArray[np.float64]
     Feature: TypeAlias = statistics_pb2.FeatureNameStatistics
 
 TOP = 8
@@ -58,7 +56,8 @@ def distribution(column: DescribedColumn, seen: Mapping[str, Feature]) -> Html:
     if not ends or min(ends) == max(ends):
         value = write_value(column, ends[0]) if ends else "not finite"
         return report.callout(f"It is {value} in every row that has a value.", "warn")
-    return _chart(column, series, np.linspace(min(ends), max(ends), BINS + 1))
+    low, high = min(ends), max(ends)
+    return _chart(column, series, [*(low + (high - low) * i / BINS for i in range(BINS)), high])
 
 
 def figures(column: DescribedColumn, seen: Mapping[str, Feature]) -> Html:
@@ -162,22 +161,30 @@ def _histogram(feature: Feature) -> tuple[list[float], list[float]]:
     return [], []
 
 
-def _chart(column: DescribedColumn, series: dict[str, tuple[list[float], list[float]]], bins: Edges) -> Html:
+def _chart(column: DescribedColumn, series: dict[str, tuple[list[float], list[float]]], bins: list[float]) -> Html:
     """Histograms over common bins; dates in days since the earliest, which people can read."""
     counts = {name: _rebinned(pair, bins) for name, pair in series.items()}
     days = _days(column, 1.0)
     label, edges = "", bins
     if days is not None:
-        edges = (bins - bins[0]) * days
-        label = f"days since {write_value(column, float(bins[0]))}"
-    return report.histogram({s: (edges.tolist(), c) for s, c in counts.items()}, column.name, x_label=label)
+        edges = [(edge - bins[0]) * days for edge in bins]
+        label = f"days since {write_value(column, bins[0])}"
+    return report.histogram({s: (edges, c) for s, c in counts.items()}, column.name, x_label=label)
 
 
-def _rebinned(histogram: tuple[list[float], list[float]], bins: Edges) -> list[float]:
+def _rebinned(histogram: tuple[list[float], list[float]], bins: list[float]) -> list[float]:
     """Counts in other bins, the values taken as evenly spread within a bucket."""
     edges, counts = histogram
-    below = np.interp(bins, edges, np.concatenate([[0.0], np.cumsum(counts)]))
-    return [float(count) for count in np.diff(below)]
+    below = [0.0, *accumulate(counts)]
+
+    def rows_below(value: float) -> float:
+        after = bisect_right(edges, value)
+        if after in (0, len(edges)):
+            return below[-1] if after else 0.0
+        before, width = after - 1, edges[after] - edges[after - 1]
+        return below[before] + counts[before] * (value - edges[before]) / width
+
+    return [more - less for less, more in pairwise(map(rows_below, bins))]
 
 
 def _shares(column: DescribedColumn, seen: Mapping[str, Feature]) -> Html:

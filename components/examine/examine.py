@@ -21,7 +21,6 @@ from headrace.components.examine.drift import Compared, compare
 from headrace.components.examine.example_rows import find_rows, with_examples
 from headrace.components.examine.infer import infer_schema
 from headrace.components.examine.report import Examined, write_report
-from headrace.components.examine.serving import describe_requests, find_in_requests, unread
 from headrace.components.examine.words import findings
 from headrace.components.validate.spec import ValidateSpec
 
@@ -152,6 +151,8 @@ def _skew(
     """Skew against logged requests, and what departs from the schema in them."""
     if requests is None:
         return Compared(), _Logged()
+    from headrace.components.examine.serving import describe_requests, find_in_requests, unread
+
     try:
         described = describe_requests(requests, statistics.columns)
     except HeadraceError as error:  # who asks for a comparison is told where there is none, with a report all the same

@@ -1,4 +1,7 @@
-"""Which rows an anomaly is about: TFDV tells the share, people want to look at some."""
+"""Which rows an anomaly is about: TFDV tells the share, people want to look at some.
+
+Arrow is imported where there is an anomaly: mostly there is none, and the import is half of what this step takes.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
 from headrace.artifacts.dataset import SPLITS, Dataset
 from headrace.artifacts.findings import MOST_EXAMPLES, Finding
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 
 _ROWS = 100_000
@@ -40,6 +40,8 @@ def with_examples(
 
 def find_rows(snapshot: Dataset, name: str, wrong: Wrong) -> list[str]:
     """The first rows that a mask of a column marks, by id; without an id by number and value."""
+    import pyarrow.compute as pc
+
     found: list[str] = []
     id = snapshot.info.id
     for split, start, batch in _batches(snapshot, [name] if id in (None, name) else [name, id]):
@@ -58,6 +60,8 @@ def find_rows(snapshot: Dataset, name: str, wrong: Wrong) -> list[str]:
 
 
 def _batches(snapshot: Dataset, columns: list[str]) -> Iterator[tuple[str, int, pa.RecordBatch]]:
+    import pyarrow.parquet as pq
+
     for split in SPLITS:
         start = 0
         for batch in pq.ParquetFile(snapshot.file(split)).iter_batches(batch_size=_ROWS, columns=columns):
@@ -69,15 +73,17 @@ def _wrong(info: anomalies_pb2.AnomalyInfo, feature: schema_pb2.Feature, schema:
     """The mask for the first kind of anomaly that single rows can be blamed for."""
     from tensorflow_metadata.proto.v0 import anomalies_pb2
 
+    from headrace.components.examine import wrong_rows
+
     kinds = {anomalies_pb2.AnomalyInfo.Type.Name(reason.type) for reason in info.reason}
     if "ENUM_TYPE_UNEXPECTED_STRING_VALUES" in kinds:
         listed = _listed(feature, schema)
-        return lambda column: _unlisted(column, listed)
+        return lambda column: wrong_rows.unlisted(column, listed)
     if any(kind.endswith(("SMALL_INT", "BIG_INT", "SMALL_FLOAT", "BIG_FLOAT")) for kind in kinds):
         low, high = _bounds(feature)
-        return lambda column: _outside(column, low, high)
+        return lambda column: wrong_rows.outside(column, low, high)
     if any(kind.startswith("FEATURE_TYPE_LOW") for kind in kinds):
-        return _missing
+        return wrong_rows.missing
     return None
 
 
@@ -95,26 +101,3 @@ def _bounds(feature: schema_pb2.Feature) -> tuple[float, float]:
     low = bounds.min if bounds is not None and bounds.HasField("min") else float("-inf")
     high = bounds.max if bounds is not None and bounds.HasField("max") else float("inf")
     return low, high
-
-
-def _unlisted(column: Any, listed: list[str]) -> Any:
-    if not pa.types.is_string(column.type):
-        return pa.nulls(len(column), pa.bool_())
-    known = pc.is_in(column, value_set=pa.array([*listed, ""], pa.string()))
-    return pc.and_(pc.is_valid(column), pc.invert(known))
-
-
-def _outside(column: Any, low: float, high: float) -> Any:
-    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        return pa.nulls(len(column), pa.bool_())
-    numbers = column.cast(pa.float64(), safe=False)
-    return pc.or_(pc.less(numbers, low), pc.greater(numbers, high))
-
-
-def _missing(column: Any) -> Any:
-    missing = pc.is_null(column)
-    if pa.types.is_floating(column.type):
-        missing = pc.or_(missing, pc.fill_null(pc.is_nan(column), False))
-    if pa.types.is_string(column.type):
-        missing = pc.or_(missing, pc.fill_null(pc.equal(column, ""), False))
-    return missing

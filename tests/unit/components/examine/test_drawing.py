@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from headrace.artifacts.statistics import DescribedColumn
+from headrace.components.examine import drawing
 from headrace.components.examine.drawing import distribution, figures, spark, typical
 
 Feature = statistics_pb2.FeatureNameStatistics
@@ -82,3 +86,18 @@ def test_a_text_that_names_its_row_is_not_shown() -> None:
 def test_a_column_that_was_a_number_and_is_a_text_shows_both() -> None:
     drawn = page(DescribedColumn("x", "string"), text(("a", 9), ("b", 1)), champion=numeric(0, 1))
     assert "champion" in drawn and "90.0 %" in drawn
+
+
+@given(
+    st.lists(st.integers(-1000, 1000), min_size=2, max_size=12, unique=True).map(sorted),
+    st.lists(st.integers(-1200, 1200), min_size=2, max_size=12).map(sorted),
+    st.data(),
+)
+def test_counts_in_other_bins_are_interpolated_as_numpy_does(edges, bins, data):
+    counts = data.draw(st.lists(st.integers(0, 99), min_size=len(edges) - 1, max_size=len(edges) - 1))
+    expected = np.diff(np.interp(bins, edges, [0.0, *np.cumsum(counts)]))
+    np.testing.assert_allclose(drawing._rebinned((edges, counts), bins), expected, atol=1e-9)
+
+
+def test_buckets_without_width_take_no_room():
+    assert drawing._rebinned(([0.0, 1.0, 1.0, 2.0], [4.0, 2.0, 4.0]), [0.0, 0.5, 2.0]) == [2.0, 8.0]
