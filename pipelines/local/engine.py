@@ -15,6 +15,7 @@ from typing import Any
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.local import events
+from headrace.pipelines.local.foresight import A_WHILE, Foresight, foresee
 from headrace.pipelines.local.head_start import HeadStart, new_run_id, threads_for
 from headrace.pipelines.local.importer import ImportRefused, import_artifact
 from headrace.pipelines.local.ir.graph import Component, Graph
@@ -34,7 +35,7 @@ from headrace.pipelines.local.record.results import (
 from headrace.pipelines.local.resolver import resolve_artifacts
 from headrace.pipelines.local.signals import caught
 from headrace.pipelines.local.store import attempts
-from headrace.pipelines.local.store.cache import Catalogue, foresee, look_up
+from headrace.pipelines.local.store.cache import Catalogue, look_up
 from headrace.pipelines.local.store.digests import look
 from headrace.pipelines.local.store.entries import Prover, entry_of
 from headrace.pipelines.local.tree import Node, Tree
@@ -42,8 +43,6 @@ from headrace.pipelines.local.workers.environments import Environments, is_plain
 from headrace.pipelines.local.workers.execution import GRACE, Workers
 from headrace.pipelines.local.workers.jobs import LONG, Job, Outcome, Settings
 from headrace.pipelines.local.workers.processes import myself
-
-A_WHILE = 0.25  # seconds that a task has to run until what follows it is prepared
 
 
 @dataclass(frozen=True)
@@ -113,11 +112,11 @@ class Engine:
             early.begun = True
             self._workers.adopt(early.zygotes)
         self._tree = Tree(graph, parameters, self._constants, self._on_leaf, self._on_final)
-        self._expected: set[str] = set()
+        of_run = graph, parameters, self._constants, self._catalogue, record, options.name, options.use_cache
+        self._foresight = Foresight(functools.partial(foresee, *of_run), self._prepare)
         self._results: dict[str, TaskResult] = {}
         self._signals: list[int] = []
         self._positions = {path: index for index, path in enumerate(self._previous, start=1)}
-        self._young: dict[Node, float] = {}  # running tasks that began only just now, and when
         self._meanwhile: deque[Callable[[], object]] = deque()
         self._seen: dict[str, dict[Path, tuple[int, int, int]]] = {}  # task -> its inputs, when it started
 
@@ -135,7 +134,7 @@ class Engine:
             if self._graph.workspace:
                 attempts.workspace(self._home, self.id).mkdir(parents=True, exist_ok=True)
             with caught(self._signals, self._workers):
-                self._first_look()
+                self._foresight.look()
                 self._loop()
             state = CANCELLED if self._signals else self._tree.state()
             if self._signals:
@@ -192,25 +191,21 @@ class Engine:
     def _notice(self, text: str) -> None:
         self._tell(events.NOTICE, text)
 
-    def _first_look(self) -> None:
-        how = self._catalogue, self._record, self.summary.name, self._options.use_cache
-        expected = foresee(self._graph, self._parameters, self._constants, *how)
-        self._expected = {component.name for component in expected}
-        self._meanwhile.extendleft(map(self._warming, reversed(expected)))
-
-    def _warming(self, component: Component) -> Callable[[], None]:
-        """A piece of work for `_meanwhile`: to find out what one component imports takes a while where its code is new,
+    def _prepare(self, components: list[Component], fully: bool) -> None:
+        """Pieces of work for `_meanwhile`: to find out what a component imports takes a while where its code is new,
         for which the first tasks need not wait."""
-        return functools.partial(self._workers.warm_up, [component], self._graph.words)
+        words = self._graph.words
+        warm = [functools.partial(self._workers.warm_up, [one], words, fully=fully) for one in components]
+        self._meanwhile.extendleft(reversed(warm))
 
     def _loop(self) -> None:
         ticks = bool(getattr(self._listener, "wants_ticks", False))
         pause = 0.1 if ticks else 0.5
         self._tree.work()
         while not self._tree.done and not self._signals:
-            self._workers.step(0.0 if self._meanwhile else min(pause, A_WHILE) if self._young else pause)
+            self._workers.step(0.0 if self._meanwhile else min(pause, A_WHILE) if self._foresight.watches else pause)
             self._tree.work()
-            self._look_ahead()
+            self._foresight.after_a_while()
             if self._meanwhile and not self._tree.done:
                 self._meanwhile.popleft()()
             if ticks:
@@ -281,19 +276,6 @@ class Engine:
             and not any(self._prover.damage(item) for item in outputs)
         )
 
-    def _look_ahead(self) -> None:
-        """Once a task has run for a while, what follows it may have to run as well, and its worker should be ready.
-
-        Not sooner: after a short one it often turns out that nothing has changed, and a worker that is importing what
-        nobody needs cannot start what somebody does.
-        """
-        for node, began in list(self._young.items()):
-            if time.monotonic() - began > A_WHILE:
-                del self._young[node]
-                follow = [one.component for one in node.dependents if one.leaf]
-                self._meanwhile.extend(self._warming(one) for one in follow if one.name not in self._expected)
-                self._expected.update(one.name for one in follow)
-
     def _import(self, node: Node) -> None:
         try:
             node.output_artifacts = import_artifact(node, self._constants)
@@ -303,7 +285,7 @@ class Engine:
             self._tree.finish(node, SUCCEEDED)
 
     def _on_started(self, job: Job) -> None:
-        self._young[job.node] = time.monotonic()
+        self._foresight.begun(job.node)
         started = time.time() if job.number == 1 else job.node.details.started
         before = self._previous.get(job.node.path)
         attempts = job.number + (before.attempts if before else 0)
@@ -317,13 +299,15 @@ class Engine:
 
     def _on_done(self, job: Job, outcome: Outcome) -> None:
         node, retry = job.node, job.node.task.retry
-        self._young.pop(node, None)
+        self._foresight.ended(node)
         node.details = replace(node.details, max_rss_kib=max(node.details.max_rss_kib, outcome.max_rss_kib))
         written = self._written_to(node)
         if outcome.error is None and written is not None:
             self._tree.finish(node, FAILED, written)
         elif outcome.error is None:
             node.outputs, node.output_artifacts = outcome.outputs, outcome.artifacts
+            if self._foresight.wants_another_look(node):
+                self._meanwhile.appendleft(lambda: self._foresight.look_again(self._results))
             self._tree.finish(node, SUCCEEDED)
         elif job.ended_by == "cancel":
             self._tree.finish(node, CANCELLED)

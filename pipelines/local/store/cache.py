@@ -1,4 +1,4 @@
-"""A task's cache key, the outputs stored under it, and a guess at what will have to run."""
+"""A task's cache key, and the outputs stored under it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any
 from headrace.pipelines.local.ir.commands import Command
 from headrace.pipelines.local.ir.graph import Component, Graph
 from headrace.pipelines.local.record.record import Record
-from headrace.pipelines.local.record.results import SUCCEEDED
 from headrace.pipelines.local.store import attempts, digests, entries
 from headrace.pipelines.local.store.closure import Closure, Closures
-from headrace.pipelines.local.tree import UNKNOWN, Artifacts, Node, Tree
+from headrace.pipelines.local.tree import Artifacts, Node
 from headrace.pipelines.local.workers.environments import Environments
 
 
@@ -111,60 +110,3 @@ def guess(record: Record, key: str, reusable: bool) -> tuple[dict[str, Any], Art
     if found is None or (reusable and not found[0]) or not attempts.seem_there(found[2]):
         return None
     return found[1:]
-
-
-def foresee(
-    graph: Graph,
-    parameters: Mapping[str, Any],
-    constants: Mapping[str, str],
-    catalogue: Catalogue,
-    record: Record,
-    name: str,
-    use_cache: bool,
-) -> list[Component]:
-    """The container components that will probably run, in the order in which they will be needed.
-
-    A task that is never cached, or that has to run because something was changed, is supposed to put out what it did
-    last time in the runs of this `name`: most often it does, and then no worker imports what only others would need.
-    """
-    expected: dict[str, Component] = {}
-    last: dict[str, str] | None = None
-
-    def before(node: Node) -> tuple[dict[str, Any], Artifacts] | None:
-        nonlocal last
-        if last is None:
-            last = record.latest_keys(name)
-        return guess(record, last[node.path], reusable=False) if use_cache and node.path in last else None
-
-    def on_leaf(node: Node) -> None:
-        executor = node.component.executor
-        if executor is None or executor.kind != "container":
-            tree.finish(node, UNKNOWN)  # an importer is looked at in the run itself
-            return
-        key = catalogue.key(node)
-        cacheable = node.task.cache and use_cache
-        found = guess(record, key, cacheable) if key and use_cache else None
-        if found is None or not cacheable:
-            expected.setdefault(node.component.name, node.component)
-        found = found or before(node)
-        if found is None:
-            tree.finish(node, UNKNOWN)
-        else:
-            node.outputs, node.output_artifacts = found
-            tree.finish(node, SUCCEEDED)
-
-    def on_final(node: Node) -> None:
-        if node.state == UNKNOWN:
-            for component in _leaves(graph, node.component):
-                expected.setdefault(component.name, component)
-
-    tree = Tree(graph, parameters, constants, on_leaf, on_final)
-    tree.work()
-    return list(expected.values())
-
-
-def _leaves(graph: Graph, component: Component) -> list[Component]:
-    """The container components inside a component."""
-    if component.dag is None:
-        return [component] if component.executor and component.executor.kind == "container" else []
-    return [leaf for task in component.dag.tasks.values() for leaf in _leaves(graph, graph.components[task.component])]

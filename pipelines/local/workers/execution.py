@@ -102,10 +102,13 @@ class Workers:
             self._zygotes[name] = one
             self._selector.register(one.events, selectors.EVENT_READ, one)
 
-    def warm_up(self, components: list[Component], words: frozenset[str] = frozenset()) -> None:
+    def warm_up(self, components: list[Component], words: frozenset[str] = frozenset(), *, fully: bool = True) -> None:
         """Starts the environments of components that will run, to import their modules early.
 
-        `words` are the texts among the pipeline's constants: what is chosen by name is imported only if it is named.
+        Args:
+            components: which ones.
+            words: the texts among the pipeline's constants: what is chosen by name is imported only if it is named.
+            fully: what they may import on their way, too, and not only what they need to begin.
         """
         wanted: dict[str, dict[str, None]] = {}
         for component in components:
@@ -114,7 +117,8 @@ class Workers:
             name = self._known.worker(self._catalogue.environment(component))
             modules = wanted.setdefault(name, dict.fromkeys(self._known.preload))
             if self._catalogue.command(component).python:
-                modules.update(dict.fromkeys(self._catalogue.closure(component).preload_for(words)))
+                closure = self._catalogue.closure(component)
+                modules.update(dict.fromkeys(closure.preload_for(words) if fully else closure.needs_for(words)))
         for name, modules in wanted.items():
             if modules:
                 self._zygote(name).preload(modules)

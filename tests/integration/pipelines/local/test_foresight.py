@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from kfp import dsl
 
+from headrace.pipelines.local import foresight
+from headrace.pipelines.local.foresight import foresee
 from headrace.pipelines.local.head_start import HeadStart, head_start
-from headrace.pipelines.local.store.cache import foresee
 from headrace.pipelines.local.workers.environments import default_environments
 
 component = functools.partial(dsl.component, base_image="registry/headrace-main:1", install_kfp_package=False)
@@ -64,21 +65,63 @@ def test_while_a_task_takes_its_time_what_follows_is_imported(runner, ledger):
     assert task.started < ledger()[-1] < task.started + task.seconds
 
 
+@component
+def reads(file: str) -> int:
+    from pathlib import Path
+
+    return int(Path(file).read_text())
+
+
+@component
+def waits(x: int) -> int:
+    import time
+
+    time.sleep(1.0)
+    return 1
+
+
+def in_two_steps(file: str) -> int:
+    read = reads(file=file).set_caching_options(False)
+    waited = waits(x=read.output)
+    return second(x=read.output).after(waited).output
+
+
+@pytest.mark.parametrize("looks_again", [True, False])
+def test_where_a_task_comes_to_something_else_what_will_run_now_is_imported_at_once(
+    runner, ledger, monkeypatch, tmp_path, looks_again
+):
+    monkeypatch.setattr(foresight, "A_WHILE", 60.0)
+    monkeypatch.setattr(foresight, "WORTH", 60.0 if looks_again else 0.0)
+    file = tmp_path / "number.txt"
+    ir = runner.compile(in_two_steps)
+    file.write_text("1")
+    runner.run(ir, parameters={"file": str(file)})
+    runner.run(ir, parameters={"file": str(file)})
+    assert runner.ran() == {"reads"} and len(ledger()) == 1
+    file.write_text("2")
+    result = runner.run(ir, parameters={"file": str(file)})
+    assert result.outputs == {"Output": 3} and len(ledger()) == 2
+    waited = result.tasks["waits"]
+    assert (ledger()[-1] < waited.started + waited.seconds) == looks_again
+
+
 def test_where_nothing_ever_ran_all_that_follows_is_expected(runner, monkeypatch):
-    found = {}
+    looks = []
 
     def watched(*args, **options):
-        found["expected"] = [one.name for one in foresee(*args, **options)]
-        return foresee(*args, **options)
+        looks.append(foresee(*args, **options))
+        return looks[-1]
+
+    def first(**options):
+        looks.clear()
+        runner.run(ir, **options)
+        return list(looks[0].expected)
 
     monkeypatch.setattr("headrace.pipelines.local.engine.foresee", watched)
     ir = runner.compile(steps)
-    runner.run(ir)
-    assert found["expected"] == ["comp-plain", "comp-also"]
-    runner.run(ir, parameters={"x": 5})
-    assert found["expected"] == ["comp-plain"], "what follows is supposed to come to the same as last time"
-    runner.run(ir, parameters={"x": 6}, use_cache=False)
-    assert found["expected"] == ["comp-plain", "comp-also"]
+    assert first() == ["comp-plain", "comp-also"]
+    assert first(parameters={"x": 5}) == ["comp-plain"], "what follows is supposed to come to the same as last time"
+    assert first(parameters={"x": 6}, use_cache=False) == ["comp-plain", "comp-also"]
 
 
 @component
