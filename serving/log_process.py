@@ -7,7 +7,6 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.signature import Signature
 from headrace.serving.board import Board
 from headrace.serving.copies import MOST_SHADOWS
+from headrace.serving.forked import forked
 from headrace.serving.settings import Settings
 
 BUFFER = 4 * 1024 * 1024  # bytes between the workers and the writer; a system's own limit may be lower
@@ -74,29 +74,21 @@ class LogProcess:
         sys.stderr.flush()
         self._pid = os.fork()
         if self._pid == 0:
-            self._write()
+            forked(self._write)
 
     def _write(self) -> None:
-        """What the writer does; never returns."""
-        status = 1
-        try:
-            for name in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(name, signal.SIG_IGN)  # it ends when nobody is left who could send it anything
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
-            heard = self._heard.fileno()
-            most = os.sysconf("SC_OPEN_MAX")
-            os.closerange(3, heard)  # the workers' lines and the server's port among them
-            os.closerange(heard + 1, min(most, 65_536))
-            os.nice(5)
-            from headrace.serving.log_writer import write_log
+        """What the writer does."""
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, signal.SIG_IGN)  # it ends when nobody is left who could send it anything
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        heard = self._heard.fileno()
+        most = os.sysconf("SC_OPEN_MAX")
+        os.closerange(3, heard)  # the workers' lines and the server's port among them
+        os.closerange(heard + 1, min(most, 65_536))
+        os.nice(5)
+        from headrace.serving.log_writer import write_log
 
-            write_log(self._heard, self._settings, self._board, slots(self._settings) - 1)
-            status = 0
-        except BaseException:  # noqa: BLE001 (a fork must never return into its parent's code)
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(status)
+        write_log(self._heard, self._settings, self._board, slots(self._settings) - 1)
 
     def leave(self) -> None:
         """In a fork of the parent: lets go of the end that the writer reads from."""

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-from headrace.artifacts.errors import HeadraceError
 from headrace.serving.copies import MOST_SHADOWS, Copy, Line, codec_of
 from headrace.serving.exchange import Request
+from headrace.serving.forked import forked
 from headrace.serving.metrics import Metrics
 from headrace.serving.observe import Observer, observed
 from headrace.serving.request import BadRequest
@@ -101,7 +101,11 @@ class Shadows:
         parent = os.getpid()
         one.started, one.pid = time.monotonic(), os.fork()
         if one.pid == 0:
-            _run(one.target, self._settings, self.lines[number], self._places[number], parent)
+            line, place = self.lines[number], self._places[number]
+            forked(
+                lambda: _run(one.target, self._settings, line, place, parent),
+                refused=lambda error: _say(f"the shadow {one.target} is not served: {error}"),
+            )
         return one
 
 
@@ -120,25 +124,14 @@ def _end(pid: int, seconds: float = 0.0) -> None:
 
 
 def _run(target: Target, settings: Settings, line: Line, place: Place, parent: int) -> None:
-    """What the process of a shadow does; never returns."""
+    """What the process of a shadow does."""
     from headrace.serving.server import stop_with
 
-    status = 1
-    try:
-        on_its_own()
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        last_in_line()
-        stop_with(parent)
-        _listen(target, settings, line, place)
-    except SystemExit:
-        status = 0
-    except HeadraceError as error:
-        _say(f"the shadow {target} is not served: {error}")
-    except BaseException:  # noqa: BLE001 (a fork must never return into its parent's code)
-        traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        os._exit(status)
+    on_its_own()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    last_in_line()
+    stop_with(parent)
+    _listen(target, settings, line, place)
 
 
 def last_in_line() -> None:

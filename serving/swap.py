@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from headrace.artifacts.errors import HeadraceError
+from headrace.serving.forked import forked
 from headrace.serving.settings import Settings
 from headrace.serving.target import Member, Plan, Target, planned
 
@@ -148,7 +149,7 @@ def _try(plan: Plan, settings: Settings, stopping: Callable[[], bool]) -> None:
     pid = os.fork()
     if pid == 0:
         ours.close()
-        _tried(plan, settings, theirs)
+        forked(lambda: _tried(plan, settings, theirs))
     theirs.close()
     with ours:
         try:
@@ -166,22 +167,20 @@ def _try(plan: Plan, settings: Settings, stopping: Callable[[], bool]) -> None:
 
 
 def _tried(plan: Plan, settings: Settings, line: socket.socket) -> None:
-    """What the process that tries does; never returns."""
-    try:
-        on_its_own()
-        os.nice(5)  # who answers requests comes first
-        from headrace.serving.load_limits import limited
-        from headrace.serving.switch import load, reason
+    """What the process that tries does."""
+    on_its_own()
+    os.nice(5)  # who answers requests comes first
+    from headrace.serving.load_limits import limited
+    from headrace.serving.switch import load, reason
 
-        try:
-            with limited(plan, settings.load_memory, 2 * LOAD_SECONDS):  # the parent ends it before that
-                load(plan, settings)
-            told: dict[str, Any] = {}
-        except Exception as error:  # noqa: BLE001 (whatever a model does when it is loaded is its refusal)
-            told = {"error": reason(error)}
+    try:
+        with limited(plan, settings.load_memory, 2 * LOAD_SECONDS):  # the parent ends it before that
+            load(plan, settings)
+        told: dict[str, Any] = {}
+    except Exception as error:  # noqa: BLE001 (whatever a model does when it is loaded is its refusal)
+        told = {"error": reason(error)}
+    with suppress(OSError):  # the parent has gone, or no longer waits
         line.sendall(json.dumps(told).encode())
-    finally:
-        os._exit(0)
 
 
 def _ask(

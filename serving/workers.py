@@ -11,7 +11,6 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from dataclasses import dataclass, replace
 from headrace.artifacts.errors import HeadraceError
 from headrace.serving.board import Board
 from headrace.serving.copies import MOST_SHADOWS
+from headrace.serving.forked import forked
 from headrace.serving.log_process import LogProcess, check_omitted, slots
 from headrace.serving.protocols.grpc.port import claimed
 from headrace.serving.server import announce, bind, run, stop_with
@@ -109,7 +109,7 @@ class _Workers:
             os.close(ready)
             for line in (ours, *(worker.line for worker in self._running.values())):
                 line.close()
-            self._work(answer, theirs, place)
+            forked(lambda: self._work(answer, theirs, place))
         theirs.close()
         self._running[pid] = _Worker(time.monotonic(), ours, place.number)
         os.close(answer)
@@ -121,22 +121,12 @@ class _Workers:
             self.stop()
 
     def _work(self, answer: int, line: socket.socket, place: Place) -> None:
-        status = 1
-        try:
-            on_its_own()
-            stop_with(self._parent)
-            if self._log is not None:
-                self._log.leave()
-            listener = bind(self._settings.host, self._settings.port, shared=True)
-            run(self.opened, self._settings, listener, ready=lambda: _say(answer), control=line, place=place)
-            status = 0
-        except HeadraceError as error:
-            print(f"error: {error}", file=sys.stderr)
-        except BaseException:  # noqa: BLE001 (a fork must never return into its parent's code)
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(status)
+        on_its_own()
+        stop_with(self._parent)
+        if self._log is not None:
+            self._log.leave()
+        listener = bind(self._settings.host, self._settings.port, shared=True)
+        run(self.opened, self._settings, listener, ready=lambda: _say(answer), control=line, place=place)
 
     def shadow(self) -> None:
         """Starts the shadows, after what answers."""
