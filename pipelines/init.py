@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from headrace.components.ingest.label import make_label
 from headrace.components.ingest.open import first_text_file
 from headrace.components.ingest.spec import DataSpec
 from headrace.components.ingest.table import head_rows
+from headrace.components.ingest.written import comma_amounts, written_as
 from headrace.components.transform.inputs import exclusion
 from headrace.components.transform.spec import FeaturesSpec
 from headrace.pipelines.image_task import IMAGES
@@ -42,8 +44,7 @@ class Look:
     id: str | None
     excluded: dict[str, str]
     notes: list[str]
-    separator: str | None = None
-    decimal: str = "."
+    data: DataSpec  # how it is written
 
 
 def init(folder: Path, source: Path, label: str | None, task: str | None, id: str | None, *, force: bool) -> Path:
@@ -101,20 +102,34 @@ def inspect(source: Path, label: str, task: str | None, id: str | None) -> Look:
         if name not in (label, id)
     }
     excluded = {name: reason for name, reason in reasons.items() if reason}
-    return Look(table, task, id, excluded, notes, data.separator, data.decimal)
+    return Look(table, task, id, excluded, notes, data)
 
 
 def read_as_written(data: DataSpec) -> tuple[DataSpec, pa.Table, list[str]]:
-    """Reads the source with the separator and the decimal sign that it shows: both, the rows, and notes on them."""
+    """Reads the source as it seems to be written: how that is, the rows, and notes on them."""
     text = first_text_file(data.sources, data)
     if text is not None:
         data = data.model_copy(update={"separator": detect_separator(text)})
     rows, notes = _read(data)
-    texts = [column for column in rows.columns if pa.types.is_string(column.type)]
-    if text is not None and any(decimal_comma(column) for column in texts):
+    texts = _texts(rows).values()
+    if text is not None and (any(map(decimal_comma, texts)) or comma_amounts(texts, rows.schema.types)):
         data = data.model_copy(update={"decimal": ","})
         rows, notes = _read(data)
-    return data, rows, notes
+    written = {name: types for name, column in _texts(rows).items() if (types := written_as(column, data.decimal))}
+    if sure := {name: types[0] for name, types in written.items() if len(types) == 1}:
+        data = data.model_copy(update={"types": sure})
+        rows, notes = _read(data)
+    unsure = {name: types for name, types in written.items() if len(types) > 1}
+    return data, rows, [*notes, *(_choice(name, types) for name, types in unsure.items())]
+
+
+def _texts(rows: pa.Table) -> dict[str, pa.ChunkedArray]:
+    return {name: rows[name] for name in rows.column_names if pa.types.is_string(rows[name].type)}
+
+
+def _choice(name: str, types: Sequence[str]) -> str:
+    choices = " or ".join(f"`{type}`" for type in types)
+    return f"`{name}` stays text: its dates may be {choices}; say which in data.types"
 
 
 def _read(data: DataSpec) -> tuple[pa.Table, list[str]]:
@@ -180,8 +195,10 @@ def spec_text(folder: Path, source: Path, label: str, look: Look) -> str:
         f"task: {look.task}  # {_label_words(table[label], look.task)}",
         "data:",
         f"  source: {quoted(source_path(folder, source))}",
-        *([f"  separator: {json.dumps(look.separator)}"] if look.separator else []),
-        *(['  decimal: ","  # numbers are written like 1,5'] if look.decimal == "," else []),
+        *([f"  separator: {json.dumps(look.data.separator)}"] if look.data.separator else []),
+        *(['  decimal: ","  # numbers are written like 1,5'] if look.data.decimal == "," else []),
+        *(["  types:  # how texts are written that are dates and numbers"] if look.data.types else []),
+        *[f"    {quoted(name)}: {quoted(type)}" for name, type in look.data.types.items()],
         f"  label: {quoted(label)}",
         *(
             [f"  id: {quoted(look.id)}  # a different value in every row"]

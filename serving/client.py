@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import csv
 import http.client
 import json
-import math
 import ssl
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,8 +15,8 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 from urllib.parse import SplitResult, urlsplit
 
-from headrace.artifacts.csv_text import column_names, repeated, separator_of
 from headrace.artifacts.errors import HeadraceError
+from headrace.serving.csv_rows import read_csv
 
 TIMEOUT_SECONDS = 60.0
 BATCH_ROWS = 1000  # rows of a file per request: far below the server's limit on a body
@@ -97,9 +95,6 @@ class Asked(Protocol):
         """Ends the connection."""
 
 
-_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
-
-
 def predict(
     url: str | Asked,
     instances: Sequence[dict[str, Any]],
@@ -141,7 +136,14 @@ def predict_csv(
         if any(item["type"] == "image" for item in about["inputs"]):
             raise HeadraceError("endpoint: expected a model of tables. Received: one of images; give it --image FILE")
         told = about.get("csv") or {}
-        rows = read_csv(file, about["inputs"], told.get("null_values") or (), told.get("separator"))
+        rows = read_csv(
+            file,
+            about["inputs"],
+            told.get("null_values") or (),
+            told.get("separator"),
+            decimal=told.get("decimal") or ".",
+            types=told.get("types") or {},
+        )
         while batch := list(islice(rows, BATCH_ROWS)):
             answers += client.predict(batch)
     return answers
@@ -293,68 +295,3 @@ def _unreachable(server: str, error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return f"{server}: expected an answer in time. Received: none"
     return f"{server}: expected an answer. Received: {error or type(error).__name__}"
-
-
-def read_csv(
-    file: Path | str, inputs: Sequence[dict[str, Any]], null_values: Iterable[str] = (), separator: str | None = None
-) -> Iterator[dict[str, Any]]:
-    """Rows of a CSV file as instances of a model, read as the training data was.
-
-    Empty cells and `null_values` are null, numbers and booleans are converted. Cells are separated by `separator`;
-    where none is given by commas, and in a file named `.tsv` by tabs.
-
-    Raises:
-        HeadraceError: the file is missing or no CSV in UTF-8, lacks a column or names one twice, or a cell does not
-        fit its type.
-    """
-    try:
-        with Path(file).open(newline="", encoding="utf-8-sig") as stream:
-            lines = csv.reader(stream, delimiter=separator_of(file, separator), strict=True)
-            yield from _rows(lines, inputs, frozenset(null_values) | {""}, str(file))
-    except OSError as error:
-        raise HeadraceError(f"{file}: expected a CSV file. Received: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise HeadraceError(f"{file}: expected text in UTF-8. Received: other bytes") from None
-    except csv.Error as error:
-        raise HeadraceError(f"{file}: expected CSV. Received: {error}") from None
-
-
-def _rows(
-    lines: Iterable[list[str]], inputs: Sequence[dict[str, Any]], nulls: frozenset[str], file: str
-) -> Iterator[dict[str, Any]]:
-    lines = iter(lines)
-    first = next(lines, None)
-    header = column_names(first or [])
-    missing = [item["name"] for item in inputs if item["name"] not in header]
-    if missing:
-        received = ", ".join(header) or ("an empty file" if first is None else "an empty line, the first")
-        raise HeadraceError(f"{file}: expected the columns {', '.join(missing)}. Received: {received}")
-    if twice := repeated(header):
-        raise HeadraceError(f"{file}: expected each column name once. Received: {', '.join(twice)} more than once")
-    places = [(item["name"], item["type"], header.index(item["name"])) for item in inputs]
-    for number, cells in enumerate(lines, start=1):
-        if not cells:
-            continue  # a blank line
-        if len(cells) != len(header):
-            raise HeadraceError(f"{file}: row {number}: expected {len(header)} cells. Received: {len(cells)}")
-        where = f"{file}: row {number}, "
-        yield {
-            name: None if cells[place] in nulls else _cell(cells[place], kind, where + name)
-            for name, kind, place in places
-        }
-
-
-def _cell(text: str, kind: str, where: str) -> Any:
-    if kind == "number":
-        try:
-            value = int(text) if text.lstrip("+-").isdigit() else float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise HeadraceError(f"{where}: expected a number or nothing. Received: {text!r}")
-        return value
-    if kind == "boolean":
-        if text.lower() not in _BOOLEANS:
-            raise HeadraceError(f"{where}: expected true, false, 1, 0 or nothing. Received: {text!r}")
-        return _BOOLEANS[text.lower()]
-    return text

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.signature import Signature
+from headrace.artifacts.written import PLAIN
 from headrace.components.batch_predict.job import MODEL_COLUMNS, ROW, Job, columns_of, trained_with
 from headrace.components.batch_predict.rows import Chunk, Unreadable
 from headrace.components.batch_predict.values import carried
@@ -65,6 +66,7 @@ class RowScorer:
         self._columns = columns_of(job, bundle.signature)
         trained = trained_with(bundle)
         self._decimal = job.reading.decimal or trained.get("decimal") or "."
+        self._types = {name: type for name, type in (trained.get("types") or {}).items() if type not in PLAIN}
         self._about = dict(zip(MODEL_COLUMNS, (bundle.name, bundle.version, bundle.digest), strict=True))
 
     def score(self, chunk: Chunk) -> Done:
@@ -74,7 +76,7 @@ class RowScorer:
         columns: dict[str, Any] = {}
         infinite = np.zeros(len(self._inputs), np.int64)
         for place, item in enumerate(self._inputs):
-            found = carried(item, chunk.batch.column(item.name), self._decimal)
+            found = carried(item, chunk.batch.column(item.name), self._decimal, self._types.get(item.name))
             columns[item.name], infinite[place] = found.values, found.infinite
             wrong = {**found.wrong, **wrong}  # a row's first column that is wrong is its reason
         if self._job.key:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from headrace.artifacts.signature import Input
 from headrace.components.ingest.declared import to_declared
 from headrace.components.ingest.opened import SHOWN
+from headrace.components.ingest.written import plain_texts
 from headrace.serving.encode import days
 
 Column = Any  # pyarrow.Array, whose type parameter depends on the data
@@ -76,16 +77,21 @@ def _is_bytes(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def carried(item: Input, column: Column, decimal: str) -> Carried:
+def carried(item: Input, column: Column, decimal: str, written: str | None = None) -> Carried:
     """A column that `type_problem` has nothing against, as the type that carries its input (`serving/batch/cells.py`).
 
     Args:
         item: the model's input.
         column: an array.
         decimal: what stands before a fraction, in texts.
+        written: the type that says how its texts are written, where not as plain numbers or ISO dates.
     """
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
+    if written is not None and _is_text(_plain(column).type):
+        given = _plain(column).cast(pa.string())
+        found = carried(item, plain_texts(given, written, decimal), ".")
+        return found._replace(wrong={place: _message(item, given[place].as_py()) for place in found.wrong})
     match item.type:
         case "number":
             return _number(item, column, decimal)

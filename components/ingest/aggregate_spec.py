@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.components.ingest.aggregation import Aggregation, parse_aggregation, parse_span, parse_window
-from headrace.components.ingest.spec import Format, on_is_a_name, utc
+from headrace.components.ingest.spec import DeclaredType, Format, on_is_a_name, utc
 from headrace.components.section import Section
 from headrace.trainer.expressions.expression import parse
 
@@ -61,8 +61,8 @@ class Aggregate(Section):
     """The source's format, where its suffix does not tell it."""
     query: str | None = None
     """What is asked of a database."""
-    types: dict[str, Literal["string", "number", "integer", "boolean", "date", "timestamp"]] = Field(default={})
-    """Types of the child's columns, instead of those that all their values suggest; keys have those of `data.types`."""
+    types: dict[str, DeclaredType] = Field(default={})
+    """Types of the child's columns, as in `data.types`; keys have those that the data's have there."""
     on: dict[str, str] = Field(min_length=1)
     """The key: a column, a list of columns, or a mapping of the data's columns to the child's."""
     time: str = Field(min_length=1)

@@ -5,31 +5,43 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.artifacts.written import AMOUNT, split_type
 from headrace.components.ingest.kinds import TYPES, Kind, convert
 from headrace.components.ingest.patterns import with_points
+from headrace.components.ingest.written import plain_texts
 
-DECLARED: dict[str, pa.DataType] = {
+_DECLARED: dict[str, pa.DataType] = {
     "string": pa.string(),
     "number": pa.float64(),
     "integer": pa.int64(),
     "boolean": pa.bool_(),
     "date": pa.date32(),
     "timestamp": pa.timestamp("us"),
+    AMOUNT: pa.float64(),
 }
 
 
-def to_declared(values: pa.Array, name: str, decimal: str) -> tuple[pa.Array, list[int]]:
+def declared_type(name: str) -> pa.DataType:
+    """The Arrow type of a declared one."""
+    return _DECLARED[split_type(name)[0]]
+
+
+def to_declared(values: pa.Array, declared: str, decimal: str) -> tuple[pa.Array, list[int]]:
     """Values as a declared type, and the positions of those that are none of it, which become null.
 
     Args:
         values: of any type.
-        name: of the declared type.
+        declared: the type's name, as `artifacts.written` splits it.
         decimal: what stands before a fraction, in texts.
     """
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
-    if name == "number" and decimal == "," and pa.types.is_string(values.type):
-        values = with_points(values)
+    name, pattern = split_type(declared)
+    if pa.types.is_string(values.type):
+        if pattern is not None or name == AMOUNT:
+            values = plain_texts(values, declared, decimal)
+        elif name == "number" and decimal == ",":
+            values = with_points(values)
     found = _cast(values, name)
     if found is not None:
         return found, []
@@ -55,7 +67,7 @@ def _misfits(values: pa.Array, name: str, first: int) -> list[int]:
 def _cast(values: pa.Array, name: str) -> pa.Array | None:
     if name == "string" or not pa.types.is_string(values.type):
         try:
-            return values.cast(DECLARED[name])
+            return values.cast(_DECLARED[name])
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             return None
     texts = pc.utf8_trim_whitespace(values)
@@ -68,5 +80,11 @@ def _cast(values: pa.Array, name: str) -> pa.Array | None:
     return None if zoned is None or naive is None else pc.coalesce(naive, zoned)
 
 
-_KINDS: dict[str, Kind] = {"number": "number", "integer": "integer", "boolean": "boolean", "date": "date"}
-assert all(TYPES[kind] == DECLARED[name] for name, kind in _KINDS.items())
+_KINDS: dict[str, Kind] = {
+    "number": "number",
+    AMOUNT: "number",
+    "integer": "integer",
+    "boolean": "boolean",
+    "date": "date",
+}
+assert all(TYPES[kind] == _DECLARED[name] for name, kind in _KINDS.items())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import string
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from headrace.artifacts.written import split_type
 from headrace.components.ingest.sources.spec import BigQuery, Images
 from headrace.components.section import Section
 
@@ -20,6 +21,14 @@ def on_is_a_name(value: Any) -> Any:
 def utc(value: datetime | None) -> datetime | None:
     """A moment in UTC without a zone, as snapshots have them."""
     return value.astimezone(UTC).replace(tzinfo=None) if value is not None and value.tzinfo else value
+
+
+def _known(text: str) -> str:
+    split_type(text)
+    return text
+
+
+DeclaredType = Annotated[str, AfterValidator(_known)]
 
 
 class Label(Section):
@@ -165,8 +174,11 @@ class DataSpec(Section):
     """Adds to the previous snapshot only what is newer."""
     rejects: Rejects = Rejects()
     """How many rows that cannot be read are left out before a run fails."""
-    types: dict[str, Literal["string", "number", "integer", "boolean", "date", "timestamp"]] = Field(default={})
-    """Types of columns, instead of those that all their values suggest. A value that does not fit rejects its row."""
+    types: dict[str, DeclaredType] = Field(default={})
+    """Types of columns, instead of those that all their values suggest: `string`, `number`, `integer`, `boolean`,
+    `date` or `timestamp`; `amount` for numbers as people write them (`$1,234.50`, `12 %`, `(3.00)`), whose unit is
+    dropped; `date %d/%m/%Y` or `timestamp %m/%d/%Y %I:%M %p` for dates that are not as ISO 8601 has them. A value that
+    does not fit rejects its row."""
     label: Label
     """The column to predict, or a name with the expression that computes it."""
     positive: str | None = None

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.components.ingest.columns import check_names, type_name
-from headrace.components.ingest.declared import DECLARED, to_declared
+from headrace.components.ingest.declared import declared_type, to_declared
 from headrace.components.ingest.kinds import TYPES, Evidence, Kind, convert, convert_strictly, spaced
 from headrace.components.ingest.normalise import Targets, targets_of, to_target
 from headrace.components.ingest.opened import SHOWN, Opened, Rejection
@@ -76,7 +76,7 @@ class Table:
 
     def _unified(self, name: str, types: list[pa.DataType]) -> pa.DataType:
         if name in self.data.types:
-            return DECLARED[self.data.types[name]]
+            return declared_type(self.data.types[name])
         distinct = list(dict.fromkeys(types)) or [pa.float64()]
         if len(distinct) == 1:
             return distinct[0]
@@ -183,12 +183,17 @@ class Typer:
         for position in bad:
             value = str(values[position].as_py())[:SHOWN]
             rejected[position] = Rejection(
-                f"row {raw.first_row + position + 1}", f"expected a {wanted} in `{name}`. Received: {value!r}"
+                f"row {raw.first_row + position + 1}",
+                f"expected {_article(wanted)} {wanted} in `{name}`. Received: {value!r}",
             )
         return found
 
     def _where(self, raw: Raw, name: str) -> str:
         return f"{self.table.opened[raw.source].name}, column `{name}`"
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[0] in "ai" else "a"
 
 
 def open_table(name: str, opened: list[Opened], data: DataSpec) -> Table:

@@ -95,7 +95,10 @@ class _Look:
                 "set data.decimal to ',' if so"
             )
         if self._grouped and self._grouped_or_numeric >= MOST * self.values:
-            return f"`{name}` stays text: its numbers have thousands separators ({self._grouped!r}); write them without"
+            return (
+                f"`{name}` stays text: its numbers have thousands separators ({self._grouped!r}); "
+                f"set data.types, e.g. `{{{name}: amount}}`"
+            )
         return None
 
 

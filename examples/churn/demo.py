@@ -72,7 +72,8 @@ def ask_server() -> None:
 
 def subscriber(url: str) -> dict[str, object]:
     """The table's first row, with the features that the server's model asks for."""
-    from headrace.serving.client import Client, read_csv
+    from headrace.serving.client import Client
+    from headrace.serving.csv_rows import read_csv
 
     with Client(url) as client:
         inputs = client.describe()["inputs"]

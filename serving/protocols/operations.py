@@ -9,6 +9,7 @@ import msgspec
 from headrace.artifacts import bundle as files
 from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.folder import read_json
+from headrace.artifacts.written import PLAIN
 from headrace.serving.exchange import Handler, Request, Response
 from headrace.serving.page import CONTENT_TYPE
 
@@ -58,11 +59,18 @@ def describe(bundle: Bundle, predict_route: str) -> dict[str, Any]:
 
 
 def read_as(bundle: Bundle) -> dict[str, Any]:
-    """How the text files that the model learned from were read: null values, and separator (null: by the suffix).
+    """How the text files that the model learned from were read: null values, separator (null: by the suffix), decimal
+    sign, and the types of inputs that are not written as plain numbers and ISO dates.
 
     A client that turns a CSV file into instances has to do the same, or "NA" is a category that nobody ever saw.
     """
     query: dict[str, Any] = {}
     if files.LINEAGE in bundle.manifest.files:
         query = read_json(bundle.lineage).get("data", {}).get("query", {})
-    return {"null_values": query.get("null_values") or [""], "separator": query.get("separator")}
+    types = {name: type for name, type in (query.get("types") or {}).items() if type not in PLAIN}
+    return {
+        "null_values": query.get("null_values") or [""],
+        "separator": query.get("separator"),
+        "decimal": query.get("decimal") or ".",
+        "types": {one.name: types[one.name] for one in bundle.signature.inputs if one.name in types},
+    }

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headrace.serving.client import read_csv
+from headrace.serving.csv_rows import read_csv
 from tests.e2e.projects import Project, headrace, serving, write_csv
 
 

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from headrace.serving.client import Client, read_csv
+from headrace.serving.client import Client
+from headrace.serving.csv_rows import read_csv
 from tests.e2e.projects import Project, serving
 
 

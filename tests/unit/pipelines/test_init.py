@@ -114,6 +114,26 @@ def test_another_separator_and_decimal_sign_are_found_and_written(tmp_path):
     assert [str(type) for type in head.schema.types] == ["int64", "int64", "double", "double"]
 
 
+def test_dates_and_amounts_as_people_write_them_are_found_and_written(tmp_path):
+    lines = [f'{n % 2},{n},{n % 28 + 1}/01/2024,{n % 12 + 1}/{n % 12 + 1}/24,"${n * 100:,}",{n}%' for n in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["y,id,day,unsure,price,share", *lines, ""]))
+    file = init(tmp_path / "m", tmp_path / "t.csv", "y", None, None, force=False)
+    spec, head = check_spec(file)
+    assert spec.data.types == {"day": "date %d/%m/%Y", "price": "amount", "share": "amount"}
+    assert [str(type) for type in head.schema.types] == ["int64", "int64", "date32[day]", "string", "double", "double"]
+    note = "`unsure` stays text: its dates may be `date %d/%m/%y` or `date %m/%d/%y`; say which in data.types"
+    assert f"# Note: {note}\n" in file.read_text()
+
+
+def test_amounts_with_a_decimal_comma(tmp_path):
+    lines = [f'{n % 2},{n},"1.{n:03d},50 €"' for n in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["y,id,price", *lines, ""]))
+    file = init(tmp_path / "m", tmp_path / "t.csv", "y", None, None, force=False)
+    spec, head = check_spec(file)
+    assert (spec.data.decimal, spec.data.types) == (",", {"price": "amount"})
+    assert head["price"][1].as_py() == 1001.5
+
+
 def test_tabs_under_a_csv_name(tmp_path):
     (tmp_path / "t.csv").write_text("y\tid\tsize\n" + "".join(f"{n % 2}\t{n}\t{n}.5\n" for n in range(60)))
     file = init(tmp_path / "m", tmp_path / "t.csv", "y", None, None, force=False)

@@ -104,3 +104,17 @@ def test_types_that_do_not_carry_an_input(item, kind, parses, problem):
 def test_values_that_training_took_as_texts():
     assert type_problem(Input("zip", "category"), pa.int64(), True, names=True) is None
     assert carried(Input("zip", "category"), pa.array([7, None]), ".").values.to_pylist() == ["7", None]
+
+
+def test_texts_as_people_write_them():
+    found = carried(Input("price", "number"), pa.array(["$1,234.50", "(2)", None, "free"]), ".", "amount")
+    assert found.values.to_pylist() == [1234.5, -2.0, None, None]
+    assert found.wrong == {3: "expected a number in `price`. Received: 'free'"}
+    found = carried(Input("price", "number"), pa.array(["1.234,50 €", "2"]), ",", "amount")
+    assert found.values.to_pylist() == [1234.5, 2.0]
+    texts = pa.array(["31/12/2023", "31/02/2023", "2023-12-31"])
+    found = carried(Input("day", "date"), texts, ".", "date %d/%m/%Y")
+    assert [one and one.date().isoformat() for one in found.values.to_pylist()] == ["2023-12-31", None, "2023-12-31"]
+    assert list(found.wrong) == [1] and "Received: '31/02/2023'" in found.wrong[1]
+    days_since = pa.array([19722], pa.int32()).cast(pa.date32())
+    assert carried(Input("day", "date"), days_since, ".", "date %d/%m/%Y").values.to_pylist() == days_since.to_pylist()

@@ -98,7 +98,10 @@ def test_a_decimal_comma_is_told_from_thousands(values, is_comma):
 @pytest.mark.parametrize(
     ("values", "note"),
     [
-        (["1,234.56", "7"], "`x` stays text: its numbers have thousands separators ('1,234.56'); write them without"),
+        (
+            ["1,234.56", "7"],
+            "`x` stays text: its numbers have thousands separators ('1,234.56'); set data.types, e.g. `{x: amount}`",
+        ),
         (["1,5", "7"], "`x` stays text: its values have a decimal comma ('1,5'); set data.decimal to ',' if so"),
         (["9" * 20, "7"], "`x` stays text: its whole numbers do not all fit 64 bits"),
     ],
