@@ -18,7 +18,7 @@ from headrace.artifacts.report import number, percent
 from headrace.components.gate.spec import default_gates
 from headrace.components.ingest.columns import finite_or_missing
 from headrace.components.ingest.csv_source import detect_separator
-from headrace.components.ingest.infer import decimal_comma, text_notes_of
+from headrace.components.ingest.infer import decimal_comma, missing_marks, text_notes_of
 from headrace.components.ingest.ingest import check_left_out, left_out, read_table, source_notes
 from headrace.components.ingest.label import make_label
 from headrace.components.ingest.open import first_text_file
@@ -115,6 +115,9 @@ def read_as_written(data: DataSpec) -> tuple[DataSpec, pa.Table, list[str]]:
     if text is not None and (any(map(decimal_comma, texts)) or comma_amounts(texts, rows.schema.types)):
         data = data.model_copy(update={"decimal": ","})
         rows, notes = _read(data)
+    if marks := _missing_marks(rows, data):
+        data = data.model_copy(update={"null_values": [*data.null_values, *marks]})
+        rows, notes = _read(data)
     written = {name: types for name, column in _texts(rows).items() if (types := written_as(column, data.decimal))}
     if sure := {name: types[0] for name, types in written.items() if len(types) == 1}:
         data = data.model_copy(update={"types": sure})
@@ -125,6 +128,14 @@ def read_as_written(data: DataSpec) -> tuple[DataSpec, pa.Table, list[str]]:
 
 def _texts(rows: pa.Table) -> dict[str, pa.ChunkedArray]:
     return {name: rows[name] for name in rows.column_names if pa.types.is_string(rows[name].type)}
+
+
+def _missing_marks(rows: pa.Table, data: DataSpec) -> list[str]:
+    """What means that a number or a date is missing, unless it is a class as well."""
+    texts = _texts(rows)
+    classes = set(texts.pop(data.label.name).unique().to_pylist()) if data.label.name in texts else set()
+    found = dict.fromkeys(mark for column in texts.values() for mark in missing_marks(column, data.decimal))
+    return [mark for mark in found if mark not in classes]
 
 
 def _choice(name: str, types: Sequence[str]) -> str:
@@ -197,6 +208,11 @@ def spec_text(folder: Path, source: Path, label: str, look: Look) -> str:
         f"  source: {quoted(source_path(folder, source))}",
         *([f"  separator: {json.dumps(look.data.separator)}"] if look.data.separator else []),
         *(['  decimal: ","  # numbers are written like 1,5'] if look.data.decimal == "," else []),
+        *(
+            [f"  null_values: {json.dumps(look.data.null_values)}"]
+            if "null_values" in look.data.model_fields_set
+            else []
+        ),
         *(["  types:  # how texts are written that are dates and numbers"] if look.data.types else []),
         *[f"    {quoted(name)}: {quoted(type)}" for name, type in look.data.types.items()],
         f"  label: {quoted(label)}",

@@ -8,6 +8,11 @@ import pyarrow.compute as pc
 from headrace.components.ingest.kinds import TYPES, Evidence, convert
 from headrace.components.ingest.patterns import COMMA_NUMBER, GROUPED, MOST
 from headrace.components.ingest.text_notes import text_note
+from headrace.components.ingest.written import written_as
+
+_MARKS = frozenset(
+    ("", "?", "-", "--", ".", "na", "n/a", "n.a.", "#n/a", "nan", "nil", "none", "null", "(null)", r"\n", "missing")
+)
 
 
 def infer_types(table: pa.Table, decimal: str = ".") -> tuple[pa.Table, list[str]]:
@@ -41,6 +46,17 @@ def infer_column(column: pa.ChunkedArray, decimal: str = ".") -> pa.ChunkedArray
     kind = evidence.kind()
     converted = [convert(chunk, kind) for chunk in column.iterchunks()]
     return pa.chunked_array([chunk for chunk in converted if chunk is not None], TYPES[kind])
+
+
+def missing_marks(column: pa.ChunkedArray, decimal: str = ".") -> list[str]:
+    """The texts, such as `?`, that mean missing in a text column of otherwise numbers, dates or amounts."""
+    values = column.drop_null()
+    marks = [text for text in pc.unique(values).to_pylist() if text.strip().lower() in _MARKS]
+    rest = values.filter(pc.invert(pc.is_in(values, pa.array(marks, pa.string()))))
+    if not marks or not len(rest):
+        return []
+    is_text = pa.types.is_string(infer_column(rest, decimal).type)
+    return [] if is_text and not written_as(rest, decimal) else marks
 
 
 def decimal_comma(column: pa.ChunkedArray) -> bool:

@@ -125,6 +125,28 @@ def test_dates_and_amounts_as_people_write_them_are_found_and_written(tmp_path):
     assert f"# Note: {note}\n" in file.read_text()
 
 
+def test_texts_that_mean_missing_among_numbers_and_dates_are_found(tmp_path):
+    lines = [
+        f"{n % 2},{n},{n / 4 if n % 9 else '?'},{n % 28 + 1}/01/2024,{'?-'[n % 2]},{'none' if n % 3 else 'x'}"
+        for n in range(60)
+    ]
+    lines[5] = lines[5].replace("6/01/2024", " ")
+    (tmp_path / "t.csv").write_text("\n".join(["y,id,size,day,sign,kind", *lines, ""]))
+    file = init(tmp_path / "m", tmp_path / "t.csv", "y", None, None, force=False)
+    assert '"nan", "null", "NULL", "?", " "]' in file.read_text()  # and not `-` and `none`, which are values of texts
+    _, head = check_spec(file)
+    assert [str(type) for type in head.schema.types][2:4] == ["double", "date32[day]"]
+    assert (head["size"].null_count, head["day"].null_count, head["sign"].null_count) == (7, 1, 30)
+
+
+def test_a_class_never_means_missing(tmp_path):
+    lines = [f"{'?' if n % 2 else 'yes'},{n},{n / 4 if n % 9 else '?'}" for n in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["y,id,size", *lines, ""]))
+    file = init(tmp_path / "m", tmp_path / "t.csv", "y", None, None, force=False)
+    assert "null_values" not in file.read_text()
+    assert check_spec(file)[1]["y"].null_count == 0
+
+
 def test_amounts_with_a_decimal_comma(tmp_path):
     lines = [f'{n % 2},{n},"1.{n:03d},50 €"' for n in range(60)]
     (tmp_path / "t.csv").write_text("\n".join(["y,id,price", *lines, ""]))
