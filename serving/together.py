@@ -80,4 +80,8 @@ class Together:
                 response = self._answered(one, outputs)
             except Exception as error:  # noqa: BLE001 (one request's error is not the others')
                 response = self._failed(one.request, error)
-            one.soon.settle(response)
+            try:
+                one.soon.settle(response)
+            except Exception as error:  # noqa: BLE001 (one client's connection is not the others')
+                context = {"message": f"expected an answer to be sent. Received: {error}", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(context)

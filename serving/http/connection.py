@@ -172,6 +172,7 @@ class Connection(asyncio.Protocol):
         self._hold(len(body))
 
     def on_message_complete(self) -> None:
+        self._continue = False  # it did not wait for leave
         if self._upgrade:
             return  # see _stay
         front, parser = self._front, self._parser
@@ -303,7 +304,7 @@ class Connection(asyncio.Protocol):
     def _refuse(self, error: HttpError) -> None:
         """Answers what cannot be read to its end, and ends the connection; what came before it is answered first."""
         self._front.count(error.status)
-        self.closing = True
+        self.closing, self._continue = True, False
         answer = told(error)
         self.state, self.since = LINGER, monotonic()
         if self.busy or self._waiting or self._paused:

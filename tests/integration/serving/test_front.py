@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import socket
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -99,6 +101,20 @@ def test_leave_to_send_is_given_unless_the_body_would_be_refused(plain: Fronted)
         read_until(client, b"HTTP/1.1 100 Continue\r\n\r\n")
         client.sendall(body)
         assert read_all(client).endswith(b"body")
+
+
+def test_who_sends_a_body_without_waiting_for_leave_is_given_none(plain: Fronted) -> None:
+    """Behind the answer it would belong to the next request, and behind the last one it cannot be written."""
+    wrong: list[Any] = []
+    plain.front.loop.set_exception_handler(lambda loop, context: wrong.append(context))
+    first, expects = post("/slow?0.05", b"1"), post("/echo", b"2", b"Expect: 100-continue\r\n")
+    received = plain.ask(first + expects + get("/", CLOSE))
+    assert re.findall(rb"HTTP/1.1 (\d+)", received) == [b"200"] * 3
+    received = plain.ask(first + expects + b"rubbish\r\n\r\n")
+    assert re.findall(rb"HTTP/1.1 (\d+)", received) == [b"200", b"200", b"400"]
+    gc.collect()  # a task's error is told when nobody can ask for it any more
+    plain.front.loop.set_exception_handler(None)
+    assert wrong == []
 
 
 @pytest.mark.parametrize(

@@ -147,3 +147,18 @@ def test_outputs_of_several_rows_are_not_mixed_up(binary: Bundle) -> None:
     answers = in_one_turn(app, asked(instances, 2))
     alone = [app.answer(request) for request in asked(instances, 2)]
     assert [one.body for one in answers] == [one.body for one in alone]  # type: ignore[union-attr]
+
+
+def test_an_answer_that_cannot_be_sent_keeps_no_other(binary: Bundle) -> None:
+    app, told = surface(binary), []
+    requests = asked(binary.samples()[0][:3])
+
+    async def ask() -> list[Response]:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context["message"]))
+        found = [app.answer(request) for request in requests]
+        assert all(isinstance(one, Soon) for one in found)
+        found[0].then(lambda response: {}["gone"])  # type: ignore[union-attr]
+        return [await one for one in found[1:]]  # type: ignore[misc]
+
+    assert [one.status for one in asyncio.run(asyncio.wait_for(ask(), 5))] == [200, 200]
+    assert told == ["expected an answer to be sent. Received: 'gone'"]
