@@ -172,11 +172,10 @@ class Connection(asyncio.Protocol):
         self._hold(len(body))
 
     def on_message_complete(self) -> None:
-        self._continue = False  # it did not wait for leave
         if self._upgrade:
             return  # see _stay
         front, parser = self._front, self._parser
-        self.state, self.since = IDLE, front.now
+        self.state, self.since, self._continue = IDLE, front.now, False  # it did not wait for leave
         keep = CLOSE
         if parser.should_keep_alive():
             keep = KEEP if parser.get_http_version() == "1.1" else TOLD

@@ -20,9 +20,7 @@ def experiments(tally: Tally, aiplatform: Any, inputs: Path) -> None:
     tally("start_run", aiplatform.start_run, "one")
     tally("log_params", aiplatform.log_params, {"rate": 0.1, "depth": 3, "kind": "tree"})
     tally("log_metrics", aiplatform.log_metrics, {"loss": 0.5})
-    job = aiplatform.PipelineJob(
-        display_name="l", template_path=str(inputs / "measuring.json"), pipeline_root=f"{BUCKET}/root"
-    )
+    job = _job(aiplatform, inputs, "first-measured")
     job.run()
     tally("log", aiplatform.log, pipeline_job=job)
     tally("log_time_series_metrics", aiplatform.log_time_series_metrics, {"loss": 0.9}, step=1)
@@ -72,9 +70,7 @@ def runs(tally: Tally, aiplatform: Any, inputs: Path) -> None:
     tally("ExperimentRun.log_time_series_metrics", new.log_time_series_metrics, {"b": 2.0})
     tally("ExperimentRun.update_state", new.update_state, aiplatform.gapic.Execution.State.FAILED)
     tally("ExperimentRun.end_run", new.end_run)
-    job = aiplatform.PipelineJob(
-        display_name="m", template_path=str(inputs / "measuring.json"), pipeline_root=f"{BUCKET}/root"
-    )
+    job = _job(aiplatform, inputs, "then-measured")
     job.submit(experiment="tried")
     job.wait()
     tally("ExperimentRun.log", new.log, pipeline_job=job)
@@ -82,6 +78,14 @@ def runs(tally: Tally, aiplatform: Any, inputs: Path) -> None:
     tally.expect("Experiment.get_data_frame", 0.75 in list(frame.get("metric.accuracy", ())), True)
     tally("ExperimentRun.delete", new.delete)
     tally("Experiment.delete", other.delete)
+
+
+def _job(aiplatform: Any, inputs: Path, job_id: str) -> Any:
+    """A job with an id of its own: the library's own ids are the same within a second."""
+    template = str(inputs / "measuring.json")
+    return aiplatform.PipelineJob(
+        display_name=job_id, template_path=template, job_id=job_id, pipeline_root=f"{BUCKET}/root"
+    )
 
 
 def metadata(tally: Tally, aiplatform: Any, inputs: Path) -> None:
