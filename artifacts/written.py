@@ -6,6 +6,7 @@ client reads such files too: so only the standard library is imported, and the e
 
 from __future__ import annotations
 
+import functools
 import re
 from datetime import datetime
 
@@ -33,6 +34,7 @@ _SPACES = " \u00a0\u202f"  # the narrow and the unbreakable one too
 _MINUS = "\u2212-"  # at the end of a class of characters
 
 
+@functools.cache
 def split_type(text: str) -> tuple[str, str | None]:
     """A declared type as one of `PLAIN` or `amount`, and the pattern of a date or timestamp.
 
@@ -63,6 +65,7 @@ def split_type(text: str) -> tuple[str, str | None]:
     return word, pattern.strip()
 
 
+@functools.cache
 def date_expression(pattern: str) -> str:
     """What texts of a pattern look like: a regular expression of the whole text, with a group for each directive."""
     parts = re.split("%(.)", pattern)
@@ -70,6 +73,7 @@ def date_expression(pattern: str) -> str:
     return rf"^\s*{''.join(written)}\s*$"
 
 
+@functools.cache
 def amount_expression(decimal: str) -> str:
     """What amounts look like: a regular expression of the whole text; it also takes one without any digit.
 

@@ -71,19 +71,11 @@ def written_as(column: pa.ChunkedArray, decimal: str) -> Sequence[str]:
         return (AMOUNT,)
     first, found = values[:_FIRST], []
     for day, hour in product(_DAYS, _HOURS):
-        type = f"{'timestamp' if hour else 'date'} {day}{hour}"
-        _, pattern = split_type(type)
-        assert pattern is not None
-        expression = date_expression(pattern)
-        if pc.all(pc.match_substring_regex(first, expression)).as_py() and not _dates_fail(values, type):
-            found.append(type)
+        word, pattern = "timestamp" if hour else "date", day + hour
+        fits = pc.all(pc.match_substring_regex(first, date_expression(pattern))).as_py()
+        if fits and not _dates(values, pattern, word).null_count:
+            found.append(f"{word} {pattern}")
     return found
-
-
-def _dates_fail(values: pa.Array, type: str) -> bool:
-    word, pattern = split_type(type)
-    assert pattern is not None
-    return bool(_dates(values, pattern, word).null_count)
 
 
 def _are_amounts(values: pa.Array, decimal: str) -> bool:
