@@ -61,6 +61,9 @@ _CASTS = {
     "timestamptz": ("timestamp", pa.timestamp("us")),  # the session's time zone is UTC
 }
 _NO_SUCH_TABLE = "42P01"
+_CONNECTING = "Failed to connect: "
+# What ADBC puts before the server's or libpq's own words, in the order in which it does.
+_ADBC_PREFIXES = ("IO: ", "[libpq] ", _CONNECTING, "Execution error [PGRES_FATAL_ERROR]: ", "PQgetCopyData() failed: ")
 _LARGEST_DIGITS = 18  # of a whole number that surely fits 64 bits
 
 
@@ -237,12 +240,11 @@ def _explain(error: Exception, source: str, query: str) -> str:
         hint = _other_tables(source) if details.get("PG_DIAG_SQLSTATE") == _NO_SUCH_TABLE else ""
         return f"expected a query that the server can run. Received: {redact(said, source)}{place}{hint}"
     text = " ".join(redact(error, source).split())
-    for prefix in ("IO: ", "[libpq] ", "Failed to connect: "):
-        if text.startswith(prefix):
-            text = text.removeprefix(prefix)
-            if prefix == "Failed to connect: ":
-                return f"expected a connection. Received: {text}"
-    return f"expected rows to the last. Received: {text}"
+    connecting = False
+    for prefix in _ADBC_PREFIXES:
+        connecting |= prefix == _CONNECTING and text.startswith(prefix)
+        text = text.removeprefix(prefix)
+    return f"expected {'a connection' if connecting else 'rows to the last'}. Received: {text}"
 
 
 def _place(query: str, position: str | None) -> str:

@@ -217,7 +217,9 @@ def test_a_connection_that_breaks_half_way(server: str) -> None:
         server,
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'",
     )
-    with pytest.raises(HeadraceError, match="expected rows to the last. Received: .*server closed the connection"):
+    # A server that waits for room to write cannot say why it closes; one that is at its rows says it first.
+    why = "(server closed the connection unexpectedly|FATAL: terminating connection due to administrator command)"
+    with pytest.raises(HeadraceError, match=f"postgres: expected rows to the last. Received: {why}"):
         list(batches)
     assert sum(batch.num_rows for batch in found.batches()) == ROWS  # and the next pass has all
 

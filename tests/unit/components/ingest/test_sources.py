@@ -12,9 +12,10 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from headrace.artifacts.errors import HeadraceError
 from headrace.components.ingest.sources.decode import decode, difference_hash
 from headrace.components.ingest.sources.near import CLOSE, groups
-from headrace.components.ingest.sources.postgres import selection
+from headrace.components.ingest.sources.postgres import failures, selection
 from headrace.components.ingest.sources.spool import Spool
 from headrace.components.ingest.sources.times import Calendar
 
@@ -103,6 +104,29 @@ def test_decimals_stay_whole_numbers_where_they_are(digits: int | None, scale: i
     modifier = -1 if digits is None or scale is None else (digits << 16 | scale) + 4
     found = selection("q", pa.schema([_field("n", pa.string(), "numeric", modifier)]), "db")
     assert found.query == f'SELECT "n"::{cast} AS "n" FROM (\nq\n) AS "headrace rows"'
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "[libpq] Execution error [PGRES_FATAL_ERROR]: FATAL:  terminating connection due to administrator command\n",
+            "expected rows to the last. Received: FATAL: terminating connection due to administrator command",
+        ),
+        (
+            "[libpq] PQgetCopyData() failed: server closed the connection unexpectedly\n\tThis probably means",
+            "expected rows to the last. Received: server closed the connection unexpectedly This probably means",
+        ),
+        (
+            "IO: [libpq] Failed to connect: connection to server failed: Connection refused",
+            "expected a connection. Received: connection to server failed: Connection refused",
+        ),
+    ],
+)
+def test_what_a_lost_connection_says(said: str, told: str) -> None:
+    with pytest.raises(HeadraceError) as caught, failures("postgresql://app:secret@host/db"):
+        raise OSError(said)
+    assert str(caught.value) == f"postgresql://host/db: {told}"
 
 
 def test_dates_beyond_the_calendar() -> None:
