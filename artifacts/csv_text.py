@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+BLANKS = " \t\u00a0"  # what `data.trim` takes away at either end of a field; spreadsheets write the last
+
 
 def separator_of(file: Path | str, separator: str | None = None) -> str:
     """What separates a file's cells: what is given, else a tab where its suffix is `.tsv`, else a comma."""

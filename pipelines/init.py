@@ -18,7 +18,7 @@ from headrace.artifacts.report import number, percent
 from headrace.components.gate.spec import default_gates
 from headrace.components.ingest.columns import finite_or_missing
 from headrace.components.ingest.csv_source import detect_separator
-from headrace.components.ingest.infer import decimal_comma, missing_marks, text_notes_of
+from headrace.components.ingest.infer import decimal_comma, missing_marks, names_are_values, padded, text_notes_of
 from headrace.components.ingest.ingest import check_left_out, left_out, read_table, source_notes
 from headrace.components.ingest.label import make_label
 from headrace.components.ingest.open import first_text_file
@@ -111,6 +111,9 @@ def read_as_written(data: DataSpec) -> tuple[DataSpec, pa.Table, list[str]]:
     if text is not None:
         data = data.model_copy(update={"separator": detect_separator(text)})
     rows, notes = _read(data)
+    if text is not None and any(map(padded, _texts(rows).values())):
+        data = data.model_copy(update={"trim": True})
+        rows, notes = _read(data)
     texts = _texts(rows).values()
     if text is not None and (any(map(decimal_comma, texts)) or comma_amounts(texts, rows.schema.types)):
         data = data.model_copy(update={"decimal": ","})
@@ -122,6 +125,12 @@ def read_as_written(data: DataSpec) -> tuple[DataSpec, pa.Table, list[str]]:
     if sure := {name: types[0] for name, types in written.items() if len(types) == 1}:
         data = data.model_copy(update={"types": sure})
         rows, notes = _read(data)
+    if text is not None and names_are_values(rows):
+        shown = ", ".join(rows.column_names[:4]) + (", ..." if rows.num_columns > 4 else "")
+        raise HeadraceError(
+            f"{text.name}, line 1: expected the names of the columns. Received: what looks like a row ({shown}); "
+            "put a line with the names above it"
+        )
     unsure = {name: types for name, types in written.items() if len(types) > 1}
     return data, rows, [*notes, *(_choice(name, types) for name, types in unsure.items())]
 
@@ -207,6 +216,7 @@ def spec_text(folder: Path, source: Path, label: str, look: Look) -> str:
         "data:",
         f"  source: {quoted(source_path(folder, source))}",
         *([f"  separator: {json.dumps(look.data.separator)}"] if look.data.separator else []),
+        *(["  trim: true  # spaces around a field are none of its value"] if look.data.trim else []),
         *(['  decimal: ","  # numbers are written like 1,5'] if look.data.decimal == "," else []),
         *(
             [f"  null_values: {json.dumps(look.data.null_values)}"]

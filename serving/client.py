@@ -142,6 +142,7 @@ def predict_csv(
             told.get("null_values") or (),
             told.get("separator"),
             decimal=told.get("decimal") or ".",
+            trim=bool(told.get("trim")),
             types=told.get("types") or {},
         )
         while batch := list(islice(rows, BATCH_ROWS)):

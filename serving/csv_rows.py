@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from headrace.artifacts.csv_text import column_names, repeated, separator_of
+from headrace.artifacts.csv_text import BLANKS, column_names, repeated, separator_of
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.written import plain_text
 
@@ -24,6 +24,7 @@ def read_csv(
     separator: str | None = None,
     *,
     decimal: str = ".",
+    trim: bool = False,
     types: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[dict[str, Any]]:
     """Rows of a CSV file as instances of a model, read as the training data was.
@@ -34,6 +35,7 @@ def read_csv(
         null_values: cells that are null, beside empty ones.
         separator: of cells; where none is given a comma, and in a file named `.tsv` a tab.
         decimal: what stands before a number's fraction.
+        trim: whether spaces around a cell are none of its value.
         types: inputs that are written as people write them; see `artifacts.written`.
 
     Raises:
@@ -42,11 +44,13 @@ def read_csv(
     """
     try:
         with Path(file).open(newline="", encoding="utf-8-sig") as stream:
-            lines = csv.reader(stream, delimiter=separator_of(file, separator), strict=True)
+            lines: Iterable[list[str]] = csv.reader(stream, delimiter=separator_of(file, separator), strict=True)
             read: dict[str, Callable[[str], str]] = {}
             if decimal == ",":
                 read |= dict.fromkeys((item["name"] for item in inputs if item["type"] == "number"), _with_point)
             read |= {name: partial(plain_text, type=type, decimal=decimal) for name, type in types.items()}
+            if trim:
+                lines = ([cell.strip(BLANKS) for cell in cells] for cells in lines)
             yield from _rows(lines, inputs, frozenset(null_values) | {""}, read, str(file))
     except OSError as error:
         raise HeadraceError(f"{file}: expected a CSV file. Received: {error.strerror}") from None

@@ -138,6 +138,7 @@ def data_spec(job: Job, bundle: Bundle) -> DataSpec:
         "null_values": list(reading.null_values) if reading.null_values is not None else trained.get("null_values"),
         "separator": reading.separator or trained.get("separator"),
         "decimal": reading.decimal or trained.get("decimal"),
+        "trim": trained.get("trim"),
         "types": trained.get("types"),
         # Rows that cannot be read are counted here, and not where they are read.
         "rejects": {"at_most": 2**62},

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from headrace.artifacts.csv_text import column_names, repeated, separator_of
+from headrace.artifacts.csv_text import BLANKS, column_names, repeated, separator_of
 from headrace.artifacts.errors import HeadraceError
 from headrace.components.ingest.columns import check_names
 from headrace.components.ingest.compression import DAMAGE, bare_name, compression_of, open_text
@@ -50,7 +51,7 @@ def open_csv(file: SourceFile, data: DataSpec, rows: int | None = None) -> Opene
     """
     separator = separator_of(bare_name(file.name), data.separator or ("\t" if data.format == "tsv" else None))
     names = read_header(file, separator)
-    reader = _Reader(file, names, separator, data.null_values, data.rejects.at_most)
+    reader = _Reader(file, names, separator, data)
     schema = pa.schema([(name, pa.string()) for name in names])
     batches = reader.batches if rows is None else lambda: reader.head(rows)
     return Opened(file.name, schema, batches, text=True, rejected=reader.rejected)
@@ -59,14 +60,13 @@ def open_csv(file: SourceFile, data: DataSpec, rows: int | None = None) -> Opene
 class _Reader:
     """Streams one file's rows, and counts the ragged ones."""
 
-    def __init__(
-        self, file: SourceFile, names: list[str], separator: str, null_values: list[str], at_most: int
-    ) -> None:
-        self._file, self._names, self._at_most = file, names, at_most
+    def __init__(self, file: SourceFile, names: list[str], separator: str, data: DataSpec) -> None:
+        self._file, self._names, self._at_most = file, names, data.rejects.at_most
         self._separator = separator
+        self._trim, self._nulls = data.trim, pa.array(data.null_values, pa.string())
         self._convert = pacsv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()),
-            null_values=null_values,
+            null_values=data.null_values,
             strings_can_be_null=True,
             quoted_strings_can_be_null=True,
         )
@@ -110,7 +110,7 @@ class _Reader:
             for batch in self._open(_Checked(stream, self._file.name, self._separator)):
                 rows += batch.num_rows
                 if batch.num_rows and self._ragged.count <= self._at_most:
-                    yield batch
+                    yield self._trimmed(batch) if self._trim else batch
         except pa.ArrowInvalid as error:
             if "UTF8" in str(error) or "UTF-8" in str(error):
                 raise HeadraceError(_encoding_message(self._file)) from None
@@ -126,6 +126,12 @@ class _Reader:
                 f"{self._file.name}: expected rows below the header. "
                 f"Received: only a header of {len(self._names)} columns"
             )
+
+    def _trimmed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        columns = [pc.utf8_trim(column, BLANKS) for column in batch.columns]
+        none = pa.scalar(None, pa.string())
+        kept = [pc.if_else(pc.is_in(column, self._nulls), none, column) for column in columns]
+        return pa.record_batch(kept, batch.schema)
 
     def _open(self, stream: io.RawIOBase) -> Any:
         return pacsv.open_csv(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.artifacts.csv_text import BLANKS
 from headrace.components.ingest.kinds import TYPES, Evidence, convert
 from headrace.components.ingest.patterns import COMMA_NUMBER, GROUPED, MOST
 from headrace.components.ingest.text_notes import text_note
@@ -13,6 +16,8 @@ from headrace.components.ingest.written import written_as
 _MARKS = frozenset(
     ("", "?", "-", "--", ".", "na", "n/a", "n.a.", "#n/a", "nan", "nil", "none", "null", "(null)", r"\n", "missing")
 )
+
+_NUMBERS = (pa.int64().id, pa.float64().id)
 
 
 def infer_types(table: pa.Table, decimal: str = ".") -> tuple[pa.Table, list[str]]:
@@ -46,6 +51,45 @@ def infer_column(column: pa.ChunkedArray, decimal: str = ".") -> pa.ChunkedArray
     kind = evidence.kind()
     converted = [convert(chunk, kind) for chunk in column.iterchunks()]
     return pa.chunked_array([chunk for chunk in converted if chunk is not None], TYPES[kind])
+
+
+def padded(column: pa.ChunkedArray) -> bool:
+    """Whether spaces around the texts of a column are a way to write it: most have some, or some texts have both."""
+    values = column.drop_null()
+    texts = pc.unique(values)
+    trimmed = pc.utf8_trim(texts, BLANKS)
+    has_some = pc.not_equal(trimmed, texts)
+    if not pc.any(has_some).as_py():
+        return False
+    rows = pc.sum(pc.is_in(values, texts.filter(has_some))).as_py()
+    return bool(rows >= MOST * len(values) or pc.count_distinct(trimmed).as_py() < len(texts))
+
+
+def names_are_values(table: pa.Table) -> bool:
+    """Whether a typed table's column names are rather the values of its first row: the file has no header.
+
+    All columns have to agree, but for texts that hardly repeat and so need not know the name as a value. Numbers in a
+    row, such as years or the places of pixels, are names.
+    """
+    numbers, others = [], 0
+    for name in table.column_names:
+        column = table[name].drop_null()
+        own = infer_column(pa.chunked_array([[name]])).type
+        if not len(column):
+            continue
+        if pa.types.is_string(column.type):
+            known = pc.is_in(pa.scalar(name), pc.unique(column)).as_py()
+            if not known and pc.count_distinct(column).as_py() <= len(column) / 2:
+                return False
+            others += known
+        elif column.type.id in _NUMBERS and own.id in _NUMBERS:
+            numbers.append(float(name))
+        elif own == column.type:
+            others += 1
+        else:
+            return False
+    in_a_row = all(after == before + 1 for before, after in pairwise(numbers))
+    return others + len(numbers) > 1 and not (in_a_row and not others)
 
 
 def missing_marks(column: pa.ChunkedArray, decimal: str = ".") -> list[str]:

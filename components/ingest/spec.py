@@ -189,6 +189,9 @@ class DataSpec(Section):
     """How rows are divided into train, eval and test."""
     null_values: list[str] = Field(default=["", "NA", "N/A", "NaN", "nan", "null", "NULL"])
     """What counts as missing in text files, beside an empty field."""
+    trim: bool = False
+    """Whether spaces around the fields of a delimited text file are none of their values, as in `34, Private`. Numbers
+    and dates may have them without."""
     separator: str | None = None
     """The one character between the fields of a text file; by default a comma, and in `.tsv` files a tab (`"\\t"`)."""
     decimal: Literal[".", ","] = "."

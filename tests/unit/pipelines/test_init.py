@@ -181,3 +181,60 @@ def test_a_large_file_is_looked_at_no_further_than_needed(tmp_path, monkeypatch)
     monkeypatch.setattr("headrace.pipelines.init.MOST_ROWS", 50)
     text = init(tmp_path / "m", write(tmp_path, "y,id,colour"), "y", None, None, force=False).read_text()
     assert "from t.csv: its first 50 rows, 3 columns." in text
+
+
+def test_spaces_behind_the_separator_are_found_and_written(tmp_path):
+    lines = [
+        f"{n}, {n % 7}, {['Private', 'State-gov', '?'][n % 3]}, {n / 4 if n % 9 else '?'}, {'>' if n % 2 else '<='}50K"
+        for n in range(60)
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["id, age, work, size, y", *lines, ""]))
+    file = init(tmp_path / "m", tmp_path / "t.csv", "y", None, None, force=False)
+    assert "  trim: true  # spaces around a field are none of its value\n" in file.read_text()
+    spec, head = check_spec(file)
+    assert (spec.data.trim, spec.data.null_values[-1]) == (True, "?")
+    assert [str(type) for type in head.schema.types] == ["int64", "int64", "string", "double", "string"]
+    assert head["y"].unique().to_pylist() == ["<=50K", ">50K"]
+    assert (head["work"].null_count, head["size"].null_count) == (20, 7)
+
+
+def test_a_slip_of_the_space_bar_is_none(tmp_path):
+    source = write(tmp_path, "y,id,colour")
+    source.write_text(source.read_text().replace("red", " crimson", 1))
+    file = init(tmp_path / "m", source, "y", None, None, force=False)
+    assert "trim" not in file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("39, State-gov, Bachelors, <=50K", "{n}, State-gov, Bachelors, <=50K"),
+        ("5.1,3.5,setosa", "{n}.5,{n},setosa"),
+        ("2024-01-01,Ann,7", "2024-01-{d:02d},Ann{n},{n}"),
+        ("1.5,2.5,true", "{n}.5,{n},false"),
+    ],
+)
+def test_a_file_without_a_header(header, row, tmp_path):
+    rows = [row.format(n=n, d=n % 28 + 1) for n in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join([header, *rows, ""]))
+    names = [name.strip() for name in header.split(",")]
+    message = f"expected the names of the columns. Received: what looks like a row ({', '.join(names)})"
+    with pytest.raises(HeadraceError) as raised:
+        init(tmp_path / "m", tmp_path / "t.csv", names[-1], None, None, force=False)
+    assert str(raised.value) == f"{tmp_path / 't.csv'}, line 1: {message}; put a line with the names above it"
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("0,1,2,y", "{n},{n},{n},{c}"),  # the places of pixels
+        ("country,2019,2020,2021", "C{n},{n},{c},{n}"),  # years
+        ("0,1,2,3", "{n},{n},{n},{c}"),
+        ("y,red", "{c},{n}"),
+    ],
+)
+def test_numbers_may_be_names(header, row, tmp_path):
+    rows = [row.format(n=n, c=n % 2) for n in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join([header, *rows, ""]))
+    assert init(tmp_path / "m", tmp_path / "t.csv", header.split(",")[-1], None, None, force=False).exists()

@@ -98,15 +98,15 @@ def test_a_large_request_is_scored_beside_the_event_loop(app: App, monkeypatch: 
 @pytest.mark.parametrize(
     ("lineage", "expected"),
     [
-        (None, {"null_values": [""], "separator": None, "decimal": ".", "types": {}}),
-        ({"data": {"query": {}}}, {"null_values": [""], "separator": None, "decimal": ".", "types": {}}),
+        (None, {"null_values": [""], "separator": None, "decimal": ".", "trim": False, "types": {}}),
+        ({"data": {"query": {}}}, {"null_values": [""], "separator": None, "decimal": ".", "trim": False, "types": {}}),
         (
-            {"data": {"query": {"null_values": ["", "NA"], "separator": ";", "decimal": ","}}},
-            {"null_values": ["", "NA"], "separator": ";", "decimal": ",", "types": {}},
+            {"data": {"query": {"null_values": ["", "NA"], "separator": ";", "decimal": ",", "trim": True}}},
+            {"null_values": ["", "NA"], "separator": ";", "decimal": ",", "trim": True, "types": {}},
         ),
         (
             {"data": {"query": {"types": {"tenure": "amount", "plan": "string", "other": "amount"}}}},
-            {"null_values": [""], "separator": None, "decimal": ".", "types": {"tenure": "amount"}},
+            {"null_values": [""], "separator": None, "decimal": ".", "trim": False, "types": {"tenure": "amount"}},
         ),
     ],
 )

@@ -95,3 +95,11 @@ def test_numbers_and_dates_are_written_as_in_training(tmp_path: Path) -> None:
     file.write_text('n,b,c,d,e\n"1.5x",1,x,,\n')
     with pytest.raises(HeadraceError, match=r"row 1, n: expected a number or nothing. Received: '1\.5x'"):
         list(read_csv(file, inputs, decimal=","))
+
+
+def test_spaces_around_a_cell_are_dropped_where_training_dropped_them(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("n, b, c, d\n 1 ,\ttrue, a b\u00a0, NA\n\n", encoding="utf-8")
+    assert list(read_csv(file, INPUTS, ["NA"], trim=True)) == [{"n": 1, "b": True, "c": "a b", "d": None}]
+    file.write_text("n, b, c, d\n 1 ,true, a b , NA\n")
+    assert list(read_csv(file, INPUTS, ["NA"])) == [{"n": 1.0, "b": True, "c": " a b ", "d": " NA"}]

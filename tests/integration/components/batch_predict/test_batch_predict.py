@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
-from headrace.artifacts.bundle import Bundle
+from headrace.artifacts.bundle import LINEAGE, Bundle, write_bundle
 from headrace.artifacts.errors import HeadraceError
+from headrace.artifacts.folder import write_json
 from headrace.components.batch_predict import parts
 from headrace.components.batch_predict.batch_predict import batch_predict
 from headrace.components.batch_predict.job import Job, Reading
@@ -118,6 +120,27 @@ def test_several_files_are_one_table_and_empty_ones_are_none(tmp_path, bundle, i
     write(tmp_path / "c.csv", instances[100:])
     batch_predict(Job((str(tmp_path / "*.csv"),), tmp_path / "out.parquet"), bundle)
     assert answers(read(tmp_path / "out.parquet")) == online
+
+
+def test_text_is_read_as_the_model_s_training_data_was(tmp_path, bundle, instances, online):
+    query = {"separator": ";", "decimal": ",", "trim": True, "null_values": ["", "?"], "types": {"tenure": "amount"}}
+    with write_bundle(tmp_path / "model", {"name": "tiny", "version": "3"}) as folder:
+        for name in bundle.manifest.files:
+            shutil.copyfile(bundle.path / name, folder / name)
+        write_json(folder / LINEAGE, {"data": {"query": query}})
+
+    def cell(name, value):
+        if value is None:
+            return "?"
+        if isinstance(value, float):
+            return f"{value!r} €".replace(".", ",") if name == "tenure" else repr(value).replace(".", ",")
+        return str(value)
+
+    rows = ["; ".join(cell(name, value) for name, value in one.items()) for one in instances]
+    (tmp_path / "rows.csv").write_text("\n".join(["; ".join(instances[0]), *rows, ""]), encoding="utf-8")
+    found = batch_predict(Job((str(tmp_path / "rows.csv"),), tmp_path / "out.jsonl"), Bundle.open(tmp_path / "model"))
+    assert found.rejected == 0
+    assert answers(read(tmp_path / "out.jsonl")) == online
 
 
 def test_no_rows_at_all(tmp_path, bundle, instances):

@@ -8,8 +8,14 @@ import lzma
 
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from headrace.artifacts.errors import HeadraceError
+from headrace.components.ingest.csv_source import open_csv
+from headrace.components.ingest.opened import local_file
+from headrace.components.ingest.spec import DataSpec
+from headrace.serving.csv_rows import read_csv
 from tests.unit.components.ingest.ingesting import ROWS, column, table, take, whole
 
 COMPRESS = {
@@ -248,3 +254,15 @@ def test_json_that_cannot_be_read(tmp_path, text, message):
     with pytest.raises(HeadraceError) as raised:
         take_lines(tmp_path, text)
     assert message in str(raised.value)
+
+
+@given(st.lists(st.text(" \t\u00a0ab?", max_size=5), min_size=1, max_size=40))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_trimmed_fields_are_those_that_a_client_sends(tmp_path, cells):
+    file = tmp_path / "t.csv"
+    file.write_text("n,c\n" + "".join(f'{n},"{cell}"\n' for n, cell in enumerate(cells)), encoding="utf-8")
+    data = DataSpec(source=str(file), label="y", trim=True, null_values=["", "?"])
+    read = pa.Table.from_batches(open_csv(local_file(file), data).batches())["c"].to_pylist()
+    assert read == [None if (text := cell.strip(" \t\u00a0")) in ("", "?") else text for cell in cells]
+    sent = read_csv(file, [{"name": "c", "type": "category"}], data.null_values, trim=True)
+    assert [one["c"] for one in sent] == read
