@@ -262,7 +262,8 @@ def _label_words(column: pa.ChunkedArray, task: str) -> str:
 def _column_words(column: pa.ChunkedArray) -> str:
     missing = f", {percent(column.null_count / len(column))} missing" if column.null_count else ""
     if pa.types.is_string(column.type):
-        return f"category, {pc.count_distinct(column).as_py():,} values{missing}"
+        values = pc.count_distinct(column).as_py()
+        return f"category, {values:,} value{'' if values == 1 else 's'}{missing}"
     if pa.types.is_boolean(column.type):
         return f"boolean{missing}"
     low, high = pc.min_max(column).as_py().values()

@@ -215,6 +215,11 @@ def read_header(file: SourceFile, separator: str) -> list[str]:
             f"{file.name}, line 1: expected fields separated by {separator!r}. "
             f"Received: a header separated by {other!r}; set data.separator"
         )
+    if apart := next((name for name in names if name != name.strip() and name.strip().startswith('"')), None):
+        raise HeadraceError(
+            f"{file.name}, line 1: expected quotes next to the separators. Received: {apart!r}, whose quotes are part "
+            "of it because of the spaces; remove the spaces between separators and quotes"
+        )
     names = column_names(names)
     check_names(names, f"{file.name}, line 1")
     twice = repeated(names)

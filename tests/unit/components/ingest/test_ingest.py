@@ -67,6 +67,7 @@ REFUSED = {
     "no such id": (table(), {"id": "key"}, "expected the id column `key`"),
     "two rows": (table(rows=ROWS[:2]), {}, "expected at least 50 rows to split and learn from. Received: 2"),
     "a rare class": (table(rows=[*ROWS, "500,2,1"]), {}, "expected every class in every split"),
+    "spaces before quotes": ('"id", "y", "x"\n' + "".join(f'{n}, {n % 2}, "a"\n' for n in range(9)), {}, "line 1: expected quotes next to the separators. Received: ' \"y\"', whose quotes are part of it because of the spaces; remove"),
     "another separator": (table().replace(",", ";"), {}, "line 1: expected fields separated by ','. Received: a header separated by ';'; set data.separator"),
     "tabs": (table().replace(",", "\t"), {}, r"Received: a header separated by '\t'; set data.separator"),
     "not the separator set": (table(), {"separator": ";"}, "expected fields separated by ';'. Received: a header separated by ','"),
