@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Mapping
 from datetime import datetime
 
 PLAIN = ("string", "number", "integer", "boolean", "date", "timestamp")
@@ -63,6 +64,11 @@ def split_type(text: str) -> tuple[str, str | None]:
             f"Received: {text!r}"
         )
     return word, pattern.strip()
+
+
+def written_types(declared: Mapping[str, str] | None) -> dict[str, str]:
+    """Of declared types, by column, those of texts that are not written as plain numbers and ISO dates."""
+    return {name: type for name, type in (declared or {}).items() if type not in PLAIN}
 
 
 @functools.cache

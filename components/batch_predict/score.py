@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.signature import Signature
-from headrace.artifacts.written import PLAIN
+from headrace.artifacts.written import written_types
 from headrace.components.batch_predict.job import MODEL_COLUMNS, ROW, Job, columns_of, trained_with
 from headrace.components.batch_predict.rows import Chunk, Unreadable
 from headrace.components.batch_predict.values import carried
@@ -66,7 +66,7 @@ class RowScorer:
         self._columns = columns_of(job, bundle.signature)
         trained = trained_with(bundle)
         self._decimal = job.reading.decimal or trained.get("decimal") or "."
-        self._types = {name: type for name, type in (trained.get("types") or {}).items() if type not in PLAIN}
+        self._types = written_types(trained.get("types"))
         self._about = dict(zip(MODEL_COLUMNS, (bundle.name, bundle.version, bundle.digest), strict=True))
 
     def score(self, chunk: Chunk) -> Done:

@@ -9,7 +9,7 @@ import msgspec
 from headrace.artifacts import bundle as files
 from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.folder import read_json
-from headrace.artifacts.written import PLAIN
+from headrace.artifacts.written import written_types
 from headrace.serving.exchange import Handler, Request, Response
 from headrace.serving.page import CONTENT_TYPE
 
@@ -68,7 +68,7 @@ def read_as(bundle: Bundle) -> dict[str, Any]:
     query: dict[str, Any] = {}
     if files.LINEAGE in bundle.manifest.files:
         query = read_json(bundle.lineage).get("data", {}).get("query", {})
-    types = {name: type for name, type in (query.get("types") or {}).items() if type not in PLAIN}
+    types = written_types(query.get("types"))
     return {
         "null_values": query.get("null_values") or [""],
         "separator": query.get("separator"),
