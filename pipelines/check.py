@@ -15,8 +15,8 @@ from headrace.components.fingerprint.url import absolute, sources_of
 from headrace.components.ingest.columns import type_name
 from headrace.components.ingest.ingest import check_left_out, left_out, read_table
 from headrace.components.ingest.join import check_join, open_join
+from headrace.components.ingest.rows import head_rows
 from headrace.components.ingest.spec import DataSpec
-from headrace.components.ingest.table import head_rows
 from headrace.pipelines.check_aggregates import with_aggregates
 from headrace.pipelines.check_evaluate import evaluated_columns, value_mistakes
 from headrace.pipelines.check_features import feature_mistakes

@@ -12,7 +12,7 @@ from headrace.components.ingest.aggregate import open_child
 from headrace.components.ingest.aggregate_plan import mistakes, plan
 from headrace.components.ingest.aggregate_spec import Aggregate
 from headrace.components.ingest.aggregation import column_name
-from headrace.components.ingest.table import head_rows
+from headrace.components.ingest.rows import head_rows
 from headrace.pipelines.spec import Spec
 from headrace.pipelines.yaml_lines import Place
 

@@ -22,8 +22,8 @@ from headrace.components.ingest.infer import decimal_comma, missing_marks, names
 from headrace.components.ingest.ingest import check_left_out, left_out, read_table, source_notes
 from headrace.components.ingest.label import make_label
 from headrace.components.ingest.open import first_text_file
+from headrace.components.ingest.rows import head_rows
 from headrace.components.ingest.spec import DataSpec
-from headrace.components.ingest.table import head_rows
 from headrace.components.ingest.written import comma_amounts, written_as
 from headrace.components.transform.inputs import exclusion
 from headrace.components.transform.spec import FeaturesSpec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -152,6 +152,27 @@ def typed_rows(table: Table, tally: Tally) -> Iterator[Kept]:
         count(kept, tally)
         yield kept
     count_source_rejections(table, tally)
+
+
+def head_rows(table: Table, most: int) -> pa.Table:
+    """The first rows, with the types that their values suggest, without the rejected ones.
+
+    Raises:
+        HeadraceError: of those that were looked at more are rejected than may be.
+    """
+    raws, rows = [], 0
+    for raw in table.raw():
+        raws.append(raw)
+        table.look(raw)
+        rows += raw.batch.num_rows
+        if rows >= most:
+            break
+    known = replace(table, settled=True)
+    typing = Typing(known, known.typer())
+    found, tally = [typing(raw) for raw in raws], Tally(table.name, table.data.rejects.at_most)
+    for kept in found:
+        count(kept, tally)
+    return pa.Table.from_batches([kept.batch for kept in found], typing.typer.schema)[:most]
 
 
 def prepared(preparation: Preparation, tally: Tally) -> Iterator[Ready]:

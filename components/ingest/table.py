@@ -225,19 +225,6 @@ def open_table(name: str, opened: list[Opened], data: DataSpec) -> Table:
     return table
 
 
-def head_rows(table: Table, most: int) -> pa.Table:
-    """The first rows, with the types that their values suggest."""
-    raws, count = [], 0
-    for raw in table.raw():
-        raws.append(raw)
-        table.look(raw)
-        count += raw.batch.num_rows
-        if count >= most:
-            break
-    typer = replace(table, settled=True).typer()
-    return pa.Table.from_batches([typer(raw).batch for raw in raws], typer.schema)[:most]
-
-
 def _guess(evidence: Evidence, column: pa.Array) -> None:
     values = column.drop_null()
     evidence.add(values[:_FIRST])

@@ -206,3 +206,18 @@ def test_logged_requests_that_are_not_there(tmp_path):
     place = tmp_path / "spec.yaml"
     assert str(caught.value).startswith(f"{place}:8: validate.requests: {tmp_path / 'reqests'}: expected a file. ")
     assert "did you mean" in str(caught.value)
+
+
+def test_values_that_are_no_dates_as_declared(tmp_path):
+    days = [f"{n % 28 + 1}/01/2024" if n % 2 else f"2024-01-{n % 28 + 1:02d}" for n in range(60)]
+    rows = [f"r{n},{n}.5,{n % 2},{day}\n" for n, day in enumerate(days)]
+    (tmp_path / "t.csv").write_text("id,size,y,day\n" + "".join(rows))
+    file = tmp_path / "spec.yaml"
+    file.write_text(f"{GOOD}  types: {{day: 'date %d.%m.%Y'}}\n")
+    with pytest.raises(HeadraceError) as caught:
+        check_spec(file)
+    assert str(caught.value).removeprefix(f"{tmp_path}/") == (
+        "t.csv, row 2: expected a date %d.%m.%Y in `day`. Received: '2/01/2024'; data.rejects.at_most is 0"
+    )
+    file.write_text(file.read_text() + "  rejects: {at_most: 30}\n")
+    assert check_spec(file)[1].num_rows == 30

@@ -11,8 +11,8 @@ from headrace.artifacts.dataset import Dataset
 from headrace.artifacts.errors import HeadraceError
 from headrace.components.fingerprint.digest import fingerprint
 from headrace.components.ingest.ingest import ingest, read_table, source_notes
+from headrace.components.ingest.rows import head_rows
 from headrace.components.ingest.spec import DataSpec
-from headrace.components.ingest.table import head_rows
 
 N = 100
 GOOD = {"id": list(range(N)), "y": [i % 2 for i in range(N)], "x": [i / 3 for i in range(N)]}
