@@ -52,26 +52,25 @@ def serving(name: str, home: Path) -> Iterator[tuple[subprocess.Popen[str], str]
             started.wait(20)
 
 
-def seconds_until(url: str, version: str) -> float:
+def wait_until(url: str, version: str) -> None:
     begun = time.monotonic()
     with Client(url) as client:
         while client.describe()["version"] != version:
-            assert time.monotonic() - begun < 20, "waited in vain"
+            assert time.monotonic() - begun < 60, "waited in vain"
             time.sleep(0.02)
-    return time.monotonic() - begun
 
 
 @pytest.mark.parametrize("name", ["front", "tiny:champion"])
 def test_push_promote_and_rollback_reach_a_running_server(platform: Platform, home: Path, name: str) -> None:
     with serving(name, home) as (started, url):
-        assert seconds_until(url, "1") < 5
+        wait_until(url, "1")
         platform.endpoints.deploy("front", "tiny", "2")
-        assert seconds_until(url, "2") < 10  # one or two on a machine with nothing else to do
+        wait_until(url, "2")
         done = CliRunner().invoke(
             cli, ["models", "rollback", "tiny", "--reason", "slow", "--by", "Ben", "--home", str(home)]
         )
         assert done.exit_code == 0, done.output
-        assert seconds_until(url, "1") < 10
+        wait_until(url, "1")
         started.terminate()
         out, err = started.communicate(timeout=20)
         assert err == "" and out.count("now serving tiny") == 2
@@ -111,5 +110,6 @@ def test_a_version_that_is_named_by_its_number_is_not_followed(platform: Platfor
     with serving("tiny:1", home) as (started, url):
         platform.endpoints.deploy("front", "tiny", "2")
         time.sleep(2)
-        assert seconds_until(url, "1") < 1
+        with Client(url) as client:
+            assert client.describe()["version"] == "1"
         assert json.loads((home / "servers" / "tiny%3A1.json").read_text())["pid"] == started.pid

@@ -101,6 +101,13 @@ def running(project: Project, **variables: str) -> Iterator[subprocess.Popen[str
             process.kill()
 
 
+def is_recorded(project: Project, task: str) -> bool:
+    """Whether the newest run's record has a task."""
+    with contextlib.closing(sqlite3.connect(project.home / "runs.db")) as db:
+        newest = "SELECT id FROM runs ORDER BY started DESC LIMIT 1"
+        return bool(db.execute(f"SELECT 1 FROM tasks WHERE path = ? AND run = ({newest})", (task,)).fetchone())
+
+
 def interrupt(project: Project, number: signal.Signals, task: str, at: str, folder: Path) -> tuple[int, str, str]:
     """Runs, and sends a signal to the run once the task is held; returns how the run ended."""
     folder.mkdir()
@@ -111,6 +118,7 @@ def interrupt(project: Project, number: signal.Signals, task: str, at: str, fold
     with running(project, **variables) as process:
         wait_for(lambda: mark.exists() or process.poll() is not None, 60)
         assert process.poll() is None, process.communicate()
+        wait_for(lambda: is_recorded(project, task))  # which comes after the task was started
         if number == signal.SIGKILL:
             process.kill()  # the runner alone: what it started must notice
         else:
@@ -232,8 +240,9 @@ def test_a_run_may_be_ended_at_any_moment(
             elif not over:
                 os.killpg(process.pid, number)
             _, err = process.communicate(timeout=20)
+        over = over or (process.returncode in (0, -signal.SIGINT) and err == "")  # it was on its last steps
         if not over and number == signal.SIGINT:
-            unborn = process.returncode == -signal.SIGINT and err.endswith("KeyboardInterrupt\n")  # Python alone
+            unborn = process.returncode in (1, -signal.SIGINT) and err.endswith("KeyboardInterrupt\n")  # Python alone
             assert (process.returncode, err) == (130, INTERRUPTED) or (unborn and place == 0), (place, err)
         wait_for(lambda project=project: project.processes() == [])
         check_finished(project, set(), trained.digest())

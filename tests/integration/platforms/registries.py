@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from headrace.platforms.open import open_platform
 from headrace.platforms.vertex.store import VertexPlace
 from tests.cloud.gcs_server import storage_service
 from tests.integration.platforms.vertex_models import model_service
+from tests.ports import free_port
 
 Connect = Callable[[], Platform]  # opens the same registry once more, as another process would
 
@@ -80,9 +80,7 @@ def bucket(folder: Path) -> Iterator[Connect]:
 @contextmanager
 def mlflow(folder: Path) -> Iterator[Connect]:
     """A real `mlflow server` on this machine, with SQLite and a folder for files."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     words = ["server", "--backend-store-uri", f"sqlite:///{folder}/s.db", "--artifacts-destination", str(folder / "a")]
     server = subprocess.Popen(
         [sys.executable, "-m", "mlflow", *words, "--port", str(port), "--workers", "1"],

@@ -40,7 +40,7 @@ class Homes:
     """A model `homes` on a cluster."""
 
     def __init__(self, folder: Path, **options: object) -> None:
-        more = {"image": IMAGE, "wait": 2, **options}
+        more = {"image": IMAGE, "wait": 60, **options}
         self.place = KubeflowPlace("models", "pvc://claim/headrace", mount=str(folder / "pvc"), **more)
         self.platform = KubeflowPlatform(self.place, every_s=0.005)
         self._folder = folder

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from headrace.platforms.local.tracking.client import MlflowTracker
 from headrace.platforms.local.tracking.sqlite import SqliteTracker
 from headrace.platforms.open_tracker import open_tracker
 from headrace.platforms.tracking import Attached, Series, TrackedRun, TrackingError
+from tests.ports import free_port
 from tools import mlflow_schema
 
 RUN = TrackedRun(
@@ -138,9 +138,7 @@ def test_mlflow_tells_nobody():
 
 @pytest.mark.slow
 def test_a_server(tmp_path, report):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     words = [
         "server",
         "--backend-store-uri",

@@ -117,6 +117,9 @@ def test_a_hundred_killed_among_promotions_and_rollbacks(platform: LocalPlatform
         FORK.SimpleQueue() for _ in range(MANY)
     ]  # one each: a process killed while it says so holds no lock of others
     children = at_once(again_and_again, [(tmp_path / "home", worker, done[worker]) for worker in range(MANY)])
+    give_up = time.monotonic() + 60
+    while len(platform.registry.history("prices")) < 20 and time.monotonic() < give_up:
+        time.sleep(0.01)
     for child in chance.sample(children, len(children)):
         time.sleep(chance.uniform(0.0, 0.06))
         child.kill()

@@ -21,7 +21,8 @@ from headrace.serving.http.tls import Certificates
 from headrace.serving.http.token import Tokens
 from headrace.serving.local import running_server
 from tests.integration.serving.fronts import answers, fronted, read_all
-from tests.integration.serving.servers import GOOD, ask, free_port, process, refused, url_of, wait_until
+from tests.integration.serving.servers import GOOD, ask, process, refused, url_of, wait_until
+from tests.ports import free_port
 
 OLD, NEW = "0123456789abcdef", "fedcba9876543210"
 

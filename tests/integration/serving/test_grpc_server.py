@@ -15,7 +15,8 @@ from headrace.artifacts.errors import HeadraceError
 from headrace.serving.local import running_server, server_process
 from headrace.serving.protocols.clients import open_client
 from headrace.serving.protocols.grpc.client import GrpcClient
-from tests.integration.serving.servers import free_port, process, refused, url_of
+from tests.integration.serving.servers import process, refused, url_of
+from tests.ports import free_port
 
 HEALTH = "/grpc.health.v1.Health/Check"
 INFER = "/inference.GRPCInferenceService/"

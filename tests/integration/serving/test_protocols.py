@@ -20,7 +20,8 @@ from headrace.pipelines.commands.predict import command
 from headrace.serving.local import running_server
 from headrace.serving.protocols.clients import PROTOCOLS, open_client
 from headrace.serving.verify import TOLERANCE, difference
-from tests.integration.serving.servers import ask, free_port
+from tests.integration.serving.servers import ask
+from tests.ports import free_port
 from tests.unit.serving.test_texts import write_text_bundle
 
 KINDS = ("binary", "multiclass", "regression", "texts", "pictures")

@@ -18,7 +18,8 @@ from headrace.artifacts.bundle import FORMAT
 from headrace.artifacts.errors import HeadraceError
 from headrace.serving.client import predict
 from headrace.serving.local import running_server
-from tests.integration.serving.servers import GOOD, ask, connect, free_port, process, refused, url_of
+from tests.integration.serving.servers import GOOD, ask, connect, process, refused, url_of
+from tests.ports import free_port
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -22,8 +22,9 @@ from headrace.serving.settings import Settings
 from headrace.serving.streaming.message import Message, Record, Route, Unavailable
 from headrace.serving.streaming.redis_streams import parts
 from headrace.serving.streaming.route import AT_LEAST_ONCE, EXACTLY_ONCE, REMEMBERED, Asked, open_route
-from tests.integration.serving.servers import free_port, wait_until
+from tests.integration.serving.servers import wait_until
 from tests.integration.serving.streams import instance, killed_at_random, start, stopped, streaming, until
+from tests.ports import free_port
 
 
 class Server:
@@ -112,9 +113,10 @@ def test_a_stream_is_answered_to_its_end(server: Server, redis: Any, bundles: di
 
 def test_what_another_left_is_taken_over_and_a_late_answer_is_dropped(server: Server, redis: Any) -> None:
     redis.xadd("in", {"data": instance(1)})
-    slow, fast = route(server), route(server, idle=0.05)
+    slow, patient, fast = route(server), route(server, idle=60.0), route(server, idle=0.05)
     late = slow.source.read(10, 0.1)
-    assert fast.source.read(10, 0.01) == []
+    assert patient.source.read(10, 0.01) == []
+    patient.close()
     time.sleep(0.06)
     taken = fast.source.read(10, 0.01)
     assert [(message.id, message.attempt) for message in taken] == [(late[0].id, 2)]
@@ -127,10 +129,10 @@ def test_what_another_left_is_taken_over_and_a_late_answer_is_dropped(server: Se
 
 def test_what_is_kept_is_not_taken_over(server: Server, redis: Any) -> None:
     redis.xadd("in", {"data": instance(1)})
-    busy, other = route(server), route(server, idle=0.3)
+    busy, other = route(server), route(server, idle=2.0)
     messages = busy.source.read(10, 0.1)
-    for _ in range(4):
-        time.sleep(0.1)
+    for _ in range(5):
+        time.sleep(0.5)
         busy.source.keep(messages)
         assert other.source.read(10, 0.01) == []
     busy.close()

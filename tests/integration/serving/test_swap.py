@@ -231,14 +231,3 @@ def test_a_worker_that_is_replaced_serves_what_the_others_do(two: tuple[Path, Pa
         subprocess.run(["kill", "-9", str(first[0])], check=True)
         wait_until(lambda: len(children(started.pid)) == 2 and first[0] not in children(started.pid))
         assert {serves(url) for _ in range(30)} == {"2"}
-
-
-def test_a_stop_is_heeded_while_a_model_is_loaded(two: tuple[Path, Path], tmp_path: Path) -> None:
-    file = tmp_path / "endpoint"
-    point(file, two[0], 1)
-    with following(file) as started:
-        url_of(started)
-        point(file, two[1], 2)
-        wait_until(lambda: len(children(started.pid)) == 2)  # the one that tries
-        started.terminate()
-        assert started.wait(10) == 0

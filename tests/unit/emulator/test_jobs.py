@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -124,9 +124,7 @@ def test_jobs_end_with_the_emulator_and_go_on_at_its_next_start(documents: Docum
     first = Jobs(documents)
     first.recover()
     first.start("K", "a", shell("echo begun; test -e done || { sleep 60; }"), tmp_path / "a")
-    give_up = time.monotonic() + 10
-    while "begun" not in tail(tmp_path / "a") and time.monotonic() < give_up:
-        time.sleep(0.02)
+    wait_for(lambda: "begun" in tail(tmp_path / "a") and first.state("K", "a") == RUNNING)
     pid = (first.find("K", "a") or {})["pid"]
     first.stop()
     assert not _lives(pid)
@@ -154,17 +152,20 @@ time.sleep(60)
 
 def test_jobs_end_when_the_emulator_is_killed(documents: Documents, tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", _EMULATOR, str(tmp_path)]) as emulator:
-        give_up = time.monotonic() + 20
-        while not tail(tmp_path / "a").strip() and time.monotonic() < give_up:
-            time.sleep(0.02)
+        # It writes before the emulator has written down that it runs.
+        wait_for(lambda: tail(tmp_path / "a").strip() and Jobs(documents).state("K", "a") == RUNNING)
         pid = int(tail(tmp_path / "a"))
         os.kill(pid, 0)
         emulator.send_signal(signal.SIGKILL)
-    give_up = time.monotonic() + 10
-    while _lives(pid) and time.monotonic() < give_up:
-        time.sleep(0.02)
-    assert not _lives(pid)
+    wait_for(lambda: not _lives(pid))
     assert Jobs(documents).state("K", "a") == RUNNING
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    give_up = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < give_up, "waited in vain"
+        time.sleep(0.02)
 
 
 def _lives(pid: int) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
 from pathlib import Path
@@ -56,6 +57,7 @@ def test_nobody_waits_for_a_full_line_and_the_first_are_kept() -> None:
 
 def test_large_bodies_that_wait_are_bounded_and_leave_no_files() -> None:
     line = Line(1)
+    gc.collect()  # what tests before left behind
     before = len(list(Path("/proc/self/fd").iterdir()))
     body = b"x" * 8_000_000
     assert send(line, *[request(body)] * 12) == 12 - copies.WAITING // len(body)
@@ -63,7 +65,7 @@ def test_large_bodies_that_wait_are_bounded_and_leave_no_files() -> None:
         assert len(line.receive().request.body) == len(body)
     assert send(line, request(body)) == 0
     line.receive()
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 def test_what_cannot_be_copied_is_dropped() -> None:

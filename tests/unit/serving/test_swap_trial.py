@@ -48,6 +48,8 @@ def test_one_that_hangs_is_ended_with_the_server(monkeypatch: pytest.MonkeyPatch
 
 
 def test_one_that_closes_its_line_and_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(swapping, "LOAD_SECONDS", HANGS)
+
     def load() -> None:
         os.closerange(3, 1024)
         time.sleep(HANGS)

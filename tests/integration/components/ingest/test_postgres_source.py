@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -17,6 +18,7 @@ from headrace.components.fingerprint.digest import fingerprint
 from headrace.components.ingest.opened import Opened
 from headrace.components.ingest.sources.sql import open_sql
 from headrace.components.ingest.spec import DataSpec
+from tests.ports import free_port
 
 PASSWORD = "se cret@/:%41"
 ROWS = 200_000
@@ -52,11 +54,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A PostgreSQL server of its own; `host:port`."""
     if BINARIES is None or (os.getuid() == 0 and shutil.which("runuser") is None):
         pytest.skip("no PostgreSQL server in /usr/lib/postgresql (Debian's package `postgresql` has it)")
-    folder = Path("/tmp") / f"headrace-pg-{os.getpid()}"  # a socket's path is short, and nobody may reach it
-    folder.mkdir(mode=0o700)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    # A socket's path is short, and nobody else may reach it.
+    folder = Path(tempfile.mkdtemp(prefix="headrace-pg-", dir="/tmp"))
+    port = free_port()
     (folder / "password").write_text(PASSWORD)
     if os.getuid() == 0:
         shutil.chown(folder, "nobody")

@@ -8,7 +8,6 @@ import functools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from kfp import compiler, dsl
 from headrace.pipelines.events.ledger import Ledger
 from headrace.pipelines.events.store import SqliteStore
 from headrace.pipelines.local.record.record import list_runs
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 component = functools.partial(dsl.component, base_image="registry/headrace-main:1", install_kfp_package=False)
@@ -154,12 +154,6 @@ def test_several_watchers_of_one_home_start_each_file_once(place):
             drop(place, f"{number}.csv")
         until(lambda: len(ended(place, "SUCCEEDED")()) == 4, "four runs", 120)
     assert sorted((place / "ran").read_text().split()) == ["0.csv", "1.csv", "2.csv", "3.csv"]
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def test_the_service_under_its_server_starts_once_and_stops(place):

@@ -18,6 +18,7 @@ from headrace.pipelines.local.events import Event
 from headrace.pipelines.local.record.results import RunResult
 from headrace.pipelines.local.run import run_pipeline
 from headrace.pipelines.local.workers.environments import default_environments
+from headrace.pipelines.local.workers.execution import GRACE
 from headrace.pipelines.pipeline_file import load_pipeline
 
 RUN_SCRIPT = """
@@ -25,6 +26,9 @@ import json, sys
 from pathlib import Path
 from headrace.pipelines.local.workers.environments import default_environments
 from headrace.pipelines.local.run import Cancelled, run_pipeline
+from headrace.pipelines.local import engine
+from headrace.pipelines.local.workers import execution
+engine.GRACE = execution.GRACE = float(sys.argv[3])
 try:
     result = run_pipeline(json.loads(Path(sys.argv[1]).read_text()), home=Path(sys.argv[2]),
                           environments=default_environments())
@@ -63,11 +67,11 @@ class Runner:
         options.setdefault("environments", default_environments())
         return run_pipeline(ir, home=self.home, on_event=self.events.append, **options)
 
-    def spawn(self, ir: dict[str, Any]) -> "subprocess.Popen[str]":
-        """The same run in a process of its own."""
+    def spawn(self, ir: dict[str, Any], grace: float = GRACE) -> "subprocess.Popen[str]":
+        """The same run in a process of its own; tasks that are asked to end have `grace` seconds."""
         file = self.folder / "pipeline.json"
         file.write_text(json.dumps(ir))
-        command = [sys.executable, "-c", RUN_SCRIPT, str(file), str(self.home)]
+        command = [sys.executable, "-c", RUN_SCRIPT, str(file), str(self.home), str(grace)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def ran(self) -> set[str]:

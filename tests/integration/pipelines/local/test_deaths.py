@@ -116,7 +116,7 @@ def test_ways_to_fail(runner, tmp_path, monkeypatch):
         stubborn(daemon=daemon, pids=pids)
 
     parameters = {"pids": str(pids), "daemon": DAEMON}
-    result = runner.run(failing, parameters=parameters, timeouts={"stubborn": 2.0}, max_parallel=4)
+    result = runner.run(failing, parameters=parameters, timeouts={"stubborn": 6.0}, max_parallel=4)
     errors = {path: task.error for path, task in result.tasks.items()}
     messages = {path: error.message for path, error in errors.items()}
     peak = rf"{result.tasks['die'].max_rss_kib / 1024:.3g} MiB"
@@ -130,7 +130,7 @@ def test_ways_to_fail(runner, tmp_path, monkeypatch):
         "die-2": "killed by signal 15 (SIGTERM)",
         "cry": "an error whose text cannot be had: RuntimeError",
         "shout": "\U0001f600" * 30_000,
-        "stubborn": "took longer than its timeout of 2 s and was ended",
+        "stubborn": "took longer than its timeout of 6 s and was ended",
     }
     assert errors["segfault"].trace.startswith("Fatal Python error: Segmentation fault\n")
     assert " in into_nothing\n" in errors["segfault"].trace

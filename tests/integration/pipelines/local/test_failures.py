@@ -224,6 +224,7 @@ def test_kill_the_runner_then_run_again(runner, tmp_path):
     ir = runner.compile(long)
     process = runner.spawn(ir)
     runner.wait_for(mark.exists)
+    runner.wait_for(lambda: "nap" in load_run(runner.home, "latest").tasks)  # which is written after it was started
     process.kill()
     process.wait()
     process.stdout.close()
@@ -277,15 +278,13 @@ def test_a_second_signal_kills_at_once(runner, tmp_path):
     def long(mark: str = str(mark)):
         stubborn(mark=mark)
 
-    process = runner.spawn(runner.compile(long))
+    process = runner.spawn(runner.compile(long), grace=60.0)
     runner.wait_for(mark.exists)
     process.send_signal(signal.SIGINT)
     time.sleep(0.3)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    started = time.monotonic()
-    process.communicate(timeout=20)
-    assert time.monotonic() - started < 2
+    process.communicate(timeout=30)
     assert process.returncode == 130
     assert runner.processes() == []
 

@@ -47,7 +47,8 @@ def ledger(tmp_path, monkeypatch):
     return lambda: [float(line) for line in file.read_text().split()]
 
 
-def test_after_a_short_task_that_comes_to_the_same_nothing_is_imported_in_vain(runner, ledger):
+def test_after_a_short_task_that_comes_to_the_same_nothing_is_imported_in_vain(runner, ledger, monkeypatch):
+    monkeypatch.setattr(foresight, "A_WHILE", 60.0)
     ir = runner.compile(chain)
     runner.run(ir)
     assert len(ledger()) == 1

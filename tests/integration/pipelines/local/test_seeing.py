@@ -94,7 +94,8 @@ def test_events_and_logs_while_it_runs(runner):
         waiting.send_signal(2)
         gate.touch()
         out, err = run.communicate(timeout=60)
-        said = {name: one.communicate(timeout=30) for name, one in followed.items()}
+        said = {name: one.communicate(timeout=60) for name, one in followed.items()}
+        waiting.communicate(timeout=60)
     finally:
         for one in begun:
             one.kill()
