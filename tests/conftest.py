@@ -10,6 +10,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples each time, however slow the machine: what fails here fails for whoever looks at it.
-# `--hypothesis-profile=default` looks for new ones.
+# `--hypothesis-profile=explore` looks for new ones.
 settings.register_profile("headrace", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None)
 settings.load_profile("headrace")
