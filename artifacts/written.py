@@ -13,6 +13,7 @@ from datetime import datetime
 
 PLAIN = ("string", "number", "integer", "boolean", "date", "timestamp")
 AMOUNT = "amount"
+COMMA_NUMBER = r"^\s*[+-]?(([0-9]+|[1-9][0-9]{0,2}(\.[0-9]{3})+)(,[0-9]*)?|,[0-9]+)([eE][+-]?[0-9]+)?\s*$"
 _DIRECTIVES = {
     "d": "[0-9]{1,2}",
     "m": "[0-9]{1,2}",

@@ -142,6 +142,7 @@ def predict_csv(
             told.get("null_values") or (),
             told.get("separator"),
             decimal=told.get("decimal") or ".",
+            pointed=told.get("pointed") or (),
             trim=bool(told.get("trim")),
             types=told.get("types") or {},
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -12,7 +13,7 @@ from typing import Any
 
 from headrace.artifacts.csv_text import BLANKS, column_names, repeated, separator_of
 from headrace.artifacts.errors import HeadraceError
-from headrace.artifacts.written import plain_text
+from headrace.artifacts.written import COMMA_NUMBER, plain_text
 
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -24,6 +25,7 @@ def read_csv(
     separator: str | None = None,
     *,
     decimal: str = ".",
+    pointed: Collection[str] = (),
     trim: bool = False,
     types: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[dict[str, Any]]:
@@ -35,6 +37,7 @@ def read_csv(
         null_values: cells that are null, beside empty ones.
         separator: of cells; where none is given a comma, and in a file named `.tsv` a tab.
         decimal: what stands before a number's fraction.
+        pointed: inputs where that is a point, whatever `decimal` says.
         trim: whether spaces around a cell are none of its value.
         types: inputs that are written as people write them; see `artifacts.written`.
 
@@ -47,7 +50,8 @@ def read_csv(
             lines: Iterable[list[str]] = csv.reader(stream, delimiter=separator_of(file, separator), strict=True)
             read: dict[str, Callable[[str], str]] = {}
             if decimal == ",":
-                read |= dict.fromkeys((item["name"] for item in inputs if item["type"] == "number"), _with_point)
+                numbers = (item["name"] for item in inputs if item["type"] == "number" and item["name"] not in pointed)
+                read |= dict.fromkeys(numbers, _with_point)
             read |= {name: partial(plain_text, type=type, decimal=decimal) for name, type in types.items()}
             if trim:
                 lines = ([cell.strip(BLANKS) for cell in cells] for cells in lines)
@@ -55,7 +59,9 @@ def read_csv(
     except OSError as error:
         raise HeadraceError(f"{file}: expected a CSV file. Received: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise HeadraceError(f"{file}: expected text in UTF-8. Received: other bytes") from None
+        raise HeadraceError(
+            f"{file}: expected text in UTF-8. Received: other bytes; convert it first, e.g. `iconv -f cp1252 -t utf-8`"
+        ) from None
     except csv.Error as error:
         raise HeadraceError(f"{file}: expected CSV. Received: {error}") from None
 
@@ -90,6 +96,9 @@ def _rows(
 
 
 def _with_point(number: str) -> str:
+    """1.234,5 as 1234.5; nothing where a point groups no thousands, as without it 132.5 would be 1325."""
+    if not re.match(COMMA_NUMBER, number):
+        return ""
     return number.replace(".", "").replace(",", ".")
 
 

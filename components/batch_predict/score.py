@@ -65,7 +65,9 @@ class RowScorer:
         self._model = model or open_model(bundle)
         self._columns = columns_of(job, bundle.signature)
         trained = trained_with(bundle)
-        self._decimal = job.reading.decimal or trained.get("decimal") or "."
+        decimal = job.reading.decimal or trained.get("decimal") or "."
+        pointed = () if job.reading.decimal else trained.get("pointed", ())
+        self._decimals = {item.name: "." if item.name in pointed else decimal for item in self._inputs}
         self._types = written_types(trained.get("types"))
         self._about = dict(zip(MODEL_COLUMNS, (bundle.name, bundle.version, bundle.digest), strict=True))
 
@@ -76,7 +78,7 @@ class RowScorer:
         columns: dict[str, Any] = {}
         infinite = np.zeros(len(self._inputs), np.int64)
         for place, item in enumerate(self._inputs):
-            found = carried(item, chunk.batch.column(item.name), self._decimal, self._types.get(item.name))
+            found = carried(item, chunk.batch.column(item.name), self._decimals[item.name], self._types.get(item.name))
             columns[item.name], infinite[place] = found.values, found.infinite
             wrong = {**found.wrong, **wrong}  # a row's first column that is wrong is its reason
         if self._job.key:

@@ -299,7 +299,7 @@ def _encoding_message(file: SourceFile) -> str:
             except UnicodeDecodeError as error:
                 return (
                     f"{file.name}, line {number}, byte {error.start + 1}: expected UTF-8 text. Received: byte "
-                    f"0x{line[error.start]:02x}. Convert it first, e.g. `iconv -f latin1 -t utf-8`."
+                    f"0x{line[error.start]:02x}. Convert it first, e.g. `iconv -f cp1252 -t utf-8`."
                 )
     return f"{file.name}: expected UTF-8 text. Received: bytes that are not"
 

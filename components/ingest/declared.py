@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.artifacts.written import AMOUNT, split_type
+from headrace.artifacts.written import AMOUNT, COMMA_NUMBER, split_type
 from headrace.components.ingest.kinds import TYPES, Kind, convert
 from headrace.components.ingest.patterns import with_points
 from headrace.components.ingest.written import plain_texts
@@ -19,6 +19,7 @@ _DECLARED: dict[str, pa.DataType] = {
     "timestamp": pa.timestamp("us"),
     AMOUNT: pa.float64(),
 }
+_NO_NUMBER = pa.scalar("no number")
 
 
 def declared_type(name: str) -> pa.DataType:
@@ -41,7 +42,9 @@ def to_declared(values: pa.Array, declared: str, decimal: str) -> tuple[pa.Array
         if pattern is not None or name == AMOUNT:
             values = plain_texts(values, declared, decimal)
         elif name == "number" and decimal == ",":
-            values = with_points(values)
+            # A point that groups no thousands makes it no number: without it, 132.5 would be 1325.
+            fits = pc.match_substring_regex(values, COMMA_NUMBER)
+            values = pc.if_else(pc.invert(fits), _NO_NUMBER, with_points(values))
     found = _cast(values, name)
     if found is not None:
         return found, []

@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.artifacts.csv_text import BLANKS
+from headrace.artifacts.written import COMMA_NUMBER
 from headrace.components.ingest.kinds import TYPES, Evidence, convert
-from headrace.components.ingest.patterns import COMMA_NUMBER, GROUPED, MOST
+from headrace.components.ingest.patterns import GROUPED, MOST
 from headrace.components.ingest.text_notes import text_note
 from headrace.components.ingest.written import written_as
 

@@ -59,6 +59,7 @@ class Written:
     rows: dict[str, int] = field(default_factory=dict)
     classes: dict[str, set[str]] = field(default_factory=lambda: {split: set() for split in SPLITS})
     newest: Any = None
+    pointed: list[str] = field(default_factory=list)  # numbers with a point all the same, with `decimal: ","`
 
 
 def ingest(
@@ -215,6 +216,8 @@ def _pass(table: Table, task: str, data: DataSpec, files: dict[str, Path], scrat
     way = splitter(data.splitting, data.id, data.label.name, labeller.schema, scratch)
     preparation = Preparation(Typing(table, typer), labeller, data.label.name, way.columns)
     written = Written(copy.deepcopy(tally), labeller.schema)
+    if data.decimal == ",":
+        written.pointed = [name for name, kind in typer.kinds.items() if kind == "number" and name not in data.types]
     with split_writer(files, labeller.schema) as writer:
         spool = _Spool(scratch / "rows.arrow", labeller.schema) if way.observe else None
         for ready in prepared(preparation, written.tally):
@@ -345,6 +348,8 @@ def _info(
     for aggregate in query.get("aggregate", {}).values():
         if "source" in aggregate:
             aggregate["source"] = PurePosixPath(public(aggregate["source"])).name
+    if written.pointed:
+        query["pointed"] = written.pointed
     tally = written.tally
     leaks = extension.leaks if extension else written.labelled.leaks
     moment = iso(written.newest)

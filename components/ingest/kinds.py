@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.components.ingest.patterns import BOOLEAN, CODE, COMMA_NUMBER, DATE, INTEGER, POINTED, TIME, with_points
+from headrace.artifacts.written import COMMA_NUMBER
+from headrace.components.ingest.patterns import BOOLEAN, CODE, DATE, INTEGER, POINTED, TIME, with_points
 
 Kind = Literal[
     "empty", "string", "boolean", "integer", "date", "timestamp", "zoned", "number", "comma integer", "comma number"

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.artifacts.written import COMMA_NUMBER
 from headrace.components.ingest.kinds import text_buffers
-from headrace.components.ingest.patterns import CODE, COMMA_NUMBER, GROUPED, INTEGER, MOST, NUMBER, NUMBER_LIKE
+from headrace.components.ingest.patterns import CODE, GROUPED, INTEGER, MOST, NUMBER, NUMBER_LIKE
 
 _NUMBERS, _UNSURE = np.zeros(256, bool), np.zeros(256, bool)
 _NUMBERS[list(b"0123456789.,")] = True

@@ -59,9 +59,10 @@ def describe(bundle: Bundle, predict_route: str) -> dict[str, Any]:
 
 
 def read_as(bundle: Bundle) -> dict[str, Any]:
-    """How the text files that the model learned from were read: null values, separator (null: by the suffix), decimal
-    sign, whether spaces around a field are dropped, and the types of inputs that are not written as plain numbers and
-    ISO dates.
+    """How the text files that the model learned from were read.
+
+    Null values, separator (null: by the suffix), decimal sign and inputs that have a point all the same, whether spaces
+    around a field are dropped, and the types of inputs that are not written as plain numbers and ISO dates.
 
     A client that turns a CSV file into instances has to do the same, or "NA" is a category that nobody ever saw.
     """
@@ -73,6 +74,7 @@ def read_as(bundle: Bundle) -> dict[str, Any]:
         "null_values": query.get("null_values") or [""],
         "separator": query.get("separator"),
         "decimal": query.get("decimal") or ".",
+        "pointed": [one.name for one in bundle.signature.inputs if one.name in query.get("pointed", ())],
         "trim": bool(query.get("trim")),
         "types": {one.name: types[one.name] for one in bundle.signature.inputs if one.name in types},
     }

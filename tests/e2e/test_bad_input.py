@@ -56,7 +56,7 @@ CASES: dict[str, tuple[bytes, str, bool]] = {
     "not UTF-8": (
         with_row(50, ["row-49", "0.5", "grün", "1"]).decode().encode("latin-1"),
         "{file}, line 51, byte 14: expected UTF-8 text. Received: byte 0xfc. "
-        "Convert it first, e.g. `iconv -f latin1 -t utf-8`.",
+        "Convert it first, e.g. `iconv -f cp1252 -t utf-8`.",
         True,
     ),
     "gzip": (

@@ -98,15 +98,42 @@ def test_a_large_request_is_scored_beside_the_event_loop(app: App, monkeypatch: 
 @pytest.mark.parametrize(
     ("lineage", "expected"),
     [
-        (None, {"null_values": [""], "separator": None, "decimal": ".", "trim": False, "types": {}}),
-        ({"data": {"query": {}}}, {"null_values": [""], "separator": None, "decimal": ".", "trim": False, "types": {}}),
+        (None, {"null_values": [""], "separator": None, "decimal": ".", "pointed": [], "trim": False, "types": {}}),
         (
-            {"data": {"query": {"null_values": ["", "NA"], "separator": ";", "decimal": ",", "trim": True}}},
-            {"null_values": ["", "NA"], "separator": ";", "decimal": ",", "trim": True, "types": {}},
+            {"data": {"query": {}}},
+            {"null_values": [""], "separator": None, "decimal": ".", "pointed": [], "trim": False, "types": {}},
+        ),
+        (
+            {
+                "data": {
+                    "query": {
+                        "null_values": ["", "NA"],
+                        "separator": ";",
+                        "decimal": ",",
+                        "trim": True,
+                        "pointed": ["plan", "gone"],
+                    }
+                }
+            },
+            {
+                "null_values": ["", "NA"],
+                "separator": ";",
+                "decimal": ",",
+                "pointed": ["plan"],
+                "trim": True,
+                "types": {},
+            },
         ),
         (
             {"data": {"query": {"types": {"tenure": "amount", "plan": "string", "other": "amount"}}}},
-            {"null_values": [""], "separator": None, "decimal": ".", "trim": False, "types": {"tenure": "amount"}},
+            {
+                "null_values": [""],
+                "separator": None,
+                "decimal": ".",
+                "pointed": [],
+                "trim": False,
+                "types": {"tenure": "amount"},
+            },
         ),
     ],
 )

@@ -68,7 +68,10 @@ def test_separators_are_those_of_training(tmp_path: Path, name: str, separator: 
         ("n,b,c,d\n1e999,1,x,\n", "row 1, n: expected a number or nothing. Received: '1e999'"),
         ("n,b,c,d, n\n1,1,x,,2\n", "expected each column name once. Received: n more than once"),
         ("n,b,c,d\n1,yes,x,\n", "row 1, b: expected true, false, 1, 0 or nothing. Received: 'yes'"),
-        (b"n,b,c,d\n1,1,\xff,\n", "expected text in UTF-8. Received: other bytes"),
+        (
+            b"n,b,c,d\n1,1,\xff,\n",
+            "expected text in UTF-8. Received: other bytes; convert it first, e.g. `iconv -f cp1252 -t utf-8`",
+        ),
         ('n,b,c,d\n1,1,"x\n', "expected CSV. Received: unexpected end of data"),
     ],
 )
@@ -103,3 +106,11 @@ def test_spaces_around_a_cell_are_dropped_where_training_dropped_them(tmp_path: 
     assert list(read_csv(file, INPUTS, ["NA"], trim=True)) == [{"n": 1, "b": True, "c": "a b", "d": None}]
     file.write_text("n, b, c, d\n 1 ,true, a b , NA\n")
     assert list(read_csv(file, INPUTS, ["NA"])) == [{"n": 1.0, "b": True, "c": " a b ", "d": " NA"}]
+
+
+def test_a_point_that_groups_no_thousands_is_refused_where_a_comma_stands_before_the_fraction(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("n,b,c,d\n132.5,1,x,\n")
+    with pytest.raises(HeadraceError, match=r"row 1, n: expected a number or nothing. Received: '132\.5'"):
+        list(read_csv(file, INPUTS, decimal=","))
+    assert next(read_csv(file, INPUTS, decimal=",", pointed=["n"]))["n"] == 132.5

@@ -266,3 +266,11 @@ def test_trimmed_fields_are_those_that_a_client_sends(tmp_path, cells):
     assert read == [None if (text := cell.strip(" \t\u00a0")) in ("", "?") else text for cell in cells]
     sent = read_csv(file, [{"name": "c", "type": "category"}], data.null_values, trim=True)
     assert [one["c"] for one in sent] == read
+
+
+def test_with_a_decimal_comma_the_columns_that_have_a_point_are_written_down(tmp_path):
+    rows = "".join(f"{i};{i % 2};{i}.25;{i},5\n" for i in range(300))
+    (tmp_path / "t.csv").write_text("id;y;x;z\n" + rows)
+    _, snapshot = take(str(tmp_path / "t.csv"), tmp_path / "snapshot", separator=";", decimal=",")
+    assert snapshot.info.query["pointed"] == ["x"]
+    assert min(whole(snapshot).column("x").to_pylist()) == 0.25

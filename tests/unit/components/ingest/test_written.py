@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.written import plain_text
+from headrace.components.ingest.declared import to_declared
 from headrace.components.ingest.written import comma_amounts, plain_texts, written_as
 from tests.unit.components.ingest.ingesting import column, table, take
 
@@ -77,3 +78,10 @@ def test_declared_columns_are_numbers_and_dates_and_other_values_reject_their_ro
     (tmp_path / "t.csv").write_text(table("id,y,price,day,at", rows))
     with pytest.raises(HeadraceError, match="row 8: expected an amount in `price`. Received: 'eight.50'"):
         take(str(tmp_path / "t.csv"), tmp_path / "other", types=types)
+
+
+def test_a_point_that_groups_no_thousands_is_no_number_behind_a_decimal_comma():
+    values = pa.array(["132.5", "1.234", "1.234,5", "7", None, "1e3", ",5"])
+    found, bad = to_declared(values, "number", ",")
+    assert bad == [0]
+    assert found.to_pylist() == [None, 1234.0, 1234.5, 7.0, None, 1000.0, 0.5]
