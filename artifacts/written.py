@@ -13,6 +13,7 @@ from datetime import datetime
 
 PLAIN = ("string", "number", "integer", "boolean", "date", "timestamp")
 AMOUNT = "amount"
+SIGNS = ("minus", "later", "last")  # groups of an amount's expression
 COMMA_NUMBER = r"^\s*[+-]?(([0-9]+|[1-9][0-9]{0,2}(\.[0-9]{3})+)(,[0-9]*)?|,[0-9]+)([eE][+-]?[0-9]+)?\s*$"
 _DIRECTIVES = {
     "d": "[0-9]{1,2}",
@@ -84,20 +85,21 @@ def date_expression(pattern: str) -> str:
 def amount_expression(decimal: str) -> str:
     """What amounts look like: a regular expression of the whole text; it also takes one without any digit.
 
-    Its groups: `minus` (a sign, or the bracket that stands for one in accounts) and `later` (a sign behind the unit),
-    `before` and `behind` (the unit), `whole` (perhaps with its thousands apart) and `part` (digits of the fraction).
+    Its groups: `minus` (a sign, or the bracket that stands for one in accounts), `later` (a sign behind the unit) and
+    `last` (a minus behind the number, as SAP writes it), `before` and `behind` (the unit), `whole` (perhaps with its
+    thousands apart) and `part` (digits of the fraction).
     """
     apart, point = (f"[,'{_SPACES}]", r"\.") if decimal == "." else (f"[.'{_SPACES}]", ",")
     space, sign = rf"[\s{_SPACES}]*", f"[+{_MINUS}]"
     number = rf"(?P<whole>[0-9]{{1,3}}(?:{apart}[0-9]{{3}})+|[0-9]*)(?:{point}(?P<part>[0-9]*))?"
     return (
         rf"^{space}(?P<minus>{sign}|\()?{space}(?P<before>{_UNIT})?{space}(?P<later>{sign})?{space}{number}"
-        rf"{space}(?P<behind>{_UNIT})?{space}\)?{space}$"
+        rf"{space}(?P<last>[{_MINUS}])?{space}(?P<behind>{_UNIT})?{space}\)?{space}$"
     )
 
 
 def is_minus(sign: str | None) -> bool:
-    """Whether what stands in the groups `minus` and `later` of an amount makes it negative."""
+    """Whether what stands in the groups `minus`, `later` and `last` of an amount makes it negative."""
     return sign is not None and sign in [*_MINUS, "("]
 
 
@@ -126,5 +128,5 @@ def _plain_amount(text: str, decimal: str) -> str:
     if not found or not (found["whole"] or found["part"]):
         return text
     digits = "".join(one for one in found["whole"] or "0" if one.isdigit())
-    minus = "-" if is_minus(found["minus"]) or is_minus(found["later"]) else ""
+    minus = "-" if any(is_minus(found[group]) for group in SIGNS) else ""
     return f"{minus}{digits}" + (f".{found['part']}" if found["part"] else "")

@@ -28,6 +28,13 @@ from headrace.components.ingest.written import comma_amounts, written_as
 from headrace.components.transform.inputs import exclusion
 from headrace.components.transform.spec import FeaturesSpec
 from headrace.pipelines.image_task import IMAGES
+from headrace.pipelines.init_hints import (
+    check_first_row,
+    column_notes,
+    label_notes,
+    mixed_words,
+    positive_class,
+)
 from headrace.pipelines.init_images import holds_images, image_spec_text, inspect_images
 from headrace.pipelines.spec_words import gate_words, model_name, quoted, source_path
 
@@ -45,6 +52,7 @@ class Look:
     excluded: dict[str, str]
     notes: list[str]
     data: DataSpec  # how it is written
+    positive: tuple[str, str] | None = None  # of two classes, and why
 
 
 def init(folder: Path, source: Path, label: str | None, task: str | None, id: str | None, *, force: bool) -> Path:
@@ -102,7 +110,16 @@ def inspect(source: Path, label: str, task: str | None, id: str | None) -> Look:
         if name not in (label, id)
     }
     excluded = {name: reason for name, reason in reasons.items() if reason}
-    return Look(table, task, id, excluded, notes, data)
+    told = [*notes, *(label_notes(table[label]) if task == "classification" else [])]
+    for name, column in _texts(table).items():
+        mixed = mixed_words(column) if name not in (label, id) else None
+        if mixed and name in excluded:
+            excluded[name] = f"{mixed}, and take it out of here"
+        elif mixed and not any(note.startswith(f"`{name}` stays text") for note in notes):
+            told.append(f"`{name}` is {mixed}")
+    told += column_notes(table, [name for name in table.column_names if name not in (label, id, *excluded)])
+    positive = positive_class(table[label]) if task == "classification" else None
+    return Look(table, task, id, excluded, told, data, positive)
 
 
 def read_as_written(data: DataSpec) -> tuple[DataSpec, pa.Table, list[str]]:
@@ -125,6 +142,8 @@ def read_as_written(data: DataSpec) -> tuple[DataSpec, pa.Table, list[str]]:
     if sure := {name: types[0] for name, types in written.items() if len(types) == 1}:
         data = data.model_copy(update={"types": sure})
         rows, notes = _read(data)
+    if text is not None:
+        check_first_row(rows, text.name)
     if text is not None and names_are_values(rows):
         shown = ", ".join(rows.column_names[:4]) + (", ..." if rows.num_columns > 4 else "")
         raise HeadraceError(
@@ -226,6 +245,7 @@ def spec_text(folder: Path, source: Path, label: str, look: Look) -> str:
         *(["  types:  # how texts are written that are dates and numbers"] if look.data.types else []),
         *[f"    {quoted(name)}: {quoted(type)}" for name, type in look.data.types.items()],
         f"  label: {quoted(label)}",
+        *([f"  positive: {quoted(look.positive[0])}  # {look.positive[1]}"] if look.positive else []),
         *(
             [f"  id: {quoted(look.id)}  # a different value in every row"]
             if look.id

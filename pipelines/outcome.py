@@ -114,6 +114,8 @@ def outcome_text(found: Outcome, name: str) -> str:
     evaluation = found.evaluation
     if evaluation is not None:
         lines.append(f"On the {evaluation.split} split, {evaluation.rows:,} rows no step before has seen:")
+        if evaluation.positive is not None:
+            lines.append(f"  `{evaluation.positive}` is the positive class.")
         shown = first_metrics(evaluation.kind, evaluation.metrics)
         for metric in shown:
             value, title = evaluation.metrics[metric], title_of(metric)

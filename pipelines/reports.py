@@ -93,6 +93,8 @@ def index_page(run: RunResult, found: Outcome, links: dict[str, dict[str, str]])
             for name in first_metrics(evaluation.kind, evaluation.metrics)[:_SHOWN]
         ]
         intro = f"{evaluation.rows:,} rows of the {evaluation.split} split, which no step before has seen."
+        if evaluation.positive is not None:
+            intro += f" {evaluation.positive} is the positive class."
         sections.append(r.section("Metrics", r.tiles(tiles), intro=intro))
     if found.verdict is not None:
         gates = [

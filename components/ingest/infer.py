@@ -15,9 +15,11 @@ from headrace.components.ingest.text_notes import text_note
 from headrace.components.ingest.written import written_as
 
 _MARKS = frozenset(
-    ("", "?", "-", "--", ".", "na", "n/a", "n.a.", "#n/a", "nan", "nil", "none", "null", "(null)", r"\n", "missing")
+    (
+        *("", "?", "-", "--", ".", "na", "n/a", "n.a.", "nan", "nil", "none", "null", "(null)", r"\n", "missing"),
+        *("#n/a", "#div/0!", "#name?", "#null!", "#num!", "#ref!", "#value!"),  # of spreadsheets
+    )
 )
-
 _NUMBERS = (pa.int64().id, pa.float64().id)
 
 

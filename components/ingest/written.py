@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from itertools import product
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.artifacts.written import AMOUNT, amount_expression, date_expression, is_minus, split_type
+from headrace.artifacts.written import AMOUNT, SIGNS, amount_expression, date_expression, is_minus, split_type
 from headrace.components.ingest.patterns import CODE
 
 _DAYS = (
@@ -35,8 +36,8 @@ def plain_texts(values: pa.Array, type: str, decimal: str) -> pa.Array:
 def _amounts(values: pa.Array, decimal: str) -> pa.Array:
     found = pc.extract_regex(values, amount_expression(decimal))
     whole, part = pc.struct_field(found, "whole"), pc.struct_field(found, "part")
-    signs = [pc.struct_field(found, name) for name in ("minus", "later")]
-    minus = pc.or_(*(pc.is_in(sign, _minus_signs(sign)) for sign in signs))
+    signs = [pc.struct_field(found, name) for name in SIGNS]
+    minus = functools.reduce(pc.or_, (pc.is_in(sign, _minus_signs(sign)) for sign in signs))
     digits = pc.replace_substring_regex(pc.if_else(pc.equal(whole, ""), "0", whole), "[^0-9]", "")
     fraction = pc.if_else(pc.equal(part, ""), "", pc.binary_join_element_wise("", part, "."))
     text = pc.binary_join_element_wise(pc.if_else(minus, "-", ""), digits, fraction, "")

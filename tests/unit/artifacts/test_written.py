@@ -62,6 +62,8 @@ def test_a_type_that_says_no_day_is_refused(text, problem):
         ("1 234\u202f567", ".", "1234567"),
         ("1.234,56 €", ",", "1234.56"),
         ("1.234", ",", "1234"),
+        ("520,28-", ",", "-520.28"),
+        ("1,000.50- USD", ".", "-1000.50"),
     ],
 )
 def test_an_amount_is_a_number(text, decimal, plain):

@@ -143,7 +143,7 @@ def test_a_class_never_means_missing(tmp_path):
     lines = [f"{'?' if n % 2 else 'yes'},{n},{n / 4 if n % 9 else '?'}" for n in range(60)]
     (tmp_path / "t.csv").write_text("\n".join(["y,id,size", *lines, ""]))
     file = init(tmp_path / "m", tmp_path / "t.csv", "y", None, None, force=False)
-    assert "null_values" not in file.read_text()
+    assert "null_values: [" not in file.read_text()
     assert check_spec(file)[1]["y"].null_count == 0
 
 

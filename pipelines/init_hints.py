@@ -1,0 +1,119 @@
+"""What `headrace init` tells of a table that a person should decide on: nothing of it changes what is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.artifacts.errors import HeadraceError
+from headrace.artifacts.report import percent
+from headrace.components.ingest.infer import infer_column
+from headrace.components.ingest.patterns import CODE, DATE, NUMBER_LIKE
+
+_SOUGHT = frozenset(  # what a class is called that one looks for
+    (
+        *("1", "yes", "y", "true", "t", "ja", "oui", "si", "sí", "sim", "tak", "positive", "pos"),
+        *("bad", "fail", "failed", "failure", "fraud", "churn", "churned", "default", "defaulted", "defect"),
+        *("defective", "faulty", "abnormal", "anomaly", "spam", "attack", "malignant", "cancelled", "canceled"),
+        *("left", "lost", "sick", "ill", "dead", "won", "clicked", "bought", "converted", "accepted"),
+    )
+)
+_FEW_ROWS = 10  # of a class: hardly one for each split
+_ROWS = 30  # fewer prove nothing by their numbers
+_DENSE = 2.0  # row numbers range over at most so many times the number of rows
+_HALF = 0.5
+
+
+def check_first_row(rows: pa.Table, name: str) -> None:
+    """Refuses a file whose second line names its columns again, as in exports with a line of titles above.
+
+    Raises:
+        HeadraceError: without the first row most columns of texts would have another type.
+    """
+    texts = [column for column in rows.columns if pa.types.is_string(column.type)]
+    if rows.num_rows < 2 or len(texts) < 2:
+        return
+    better = sum(not pa.types.is_string(infer_column(column.slice(1)).type) for column in texts)
+    if better > max(1, rows.num_columns / 2):
+        shown = ", ".join(str(column[0].as_py()) for column in rows.columns[:4])
+        raise HeadraceError(
+            f"{name}, line 2: expected a row. Received: what looks like the names of the columns ({shown}"
+            f"{', ...' if rows.num_columns > 4 else ''}); remove what stands above them"
+        )
+
+
+def positive_class(column: pa.ChunkedArray) -> tuple[str, str] | None:
+    """Of two classes that are texts, the one that is probably looked for, and why; None for others."""
+    counts = {str(one["values"]): one["counts"] for one in pc.value_counts(column).to_pylist()}
+    if len(counts) != 2 or not pa.types.is_string(column.type):
+        return None
+    sought = [name for name in counts if name.strip().lower() in _SOUGHT]
+    if len(sought) == 1:
+        return sought[0], "by its name"
+    rarer = min(counts, key=lambda name: (counts[name], name))
+    return rarer, "the rarer class"
+
+
+def label_notes(column: pa.ChunkedArray) -> list[str]:
+    """Classes that look like slips of others, or that are too rare."""
+    counts = {str(one["values"]): one["counts"] for one in pc.value_counts(column).to_pylist()}
+    alike: dict[str, list[str]] = {}
+    for name in counts:
+        alike.setdefault(name.strip().lower(), []).append(name)
+    notes = [
+        f"the classes {' and '.join(map(repr, sorted(names)))} differ only in how they are written, and are learned as "
+        "different ones; correct them at the source if they mean the same"
+        for names in alike.values()
+        if len(names) > 1
+    ]
+    rare = [f"{name!r} ({count})" for name, count in counts.items() if count < _FEW_ROWS]
+    if len(counts) > 2 and rare:
+        notes.append(f"too few rows to learn and to judge: {', '.join(rare)}; leave these classes out, or merge them")
+    return notes
+
+
+def column_notes(rows: pa.Table, names: Sequence[str]) -> list[str]:
+    """Features that number the rows, or that several rows have in common as rows of one customer have."""
+    notes = []
+    for name in names:
+        column = rows[name]
+        if len(column) < _ROWS or column.null_count:
+            continue
+        distinct = pc.count_distinct(column).as_py()
+        if pa.types.is_integer(column.type) and distinct == len(column):
+            low, high = pc.min_max(column).as_py().values()
+            if high - low <= _DENSE * len(column):
+                notes.append(
+                    f"`{name}` has another whole number in every row, from {low} to {high}: where it numbers the rows, "
+                    "name it as data.id, or drop it"
+                )
+        elif _called_an_id(name) and 1 < distinct <= len(column) / 2 and not pa.types.is_floating(column.type):
+            notes.append(
+                f"`{name}` repeats: {len(column) / distinct:.1f} rows each. Where these are of one and the same, set "
+                f"data.split to {{by: group, column: {name}}} and drop it, or the model is judged on what it knows"
+            )
+    return notes
+
+
+def mixed_words(column: pa.ChunkedArray) -> str | None:
+    """Why a column of texts is rather one of numbers or dates with other texts among them; None where it is not."""
+    values = column.drop_null()
+    fits = pc.or_(pc.match_substring_regex(values, NUMBER_LIKE), pc.match_substring_regex(values, DATE))
+    fits = pc.and_not(fits, pc.match_substring_regex(values, CODE))
+    share = pc.mean(fits).as_py() or 0.0
+    others = pc.value_counts(values.filter(pc.invert(fits)))
+    if share < _HALF or not len(others) or len(others) > max(3, len(values) / 100):
+        return None
+    shown = ", ".join(repr(one.as_py()) for one in others.field("values").slice(0, 3))
+    return (
+        f"text, as {percent(1 - share)} of its values are no numbers or dates ({shown}); list these in "
+        "data.null_values if they mean missing"
+    )
+
+
+def _called_an_id(name: str) -> bool:
+    words = re.findall(r"[A-Z]?[a-z0-9äöüß]+|[A-Z]+", name)
+    return bool(words) and words[-1].lower() in ("id", "uuid", "key", "nr", "no", "number", "code") and len(words) > 1
