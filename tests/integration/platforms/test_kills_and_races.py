@@ -109,6 +109,7 @@ def test_kills_at_random_moments_leave_a_whole_registry(tmp_path: Path) -> None:
     chance = random.Random(5)
     seeds = iter(range(100_000))
     interrupted = 0
+    register_and_deploy(home, write_bundle(tmp_path / "first", next(seeds)))  # what it imports, it need not again
     longest = None  # how long the first takes, which is not killed
     for attempt in range(31):
         bundles = [write_bundle(tmp_path / f"{attempt}-{n}", next(seeds), size=200_000) for n in range(10)]
@@ -118,12 +119,13 @@ def test_kills_at_random_moments_leave_a_whole_registry(tmp_path: Path) -> None:
         if longest is None:
             child.join()
             longest = time.monotonic() - begun
-        time.sleep(chance.uniform(0.0, 0.8 * longest))
+        time.sleep(chance.uniform(0.0, 0.6 * longest))
         child.kill()
         child.join()
         interrupted += child.exitcode == -signal.SIGKILL
         check(home)
-    assert interrupted > 20
+    assert interrupted > 10
+    print(f"{interrupted} of 30 were interrupted")
     before = check(home)
     last = write_bundle(tmp_path / "last", next(seeds))
     register_and_deploy(home, last)
