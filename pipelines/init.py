@@ -18,7 +18,7 @@ from headrace.artifacts.report import number, percent
 from headrace.components.gate.spec import default_gates
 from headrace.components.ingest.columns import finite_or_missing
 from headrace.components.ingest.csv_source import detect_separator
-from headrace.components.ingest.infer import decimal_comma, missing_marks, names_are_values, padded, text_notes_of
+from headrace.components.ingest.infer import decimal_comma, missing_marks, padded, text_notes_of
 from headrace.components.ingest.ingest import check_left_out, left_out, read_table, source_notes
 from headrace.components.ingest.label import make_label
 from headrace.components.ingest.open import first_text_file
@@ -28,13 +28,7 @@ from headrace.components.ingest.written import comma_amounts, written_as
 from headrace.components.transform.inputs import exclusion
 from headrace.components.transform.spec import FeaturesSpec
 from headrace.pipelines.image_task import IMAGES
-from headrace.pipelines.init_hints import (
-    check_first_row,
-    column_notes,
-    label_notes,
-    mixed_words,
-    positive_class,
-)
+from headrace.pipelines.init_hints import check_header, column_notes, label_notes, mixed_words, positive_class
 from headrace.pipelines.init_images import holds_images, image_spec_text, inspect_images
 from headrace.pipelines.spec_words import gate_words, model_name, quoted, source_path
 
@@ -143,13 +137,7 @@ def read_as_written(data: DataSpec) -> tuple[DataSpec, pa.Table, list[str]]:
         data = data.model_copy(update={"types": sure})
         rows, notes = _read(data)
     if text is not None:
-        check_first_row(rows, text.name)
-    if text is not None and names_are_values(rows):
-        shown = ", ".join(rows.column_names[:4]) + (", ..." if rows.num_columns > 4 else "")
-        raise HeadraceError(
-            f"{text.name}, line 1: expected the names of the columns. Received: what looks like a row ({shown}); "
-            "put a line with the names above it"
-        )
+        check_header(rows, text.name)
     unsure = {name: types for name, types in written.items() if len(types) > 1}
     return data, rows, [*notes, *(_choice(name, types) for name, types in unsure.items())]
 

@@ -1,4 +1,4 @@
-"""What `headrace init` tells of a table that a person should decide on: nothing of it changes what is read."""
+"""What `headrace init` tells of a table that a person should decide on, and the headers that it refuses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.report import percent
-from headrace.components.ingest.infer import infer_column
+from headrace.components.ingest.columns import row_numbers
+from headrace.components.ingest.infer import infer_column, names_are_values
 from headrace.components.ingest.patterns import CODE, DATE, NUMBER_LIKE
 
 _SOUGHT = frozenset(  # what a class is called that one looks for
@@ -23,32 +24,40 @@ _SOUGHT = frozenset(  # what a class is called that one looks for
 )
 _FEW_ROWS = 10  # of a class: hardly one for each split
 _ROWS = 30  # fewer prove nothing by their numbers
-_DENSE = 2.0  # row numbers range over at most so many times the number of rows
 _HALF = 0.5
 
 
-def check_first_row(rows: pa.Table, name: str) -> None:
-    """Refuses a file whose second line names its columns again, as in exports with a line of titles above.
+def check_header(rows: pa.Table, name: str) -> None:
+    """Refuses a text file whose first line is a row, or whose second one names the columns again.
 
     Raises:
-        HeadraceError: without the first row most columns of texts would have another type.
+        HeadraceError: it is so, by all that the columns have in common.
     """
+    if _names_stand_below(rows):
+        raise HeadraceError(
+            f"{name}, line 2: expected a row. Received: what looks like the names of the columns "
+            f"({_first_four([column[0].as_py() for column in rows.columns])}); remove what stands above them"
+        )
+    if names_are_values(rows):
+        raise HeadraceError(
+            f"{name}, line 1: expected the names of the columns. Received: what looks like a row "
+            f"({_first_four(rows.column_names)}); put a line with the names above it"
+        )
+
+
+def _names_stand_below(rows: pa.Table) -> bool:
+    """Whether without the first row most columns would have another type than text."""
     texts = [column for column in rows.columns if pa.types.is_string(column.type)]
     if rows.num_rows < 2 or len(texts) < 2:
-        return
+        return False
     better = sum(not pa.types.is_string(infer_column(column.slice(1)).type) for column in texts)
-    if better > max(1, rows.num_columns / 2):
-        shown = ", ".join(str(column[0].as_py()) for column in rows.columns[:4])
-        raise HeadraceError(
-            f"{name}, line 2: expected a row. Received: what looks like the names of the columns ({shown}"
-            f"{', ...' if rows.num_columns > 4 else ''}); remove what stands above them"
-        )
+    return bool(better > max(1, rows.num_columns / 2))
 
 
 def positive_class(column: pa.ChunkedArray) -> tuple[str, str] | None:
     """Of two classes that are texts, the one that is probably looked for, and why; None for others."""
-    counts = {str(one["values"]): one["counts"] for one in pc.value_counts(column).to_pylist()}
-    if len(counts) != 2 or not pa.types.is_string(column.type):
+    counts = _counted(column) if pa.types.is_string(column.type) else {}
+    if len(counts) != 2:
         return None
     sought = [name for name in counts if name.strip().lower() in _SOUGHT]
     if len(sought) == 1:
@@ -59,7 +68,7 @@ def positive_class(column: pa.ChunkedArray) -> tuple[str, str] | None:
 
 def label_notes(column: pa.ChunkedArray) -> list[str]:
     """Classes that look like slips of others, or that are too rare."""
-    counts = {str(one["values"]): one["counts"] for one in pc.value_counts(column).to_pylist()}
+    counts = _counted(column)
     alike: dict[str, list[str]] = {}
     for name in counts:
         alike.setdefault(name.strip().lower(), []).append(name)
@@ -82,15 +91,16 @@ def column_notes(rows: pa.Table, names: Sequence[str]) -> list[str]:
         column = rows[name]
         if len(column) < _ROWS or column.null_count:
             continue
+        if ends := row_numbers(column, len(column)):
+            notes.append(
+                f"`{name}` has another whole number in every row, from {ends[0]} to {ends[1]}: where it numbers the "
+                "rows, name it as data.id, or drop it"
+            )
+            continue
+        if not _called_an_id(name) or pa.types.is_floating(column.type):
+            continue
         distinct = pc.count_distinct(column).as_py()
-        if pa.types.is_integer(column.type) and distinct == len(column):
-            low, high = pc.min_max(column).as_py().values()
-            if high - low <= _DENSE * len(column):
-                notes.append(
-                    f"`{name}` has another whole number in every row, from {low} to {high}: where it numbers the rows, "
-                    "name it as data.id, or drop it"
-                )
-        elif _called_an_id(name) and 1 < distinct <= len(column) / 2 and not pa.types.is_floating(column.type):
+        if 1 < distinct <= len(column) / 2:
             notes.append(
                 f"`{name}` repeats: {len(column) / distinct:.1f} rows each. Where these are of one and the same, set "
                 f"data.split to {{by: group, column: {name}}} and drop it, or the model is judged on what it knows"
@@ -112,6 +122,14 @@ def mixed_words(column: pa.ChunkedArray) -> str | None:
         f"text, as {percent(1 - share)} of its values are no numbers or dates ({shown}); list these in "
         "data.null_values if they mean missing"
     )
+
+
+def _counted(column: pa.ChunkedArray) -> dict[str, int]:
+    return {str(one["values"]): one["counts"] for one in pc.value_counts(column).to_pylist()}
+
+
+def _first_four(texts: Sequence[object]) -> str:
+    return ", ".join(map(str, texts[:4])) + (", ..." if len(texts) > 4 else "")
 
 
 def _called_an_id(name: str) -> bool:

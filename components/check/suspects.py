@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 from headrace.artifacts.dataset import DatasetInfo
 from headrace.artifacts.findings import Finding
 from headrace.components.check.predictive import Target, power, ranked, target_of
+from headrace.components.ingest.columns import row_numbers
 from headrace.components.validate.spec import ValidateSpec
 
 _FEWEST = 30  # rows with, and without, a value: fewer show anything by chance
-_DENSE = 2.0  # a row number's range is at most this many times the number of rows
 
 
 @dataclass(frozen=True)
@@ -100,11 +100,10 @@ def _missing(column: pa.ChunkedArray) -> np.ndarray:
 
 def _row_number(name: str, column: pa.ChunkedArray, info: DatasetInfo, settings: ValidateSpec) -> list[Finding]:
     check = settings.near_unique
-    if check.level == "off" or column.type != pa.int64() or column.null_count or len(column) <= _FEWEST:
+    if check.level == "off" or len(column) <= _FEWEST:
         return []
-    ends = pc.min_max(column).as_py()
-    rows = sum(info.rows.values())
-    if ends["max"] - ends["min"] > _DENSE * rows or pc.count_distinct(column).as_py() < len(column):
+    ends = row_numbers(column, sum(info.rows.values()))
+    if ends is None:
         return []
     return [
         Finding(
@@ -112,7 +111,7 @@ def _row_number(name: str, column: pa.ChunkedArray, info: DatasetInfo, settings:
             check.level,
             name,
             "a feature whose values repeat",
-            f"a different whole number in every row, from {ends['min']} to {ends['max']}: it numbers the rows",
+            f"a different whole number in every row, from {ends[0]} to {ends[1]}: it numbers the rows",
             "Name it as data.id, or put it under features.drop",
             [name],
         )

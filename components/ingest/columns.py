@@ -1,4 +1,4 @@
-"""What holds for the columns of every source: names that can be served, and values that are numbers or missing."""
+"""What holds for the columns of every source: names that can be served, finite values, and what numbers the rows."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from headrace.artifacts.errors import HeadraceError
 
 _TYPE_NAMES = {"double": "float64", "date32[day]": "date32"}  # Arrow prints these otherwise than it names them
+_DENSE = 2.0  # what numbers rows has a range of at most this many times their number
 _UNSERVABLE = re.compile(r'["\\\x00-\x1f\x7f-\x9f]')
 
 
@@ -74,3 +75,16 @@ def finite_or_missing(batch: pa.RecordBatch, label: str) -> tuple[pa.RecordBatch
         counts[name] = {kind: count for kind, count in (("infinite", infinite), ("nan", nan)) if count}
         columns[position] = pc.if_else(finite, column, pa.scalar(None, column.type))
     return (pa.record_batch(columns, schema=batch.schema) if counts else batch), counts
+
+
+def row_numbers(column: pa.ChunkedArray, rows: int) -> tuple[int, int] | None:
+    """The least and the greatest of whole numbers that number `rows` rows: each another one, hardly one left out.
+
+    None where the values are others.
+    """
+    if not len(column) or column.type != pa.int64() or column.null_count:
+        return None
+    low, high = pc.min_max(column).as_py().values()
+    if high - low > _DENSE * rows or pc.count_distinct(column).as_py() < len(column):
+        return None
+    return low, high

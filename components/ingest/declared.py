@@ -44,7 +44,7 @@ def to_declared(values: pa.Array, declared: str, decimal: str) -> tuple[pa.Array
         elif name == "number" and decimal == ",":
             # A point that groups no thousands makes it no number: without it, 132.5 would be 1325.
             fits = pc.match_substring_regex(values, COMMA_NUMBER)
-            values = pc.if_else(pc.invert(fits), _NO_NUMBER, with_points(values))
+            values = pc.if_else(fits, with_points(values), _NO_NUMBER)
     found = _cast(values, name)
     if found is not None:
         return found, []

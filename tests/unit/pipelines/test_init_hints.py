@@ -6,7 +6,7 @@ import pytest
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.init import init
-from headrace.pipelines.init_hints import check_first_row, column_notes, label_notes, mixed_words, positive_class
+from headrace.pipelines.init_hints import check_header, column_notes, label_notes, mixed_words, positive_class
 
 
 def column(*values):
@@ -66,12 +66,12 @@ def test_numbers_and_dates_with_other_texts_among_them():
 
 def test_a_second_line_of_names_is_refused():
     good = pa.table({"a": ["1", "x", "3"], "b": ["x", "y", "z"], "c": ["1", "2", "x"]})
-    check_first_row(good, "t.csv")
+    check_header(good, "t.csv")
     bad = pa.table(
         {"X1": ["AGE", "1", "2"], "X2": ["BILL", "1.5", "2.5"], "X3": ["SEX", "m", "w"], "Y": ["out", "0", "1"]}
     )
     with pytest.raises(HeadraceError) as caught:
-        check_first_row(bad, "t.csv")
+        check_header(bad, "t.csv")
     assert str(caught.value) == (
         "t.csv, line 2: expected a row. Received: what looks like the names of the columns (AGE, BILL, SEX, out); "
         "remove what stands above them"
