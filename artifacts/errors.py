@@ -18,6 +18,11 @@ class ArtifactError(HeadraceError):
     """An artifact on disk is missing, damaged, of another kind, or written by a newer version."""
 
 
+def row_count(count: int) -> str:
+    """A number of rows in words: `1 row`, `1,234 rows`."""
+    return f"{count:,} row{'s' * (count != 1)}"
+
+
 def nearest_column(name: str, columns: Collection[str]) -> str:
     """What a column that is not there was probably meant to be; where nothing is near, the columns that are."""
     import difflib

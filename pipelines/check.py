@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,24 +10,18 @@ from headrace.artifacts.by import columns_of
 from headrace.artifacts.errors import HeadraceError, nearest_column
 from headrace.components.fingerprint.logs import log_files
 from headrace.components.fingerprint.url import absolute, sources_of
-from headrace.components.ingest.columns import type_name
-from headrace.components.ingest.ingest import check_left_out, left_out, read_table
-from headrace.components.ingest.join import check_join, open_join
-from headrace.components.ingest.rows import head_rows
 from headrace.components.ingest.spec import DataSpec
 from headrace.pipelines.check_aggregates import with_aggregates
 from headrace.pipelines.check_evaluate import evaluated_columns, value_mistakes
 from headrace.pipelines.check_features import feature_mistakes
+from headrace.pipelines.check_label import label_mistakes
 from headrace.pipelines.check_train import train_mistakes
 from headrace.pipelines.compile import schema_text, with_functions
 from headrace.pipelines.compiled import resolve_source
+from headrace.pipelines.head import FIRST_ROWS, Head, read_first_rows
 from headrace.pipelines.spec import Spec, SpecError, load_spec
 from headrace.pipelines.yaml_lines import Place, read_yaml
 from headrace.trainer.expressions.arrow import column_type
-from headrace.trainer.expressions.expression import NUMBER, TEXT, ExpressionError, parse
-
-FIRST_ROWS = 10_000  # of each source that are looked at
-FIRST_IMAGES = 256  # each of which is decoded
 
 
 def check_spec(file: Path) -> tuple[Spec, pa.Table]:
@@ -50,7 +42,7 @@ def check_spec(file: Path) -> tuple[Spec, pa.Table]:
     sources = sources_of(resolve_source(spec.data.source, file))
     head = read_first_rows(sources, joins_resolved(spec, file))
     rows, found = with_aggregates(spec, file, head.rows, FIRST_ROWS)
-    found += mistakes(spec, rows, head.left_out)
+    found += mistakes(spec, rows, head)
     if found:
         yaml = read_yaml(file)
         raise SpecError(
@@ -74,31 +66,6 @@ def check_requests(spec: Spec, file: Path) -> None:
         raise SpecError(f"{file}:{line}: validate.requests: {error}") from None
 
 
-@dataclass(frozen=True)
-class Head:
-    """The first rows of a source, and the columns that ingestion will leave out."""
-
-    rows: pa.Table
-    left_out: list[str]
-
-
-def read_first_rows(sources: Sequence[str], data: DataSpec) -> Head:
-    """The first rows of each source, with the columns that are joined to them, and the types that they suggest."""
-    most = FIRST_IMAGES if data.format == "images" else FIRST_ROWS
-    table = read_table(sources, data, most)
-    found = left_out(table)
-    check_left_out(found, data, table.name)
-    rows = head_rows(table, most)
-    for join in data.join:
-        other = open_join(join, data, FIRST_ROWS)
-        check_join(rows.schema, other.schema, join)
-        joined = head_rows(other, FIRST_ROWS)
-        for name in joined.column_names:
-            if name not in join.on:  # what rows find in the other's first rows would say nothing
-                rows = rows.append_column(name, pa.nulls(rows.num_rows, joined.schema.field(name).type))
-    return Head(rows, list(found))
-
-
 def joins_resolved(spec: Spec, file: Path) -> DataSpec:
     """The data section with the joined sources as they can be opened from anywhere."""
     folder = file.resolve().parent
@@ -106,13 +73,14 @@ def joins_resolved(spec: Spec, file: Path) -> DataSpec:
     return spec.data.model_copy(update={"join": joins})
 
 
-def mistakes(spec: Spec, head: pa.Table, left_out: Sequence[str] = ()) -> list[tuple[Place, str]]:
+def mistakes(spec: Spec, rows: pa.Table, head: Head) -> list[tuple[Place, str]]:
     """What the spec says of columns that the source does not have, or not like that, each with its place.
 
-    Columns that ingestion leaves out for their type may be dropped all the same.
+    `rows` are the head's, with what is aggregated. Columns that ingestion leaves out for their type may be dropped all
+    the same.
     """
     label = spec.data.label
-    names = head.column_names
+    names = rows.column_names
     named: list[tuple[Place, str | None]] = [
         (("data", "id"), spec.data.id),
         (("data", "split", "column"), spec.data.split.column),
@@ -121,7 +89,7 @@ def mistakes(spec: Spec, head: pa.Table, left_out: Sequence[str] = ()) -> list[t
         (("data", "label"), label.name if label.expression is None else None),
         (("statistics", "weight"), spec.statistics.weight),
         *((("statistics", "slices", i), name) for i, name in enumerate(spec.statistics.slices)),
-        *((("features", "drop", i), name) for i, name in enumerate(spec.features.drop) if name not in left_out),
+        *((("features", "drop", i), name) for i, name in enumerate(spec.features.drop) if name not in head.left_out),
         *((("features", "keep", i), name) for i, name in enumerate(spec.features.keep)),
         (("train", "sample_weight"), spec.train.sample_weight),
         (("validate", "freshness", "column"), spec.validation.freshness.column if spec.validation.freshness else None),
@@ -142,42 +110,20 @@ def mistakes(spec: Spec, head: pa.Table, left_out: Sequence[str] = ()) -> list[t
     ]
     if label.expression is None and label.name not in names:
         found.append((("data", "label"), _absent(label.name, names)))
-    found += _label_type(spec, head)
     if not spec.of_images and not set(names) - {label.name, spec.data.id}:
         beside = "the label and the id" if spec.data.id else "the label"
         found.append((("data", "source"), f"expected columns to learn from beside {beside}. Received: none"))
-    types = {field.name: column_type(field.type) for field in head.schema}
-    if label.expression is not None and (message := _expression(label.expression, types)):
-        found.append((("data", "label", "expression"), message))
-    whole = head.num_rows < FIRST_ROWS and not spec.of_images  # of a folder, the first images are of one class
-    if spec.for_each and (message := _segments(spec.for_each.segment, spec.data, head.schema)):
+    types = {field.name: column_type(field.type) for field in rows.schema}
+    found += label_mistakes(spec, rows, head)
+    if spec.for_each and (message := _segments(spec.for_each.segment, spec.data, rows.schema)):
         found.append((("for_each", "segment"), message))
     found += _learned_segment(spec)
     found += value_mistakes(spec.evaluate, types)
-    return found + feature_mistakes(spec, head.schema) + train_mistakes(spec, head, whole)
+    return found + feature_mistakes(spec, rows.schema) + train_mistakes(spec, rows, head.whole)
 
 
 def _absent(name: str, names: list[str]) -> str:
     return f"expected a column of the source. Received: `{name}`; {nearest_column(name, names)}"
-
-
-def _label_type(spec: Spec, head: pa.Table) -> list[tuple[Place, str]]:
-    """A column that is no label of the task, whatever rows follow the first."""
-    label = spec.data.label
-    if label.expression is not None or label.name not in head.column_names or spec.of_images:
-        return []
-    column = head[label.name]
-    received = f"Received: `{label.name}` of type {type_name(column.type)}"
-    if spec.predicted != "regression":
-        if not pa.types.is_temporal(column.type):
-            return []
-        where = f"where its moments are classes, say so: data.types: {{{label.name}: string}}"
-        return [(("data", "label"), f"expected classes. {received}; {where}")]
-    is_number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
-    if is_number or column.null_count == len(column):
-        return []
-    text = f"expected a column of numbers for a regression. {received}"
-    return [(("data", "label"), f"{text}; did you mean `task: classification`?")]
 
 
 def _segments(column: str, data: DataSpec, schema: pa.Schema) -> str | None:
@@ -211,11 +157,3 @@ def _learned_segment(spec: Spec) -> list[tuple[Place, str]]:
         "segment it does not vary, and no model sees it"
     )
     return [(("features", *place), text) for place, name in places if name == column]
-
-
-def _expression(text: str, types: dict[str, str]) -> str | None:
-    try:
-        _, kind = parse(text).typed(types)
-    except ExpressionError as error:
-        return str(error)
-    return f"expected a {NUMBER} or a truth value. Received: a text, `{text}`" if kind == TEXT else None

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.artifacts.dataset import DatasetInfo
-from headrace.artifacts.errors import HeadraceError, nearest_column
+from headrace.artifacts.errors import HeadraceError, nearest_column, row_count
 from headrace.artifacts.folder import write_text
 from headrace.artifacts.report import number, percent
 from headrace.components.gate.spec import default_gates
@@ -188,7 +188,7 @@ def _check_id(table: pa.Table, id: str, label: str, source: Path) -> None:
     column = table[id]
     if column.null_count:
         raise HeadraceError(
-            f"{source}: expected an id in every row. Received: {column.null_count:,} rows without `{id}`, "
+            f"{source}: expected an id in every row. Received: {row_count(column.null_count)} without `{id}`, "
             f"first row {pc.index(pc.is_null(column), True).as_py() + 1}"
         )
     counts = pc.value_counts(column.combine_chunks())

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.artifacts.errors import HeadraceError
+from headrace.artifacts.errors import HeadraceError, row_count
 from headrace.components.ingest.row_hash import row_hashes
 
 _IN_MEMORY = 1 << 22  # hashes kept in memory (32 MiB); more go to files, by their highest byte
@@ -66,7 +66,7 @@ class Ids:
         """
         if self._missing:
             raise HeadraceError(
-                f"{self._source}: expected an id in every row. Received: {self._missing:,} rows without "
+                f"{self._source}: expected an id in every row. Received: {row_count(self._missing)} without "
                 f"`{self._column}`, first row {self._first_missing + 1}"
             )
         twice = self._equal_hashes()

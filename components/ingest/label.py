@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.artifacts.errors import HeadraceError
+from headrace.artifacts.errors import HeadraceError, row_count
 from headrace.components.ingest.columns import type_name
 from headrace.components.ingest.spec import DataSpec
 from headrace.trainer.expressions.arrow import evaluate
@@ -151,26 +152,34 @@ class Labeller:
                 f"{self._source}: expected at most {MOST_CLASSES} classes. "
                 f"Received: `{self._name}` has {count} different values.{hint}"
             )
-        classes = sorted(values, key=_class_order)
-        return Labelled(classes, _positive(classes, self._data), self.leaks)
+        return Labelled(self.values, _positive(self.values, self._data), self.leaks)
+
+    @property
+    def values(self) -> list[str]:
+        """The classes seen so far, in their order."""
+        return sorted(self._values, key=_class_order)
 
     @property
     def leaks(self) -> list[str]:
         """The columns that the label is computed from."""
         return [] if self._expression is None else list(self._expression.columns())
 
-    def refuse_bad_rows(self) -> None:
-        """Raises `HeadraceError` where a row seen so far has no label, or one that will not do."""
+    def refuse_missing(self) -> None:
+        """Raises `HeadraceError` where a row seen so far has no label."""
         if missing := self._found["missing"]:
             raise HeadraceError(
-                f"{self._source}: expected a label in every row. Received: {_total(missing):,} rows "
+                f"{self._source}: expected a label in every row. Received: {row_count(_total(missing))} "
                 f"without `{self._name}`, first row {missing[0].row + 1}; leave such rows out of the source"
             )
+
+    def refuse_bad_rows(self) -> None:
+        """Raises `HeadraceError` where a row seen so far has no label, or one that will not do."""
+        self.refuse_missing()
         if infinite := self._found["infinite"]:
             raise HeadraceError(
-                f"{self._source}: expected a finite number as label in every row. Received: {_total(infinite):,} rows "
-                f"where `{self._name}` is infinite or not a number, first row {infinite[0].row + 1} "
-                f"({infinite[0].value}); leave such rows out of the source"
+                f"{self._source}: expected a finite number as label in every row. "
+                f"Received: {row_count(_total(infinite))} where `{self._name}` is infinite or not a number, "
+                f"first row {infinite[0].row + 1} ({infinite[0].value}); leave such rows out of the source"
             )
         if quantity := self._found["quantity"]:
             raise HeadraceError(
@@ -185,18 +194,27 @@ class Labeller:
             raise HeadraceError(f"data.label.expression: {error}") from None
 
 
-def make_label(table: pa.Table, task: str, data: DataSpec, source: str) -> Labelled:
-    """Finds or computes the label of a whole table.
+def label_table(table: pa.Table, task: str, data: DataSpec, source: str) -> Labeller:
+    """Looks at the label of a whole table, which is not judged yet.
 
     Raises:
-        HeadraceError: the label is absent, missing or not finite in a row, constant, or does not fit the task.
+        HeadraceError: the label is not there, or its type does not fit the task.
     """
     labeller = Labeller(table.schema, task, data, source)
     rows = 0
     for batch in table.to_batches():
         labeller.add(labeller.label(batch, np.arange(rows, rows + batch.num_rows)))
         rows += batch.num_rows
-    return labeller.finish()
+    return labeller
+
+
+def make_label(table: pa.Table, task: str, data: DataSpec, source: str) -> Labelled:
+    """Finds or computes the label of a whole table.
+
+    Raises:
+        HeadraceError: the label is absent, missing or not finite in a row, constant, or does not fit the task.
+    """
+    return label_table(table, task, data, source).finish()
 
 
 def _finding(bad: pa.Array, column: pa.Array, rows: np.ndarray) -> Finding | None:
@@ -234,10 +252,15 @@ def _class_order(name: str) -> tuple[int, float, str]:
 def _positive(classes: list[str], data: DataSpec) -> str | None:
     if data.positive is None:
         return classes[-1] if len(classes) == 2 else None
-    if len(classes) != 2:
-        raise HeadraceError(f"data.positive: expected only with two classes. Received: {len(classes)} classes")
-    if data.positive not in classes:
-        raise HeadraceError(
-            f"data.positive: expected one of the classes {', '.join(classes)}. Received: {data.positive}"
-        )
+    if wrong := positive_mistake(data.positive, classes):
+        raise HeadraceError(f"data.positive: {wrong}")
     return data.positive
+
+
+def positive_mistake(positive: str, classes: Sequence[str]) -> str | None:
+    """Why a class cannot be the positive one of these; None where it can."""
+    if len(classes) != 2:
+        return f"expected only with two classes. Received: {len(classes)} classes"
+    if positive not in classes:
+        return f"expected one of the classes {', '.join(classes)}. Received: {positive}"
+    return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from headrace.artifacts.errors import row_count
 from headrace.pipelines.commands.options import home_option, platform_uri_option
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _say(found: Predicted, model: str) -> None:
     speed = f" ({new / found.seconds:,.0f} rows/s)" if new > 0 and found.seconds > 0 else ""
     click.echo(f"{found.files.output}: {found.rows:,} rows by {model}{resumed}, {found.seconds:.1f} s{speed}")
     if found.files.rejects is not None:
-        click.echo(f"{found.files.rejects}: {found.rejected:,} rows without an answer")
+        click.echo(f"{found.files.rejects}: {row_count(found.rejected)} without an answer")
 
 
 def _beam(runner: str | None, options: tuple[str, ...]) -> BeamSpec | None:

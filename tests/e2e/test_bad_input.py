@@ -77,7 +77,7 @@ CASES: dict[str, tuple[bytes, str, bool]] = {
     ),
     "an id missing": (
         with_row(50, ["", *GOOD[50][1:]]),
-        "{file}: expected an id in every row. Received: 1 rows without `id`, first row 50",
+        "{file}: expected an id in every row. Received: 1 row without `id`, first row 50",
         False,
     ),
     "two rows": (

@@ -84,7 +84,7 @@ def test_the_source_is_relative_and_a_spec_is_not_replaced(tmp_path):
         ("colour", "expected every `colour` once. Received: 2 ids more than once, such as 'blue'"),
         ("y", "--id: expected another column than the label. Received: `y` for both"),
         ("idd", "expected the id column `idd`. Received: no such column; did you mean `id`?"),
-        ("partly", "expected an id in every row. Received: 1 rows without `partly`, first row 2"),
+        ("partly", "expected an id in every row. Received: 1 row without `partly`, first row 2"),
     ],
 )
 def test_an_id_that_names_no_row_is_refused(id, message, tmp_path):

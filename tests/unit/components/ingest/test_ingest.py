@@ -42,7 +42,7 @@ REFUSED = {
     "label column missing": (table("id,churn,x"), {}, "expected the label column `y`. Received: no such column; columns id, churn, x"),
     "label misspelt": (table("id,yy,x"), {}, "did you mean `yy`?"),
     "label constant": (table(rows=[f"{i},1,2" for i in range(100)]), {}, "expected a label of at least two values. Received: `y` is 1 in every row"),
-    "label missing in a row": (table(rows=[*ROWS, "900,,1"]), {}, "expected a label in every row. Received: 1 rows without `y`, first row 101"),
+    "label missing in a row": (table(rows=[*ROWS, "900,,1"]), {}, "expected a label in every row. Received: 1 row without `y`, first row 101"),
     "label is a quantity": (table("id,x,y"), {}, "did you mean `task: regression`?"),
     "empty file": ("", {}, "expected CSV text with a header. Received: an empty file"),
     "blank lines": ("\n\n\n", {}, "expected CSV text with a header. Received: an empty file"),
@@ -63,7 +63,7 @@ REFUSED = {
     "label of many classes": (table(rows=[f"{i},c{i % 101},2" for i in range(202)]), {}, "rows.csv: expected at most 100 classes. Received: `y` has 101 different values. Merge classes first."),
     "duplicate column names": (table("id,y,y"), {}, "expected each column name once. Received: 'y' more than once"),
     "duplicate ids": (table(rows=[*ROWS, "7,1,1"]), {}, "expected every `id` once. Received: 1 ids more than once, such as 7"),
-    "null ids": (table(rows=[*ROWS, ",1,1"]), {}, "expected an id in every row. Received: 1 rows without `id`, first row 101"),
+    "null ids": (table(rows=[*ROWS, ",1,1"]), {}, "expected an id in every row. Received: 1 row without `id`, first row 101"),
     "no such id": (table(), {"id": "key"}, "expected the id column `key`"),
     "two rows": (table(rows=ROWS[:2]), {}, "expected at least 50 rows to split and learn from. Received: 2"),
     "a rare class": (table(rows=[*ROWS, "500,2,1"]), {}, "expected every class in every split"),
@@ -76,7 +76,7 @@ REFUSED = {
     "backslash in a name": (table("id,y,a\\b"), {}, "with a backslash; rename the column in the source"),
     "line break in a name": (table('id,y,"a\nb"'), {}, "with a control character; rename the column in the source"),
     "infinite class": (table(rows=[*ROWS, "500,inf,1", "501,-inf,1"]), {}, "expected a finite number as label in every row. Received: 2 rows where `y` is infinite or not a number, first row 101 (inf)"),
-    "class that is no number": (table(rows=[*ROWS, "500,NAN,1"]), {}, "Received: 1 rows where `y` is infinite or not a number, first row 101 (nan)"),
+    "class that is no number": (table(rows=[*ROWS, "500,NAN,1"]), {}, "Received: 1 row where `y` is infinite or not a number, first row 101 (nan)"),
     "one class, written twice": (table(rows=[f"{i},{('1', '1.0')[i % 2]},2" for i in range(100)]), {}, "Received: `y` is 1 in every row"),
     "class beyond the whole floats": (table(rows=[*ROWS, "500,1e300,1"]), {}, "did you mean `task: regression`?"),
     "positive unknown": (table(), {"positive": "yes"}, "expected one of the classes 0, 1. Received: yes"),
@@ -220,7 +220,7 @@ def test_no_space_left_leaves_nothing(tmp_path, monkeypatch):
 @pytest.mark.parametrize("value", ["inf", "-inf", "NAN"])
 def test_a_regression_label_that_is_not_finite_is_refused(tmp_path, value):
     rows = [f"{i},{i / 3}" for i in range(100)] + [f"900,{value}"]
-    with pytest.raises(HeadraceError, match="Received: 1 rows where `y` is infinite or not a number, first row 101"):
+    with pytest.raises(HeadraceError, match="Received: 1 row where `y` is infinite or not a number, first row 101"):
         run(tmp_path, table("id,y", rows), task="regression")
 
 

@@ -230,7 +230,7 @@ def test_watermarks_of_other_types(tmp_path, mark):
         (events(range(300)), {"watermark": {"column": "att"}}, "with the watermark `att`. Received: at"),
         (events(range(300)), {"id": "x"}, "Received: id id, label y; run without the previous snapshot"),
         (events([*range(300)]) + "900,1,1,\n", {}, "expected a watermark in every row. Received: none in `at`, first row 301"),
-        (events(range(300)) + f"900,,1,{day(400)}\n", {}, "rows without `y`, first row 301"),
+        (events(range(300)) + f"900,,1,{day(400)}\n", {}, "1 row without `y`, first row 301"),
         (events(range(300)) + f"900,1,many,{day(400)}\n", {}, "`x` is float64 and string; set data.types"),
         (events(range(300)).replace(",at", ",when"), {}, "data.watermark.column: expected a column of the source"),
     ],

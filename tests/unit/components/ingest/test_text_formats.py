@@ -112,7 +112,7 @@ def test_values_of_another_type_than_declared_reject_their_row(tmp_path):
 def test_labels_and_ids_are_named_by_their_row_although_others_were_rejected(tmp_path):
     (tmp_path / "t.csv").write_text(table(rows=["900,1,oops", *ROWS, "901,,1"]))
     settings = {"types": {"x": "number"}, "rejects": {"at_most": 1}}
-    with pytest.raises(HeadraceError, match="rows without `y`, first row 302"):
+    with pytest.raises(HeadraceError, match="1 row without `y`, first row 302"):
         take(str(tmp_path / "t.csv"), tmp_path / "s", **settings)
 
 
