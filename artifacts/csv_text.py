@@ -5,10 +5,12 @@ The client of the prediction server reads files with these functions too; so onl
 
 from __future__ import annotations
 
+import string
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+SEPARATORS = set(string.punctuation + " \t") - {'"'}  # what may stand between fields
 BLANKS = " \t\u00a0"  # what `data.trim` takes away at either end of a field; spreadsheets write the last
 
 

@@ -138,6 +138,23 @@ class Evaluation:
         """The curve of a kind (of a class), if there is one."""
         return next((c for c in self.curves if c.kind == kind and of in (None, c.of)), None)
 
+    @property
+    def one_answer(self) -> str | None:
+        """In words, where every row is predicted to be of one class: such a model decides nothing, however it ranks."""
+        predicted = [
+            name for name, counts in zip(self.classes, zip(*self.confusion, strict=True), strict=False) if any(counts)
+        ]
+        if len(predicted) != 1:
+            return None
+        words = f"every row of the {self.split} split is predicted to be `{predicted[0]}`"
+        if self.positive is None or self.threshold is None:
+            return words
+        reach = "every probability" if predicted[0] == self.positive else "no probability"
+        return (
+            f"{words}, as {reach} of `{self.positive}` reaches the threshold of {self.threshold:.4g}; "
+            "train.threshold can choose another, such as `f1`"
+        )
+
 
 def write_evaluation(
     path: Path | str,

@@ -49,7 +49,16 @@ class Look:
     positive: tuple[str, str] | None = None  # of two classes, and why
 
 
-def init(folder: Path, source: Path, label: str | None, task: str | None, id: str | None, *, force: bool) -> Path:
+def init(
+    folder: Path,
+    source: Path,
+    label: str | None,
+    task: str | None,
+    id: str | None,
+    *,
+    format: str | None = None,
+    force: bool,
+) -> Path:
     """Writes `spec.yaml` into a folder for a source: a table, a folder of pictures, or a CSV of their paths.
 
     Returns:
@@ -63,9 +72,10 @@ def init(folder: Path, source: Path, label: str | None, task: str | None, id: st
         raise HeadraceError(
             f"{file}: expected no spec there yet. Received: one; give another folder, or --force to replace it"
         )
-    text = (
-        _image_spec(folder, source, label, id) if _of_images(source, task) else _spec(folder, source, label, task, id)
-    )
+    if format is None and _of_images(source, task):
+        text = _image_spec(folder, source, label, id)
+    else:
+        text = _spec(folder, source, label, task, id, format)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(file, text)
     return file
@@ -81,15 +91,15 @@ def _image_spec(folder: Path, source: Path, label: str | None, id: str | None) -
     return image_spec_text(folder, source, inspect_images(source, label))
 
 
-def _spec(folder: Path, source: Path, label: str | None, task: str | None, id: str | None) -> str:
+def _spec(folder: Path, source: Path, label: str | None, task: str | None, id: str | None, format: str | None) -> str:
     if label is None:
         raise HeadraceError(f"--label: expected the column of {source} to predict. Received: none")
-    return spec_text(folder, source, label, inspect(source, label, task, id))
+    return spec_text(folder, source, label, inspect(source, label, task, id, format))
 
 
-def inspect(source: Path, label: str, task: str | None, id: str | None) -> Look:
+def inspect(source: Path, label: str, task: str | None, id: str | None, format: str | None = None) -> Look:
     """Reads the source and infers the task, the id and what is no feature."""
-    data, table, notes = read_as_written(DataSpec(source=str(source), label=label))
+    data, table, notes = read_as_written(DataSpec(source=str(source), label=label, format=format))
     if label not in table.column_names:
         make_label(table, "classification", data, str(source))  # raises, with the nearest name
     task = task or infer_task(table[label])
@@ -222,6 +232,7 @@ def spec_text(folder: Path, source: Path, label: str, look: Look) -> str:
         f"task: {look.task}  # {_label_words(table[label], look.task)}",
         "data:",
         f"  source: {quoted(source_path(folder, source))}",
+        *([f"  format: {look.data.format}"] if look.data.format else []),
         *([f"  separator: {json.dumps(look.data.separator)}"] if look.data.separator else []),
         *(["  trim: true  # spaces around a field are none of its value"] if look.data.trim else []),
         *(['  decimal: ","  # numbers are written like 1,5'] if look.data.decimal == "," else []),

@@ -70,8 +70,12 @@ def outcome(run: RunResult) -> Outcome:
     gate, push = tasks.get("gate"), tasks.get("push")
     register = tasks.get("register")
     done = push.outputs.get("state", LIVE) if push is not None and push.state == SUCCEEDED else None
+    evaluation: Evaluation | None = _read(tasks.get("evaluate"), "evaluation", read_evaluation)
+    notes = list(_notes(run))
+    if evaluation is not None and evaluation.one_answer:
+        notes.append(f"evaluate: {evaluation.one_answer}")
     return Outcome(
-        evaluation=_read(tasks.get("evaluate"), "evaluation", read_evaluation),
+        evaluation=evaluation,
         verdict=_read(gate, "decision", read_verdict),
         passed=None if gate is None or gate.state != SUCCEEDED else bool(gate.outputs.get("passed")),
         version=None if register is None else register.outputs.get("version"),
@@ -80,7 +84,7 @@ def outcome(run: RunResult) -> Outcome:
         canary=done == CANARY,
         behind=done == BEHIND,
         segments=with_errors(_read(tasks.get(SUMMARY), "summary", read_segment_results), run),
-        notes=tuple(_notes(run)),
+        notes=tuple(notes),
         reports=run.reports(),
     )
 

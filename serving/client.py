@@ -121,11 +121,14 @@ def predict_csv(
     timeout: float = TIMEOUT_SECONDS,
     protocol: str = "vertex",
     access: Access = EVERYBODY,
+    separator: str | None = None,
+    decimal: str | None = None,
 ) -> list[dict[str, Any]]:
     """Asks for a prediction for each row of a CSV file with a header.
 
     The model's own description says which columns are wanted, of what type, and which texts meant that a value was
-    missing in the data that it learned from; other columns are left out.
+    missing in the data that it learned from; other columns are left out. It also says what stood between fields and
+    before fractions there, unless `separator` and `decimal` say what does here.
 
     Raises:
         HeadraceError: the file or a cell of it does not fit, or see `predict`.
@@ -140,9 +143,9 @@ def predict_csv(
             file,
             about["inputs"],
             told.get("null_values") or (),
-            told.get("separator"),
-            decimal=told.get("decimal") or ".",
-            pointed=told.get("pointed") or (),
+            separator or told.get("separator"),
+            decimal=decimal or told.get("decimal") or ".",
+            pointed=() if decimal else told.get("pointed") or (),
             trim=bool(told.get("trim")),
             types=told.get("types") or {},
         )

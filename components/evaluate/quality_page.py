@@ -19,6 +19,8 @@ def quality(found: Evaluation, measured_against: str | None = None) -> r.Html:
     blocks = [r.tiles(tiles)] if tiles else []
     if not tiles:
         blocks.append(r.callout("No metric could be measured. No gate passes.", "bad"))
+    if found.one_answer:
+        blocks.append(r.callout(found.one_answer[0].upper() + found.one_answer[1:] + ".", "warn"))
     if found.per_class and found.kind != "binary":
         blocks.append(_classes(found))
     if found.metrics:

@@ -213,7 +213,7 @@ def read_header(file: SourceFile, separator: str) -> list[str]:
     if other := _other_separator(names, separator):
         raise HeadraceError(
             f"{file.name}, line 1: expected fields separated by {separator!r}. "
-            f"Received: a header separated by {other!r}; set data.separator"
+            f"Received: a header separated by {other!r}; set data.separator (--separator)"
         )
     if apart := next((name for name in names if name != name.strip() and name.strip().startswith('"')), None):
         raise HeadraceError(

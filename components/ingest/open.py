@@ -20,6 +20,7 @@ FORMATS = {
     ".avro": "avro",
     ".tfrecord": "tfrecord",
 }
+_SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods")
 TEXT_FORMATS = ("csv", "tsv")
 _COMPRESSIBLE = ("csv", "tsv", "jsonl", "tfrecord")
 
@@ -78,8 +79,13 @@ def format_of(name: str, data: DataSpec) -> str:
     format = FORMATS.get(PurePosixPath(bare).suffix.lower())
     if format is None or (bare != name and format not in _COMPRESSIBLE):
         suffix = "".join(PurePosixPath(name).suffixes[-2:]) if bare != name else PurePosixPath(name).suffix
+        if suffix.lower() in _SPREADSHEETS:
+            raise HeadraceError(
+                f"{name}: expected a file named {', '.join(FORMATS)}. Received: a spreadsheet; save its sheet as CSV"
+            )
         raise HeadraceError(
-            f"{name}: expected a file named {', '.join(FORMATS)}, or data.format. Received: {suffix or 'no suffix'}"
+            f"{name}: expected a file named {', '.join(FORMATS)}, or data.format (--source-format) to say what it is. "
+            f"Received: {suffix or 'no suffix'}"
         )
     return format
 

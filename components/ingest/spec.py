@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import string
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from headrace.artifacts.csv_text import SEPARATORS
 from headrace.artifacts.written import split_type
 from headrace.components.ingest.sources.spec import BigQuery, Images
 from headrace.components.section import Section
@@ -253,7 +253,7 @@ class DataSpec(Section):
     @field_validator("separator")
     @classmethod
     def _one_character(cls, value: str | None) -> str | None:
-        if value is not None and value not in set(string.punctuation + " \t") - {'"'}:
+        if value is not None and value not in SEPARATORS:
             raise ValueError(f"expected one character, such as a semicolon or a tab. Received: {value!r}")
         return value
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headrace.artifacts.errors import row_count
-from headrace.pipelines.commands.options import home_option, platform_uri_option
+from headrace.pipelines.commands.options import decimal_option, home_option, platform_uri_option, separator_option
 
 if TYPE_CHECKING:
     from headrace.components.batch_predict.batch_predict import Predicted
@@ -55,10 +55,8 @@ _SHOWN = 5  # inputs that a note on unseen values names
     metavar="TEXT",
     help="Means missing in text files; repeatable. [default: as in training]",
 )
-@click.option("--separator", metavar="CHAR", help="Between fields of text files. [default: as in training]")
-@click.option(
-    "--decimal", type=click.Choice([".", ","]), help="Before a fraction in text files. [default: as in training]"
-)
+@separator_option("text files")
+@decimal_option("text files")
 @click.option("--threads", type=click.IntRange(min=1), help="That score. [default: the number of cores]")
 @click.option(
     "--part-rows",

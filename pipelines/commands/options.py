@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from headrace.artifacts.csv_text import SEPARATORS
+
 HOME = ".headrace"
 PLATFORM = "HEADRACE_PLATFORM"
 
@@ -39,6 +41,30 @@ def platform_uri_option(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Where the registry is: local, mlflow:URL, vertex:PROJECT/LOCATION, kubeflow:NAMESPACE. "
         f"[default: ${PLATFORM} or local]",
     )(command)
+
+
+def _separator(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    value = "\t" if value == "\\t" else value
+    if value is not None and value not in SEPARATORS:
+        raise click.BadParameter(f"expected one character, such as a semicolon, or \\t for a tab. Received: {value!r}")
+    return value
+
+
+def separator_option(of: str) -> Callable[..., Any]:
+    """`--separator CHAR`: what stands between the fields of what is read."""
+    return click.option(
+        "--separator",
+        metavar="CHAR",
+        callback=_separator,
+        help=f"Between the fields of {of}; \\t is a tab. [default: as in training]",
+    )
+
+
+def decimal_option(of: str) -> Callable[..., Any]:
+    """`--decimal [.|,]`: what stands before a number's fraction in what is read."""
+    return click.option(
+        "--decimal", type=click.Choice([".", ","]), help=f"Before a fraction in {of}. [default: as in training]"
+    )
 
 
 def spec_argument(command: Callable[..., Any]) -> Callable[..., Any]:

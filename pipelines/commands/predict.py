@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.pipelines.commands.options import home_option, platform_uri_option
+from headrace.pipelines.commands.options import decimal_option, home_option, platform_uri_option, separator_option
 
 if TYPE_CHECKING:
     from headrace.serving.client import Asked
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 @click.argument("endpoint")
 @click.option("--json", "text", help="An instance, or a list of them; `-` reads standard input, `@FILE` a file.")
 @click.option("--csv", "file", type=click.Path(path_type=Path), help="A CSV file; a prediction per row.")
+@separator_option("--csv")
+@decimal_option("--csv")
 @click.option("--image", "image", type=click.Path(path_type=Path), help="An image file; more may follow it.")
 @click.option("--explain", is_flag=True, help="With --json: what each column contributed to the answer.")
 @click.option(
@@ -42,6 +44,8 @@ def command(
     endpoint: str,
     text: str | None,
     file: Path | None,
+    separator: str | None,
+    decimal: str | None,
     image: Path | None,
     explain: bool,
     protocol: str,
@@ -66,6 +70,8 @@ def command(
 
     if sum(given is not None for given in (text, file, image)) != 1:
         raise click.UsageError("expected one of --json, --csv and --image")
+    if file is None and (separator or decimal):
+        raise click.UsageError("expected --csv with --separator and --decimal")
     if explain and text is None:
         raise click.UsageError("expected --json with --explain")
     if explain and "://" in endpoint:
@@ -86,7 +92,7 @@ def command(
         return
     given = instances(text or "") if text is not None else []
     if file is not None:
-        answers = predict_csv(url, file, protocol=protocol, access=access)
+        answers = predict_csv(url, file, protocol=protocol, access=access, separator=separator, decimal=decimal)
     else:
         answers = predict(url, given, protocol=protocol, access=access)
     if explain:

@@ -194,13 +194,30 @@ def test_init_takes_no_column_for_an_id_that_does_not_name_every_row(
         assert "\n  id:" not in spec
 
 
+def test_init_of_a_file_without_from_says_what_was_meant(tmp_path: Path, said: Callable[..., object]) -> None:
+    (tmp_path / "table.csv").write_text("y,x\n")
+    code, out, err = said("init", "table.csv", "--label", "y")  # type: ignore[misc]
+    assert (code, out) == (2, "")
+    assert "Received: table.csv, a file; did you mean `headrace init table --from table.csv`?" in err
+    code, _, err = said("init", "mine", "--label", "y")  # type: ignore[misc]
+    assert code == 2 and "expected --from with a file" in err
+    assert not (tmp_path / "mine").exists()
+
+
 def test_no_such_file_and_an_unknown_format(tmp_path: Path, said: Callable[..., object]) -> None:
     (tmp_path / "table.xlsx").write_bytes(b"PK\x03\x04")
     assert said("init", "mine", "--from", "table.xlsx", "--label", "y") == (
         1,
         "",
-        "headrace: table.xlsx: expected a file named .csv, .tsv, .parquet, .jsonl, .ndjson, .avro, .tfrecord, "
-        "or data.format. Received: .xlsx\n",
+        "headrace: table.xlsx: expected a file named .csv, .tsv, .parquet, .jsonl, .ndjson, .avro, .tfrecord. "
+        "Received: a spreadsheet; save its sheet as CSV\n",
+    )
+    (tmp_path / "table.dat").write_text("y,x\n")
+    assert said("init", "mine", "--from", "table.dat", "--label", "y") == (
+        1,
+        "",
+        "headrace: table.dat: expected a file named .csv, .tsv, .parquet, .jsonl, .ndjson, .avro, .tfrecord, "
+        "or data.format (--source-format) to say what it is. Received: .dat\n",
     )
     code, out, err = said("init", "mine", "--from", "none.csv", "--label", "y")  # type: ignore[misc]
     assert (code, out) == (1, "")

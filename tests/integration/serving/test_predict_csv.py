@@ -42,3 +42,8 @@ def test_a_file_is_read_as_the_training_data_was(bundles: dict[str, Path], tmp_p
     given = {"tenure": 1, "spend per month": 2, "is_new": True, "plan": "pro", "signup": None}
     with running_server(tmp_path / "model") as url:
         assert predict_csv(url, file) == predict(url, [missing, given])
+        other = tmp_path / "other.csv"
+        other.write_text("tenure;spend per month;is_new;plan;signup\n1.000;2,5;true;pro;\n")
+        assert predict_csv(url, other, separator=";", decimal=",") == predict(
+            url, [{**given, "tenure": 1000, "spend per month": 2.5}]
+        )

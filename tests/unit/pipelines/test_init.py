@@ -63,6 +63,15 @@ def test_any_column_name_is_read_back(name, tmp_path):
     assert head.num_columns == 3
 
 
+def test_a_file_whose_suffix_says_nothing(tmp_path):
+    source = write(tmp_path, "y;id;colour", "adult.data")
+    source.write_text(source.read_text().replace(",", ";"))
+    with pytest.raises(HeadraceError, match=r"or data.format \(--source-format\) to say what it is. Received: .data"):
+        init(tmp_path / "m", source, "y", None, None, force=False)
+    spec, head = check_spec(init(tmp_path / "m", source, "y", None, None, format="csv", force=False))
+    assert (spec.data.format, spec.data.separator, head.num_rows) == ("csv", ";", 60)
+
+
 def test_the_source_is_relative_and_a_spec_is_not_replaced(tmp_path):
     source = write(tmp_path, "y,id,colour", "my data.csv")
     file = init(tmp_path / "m", source, "y", None, None, force=False)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from headrace.artifacts.evaluation import Evaluation, write_evaluation
 from headrace.pipelines.local.record.results import (
     FAILED,
     SKIPPED,
@@ -61,6 +62,21 @@ def test_a_model_that_waits_for_approval_is_told_with_what_to_do(tmp_path):
     assert text.startswith("Waits for approval: version 3 of m passed its gates, and does not serve yet.\n")
     assert "headrace models approve m:3 --reason ..." in text
     assert "waits for approval</span>" in index_page(run(tmp_path), found, {})
+
+
+def test_a_model_with_one_answer_is_told(tmp_path):
+    counts = ((990, 0), (10, 0))
+    found = Evaluation(
+        True, "classification", "y", "test", 1000, "sha256:d", "sha256:m", ("0", "1"), "1", 0.5, confusion=counts
+    )
+    write_evaluation(tmp_path / "found", found)
+    record = ArtifactRecord("evaluation", "system.Artifact", str(tmp_path / "found"), "sha256:0")
+    said = outcome(run(tmp_path, task("evaluate", artifacts={"evaluation": (record,)})))
+    assert said.notes == (
+        "evaluate: every row of the test split is predicted to be `0`, as no probability of `1` reaches the threshold "
+        "of 0.5; train.threshold can choose another, such as `f1`",
+    )
+    assert outcome_text(said, "m").startswith("note: evaluate: every row of the test split")
 
 
 def test_an_emptied_store_leaves_nothing_to_show(tmp_path):

@@ -94,6 +94,27 @@ def test_where_nothing_could_be_measured_the_page_says_why():
     assert "column `a` is gone" in text(evaluation_page(replace(broken, unfit="column `a` is gone")))
 
 
+@pytest.mark.parametrize(
+    ("confusion", "words"),
+    [
+        (((990, 0), (10, 0)), "predicted to be `0`, as no probability of `1` reaches the threshold of 0.5;"),
+        (((0, 990), (0, 10)), "predicted to be `1`, as every probability of `1` reaches the threshold of 0.5;"),
+        (((989, 1), (10, 0)), None),
+        ((), None),
+    ],
+)
+def test_a_model_that_gives_one_answer_is_told(confusion, words):
+    found = replace(FOUND, confusion=confusion)
+    assert (words or "") in (found.one_answer or "")
+    assert ("Every row of the test split is" in text(evaluation_page(found))) == (words is not None)
+
+
+def test_of_many_classes_one_answer_has_no_threshold():
+    classes = {"classes": ("a", "b", "c"), "positive": None, "threshold": None}
+    found = replace(FOUND, **classes, confusion=((0, 5, 0), (0, 9, 0), (0, 1, 0)))
+    assert found.one_answer == "every row of the test split is predicted to be `b`"
+
+
 def test_candidate_and_champion_stand_side_by_side_the_greatest_loss_first():
     worse = replace(FOUND.slices[0], metrics={"auc": 0.75})
     champion = replace(FOUND, model_digest="sha256:c", slices=(worse, replace(FOUND.slices[1], metrics={"auc": 0.7})))

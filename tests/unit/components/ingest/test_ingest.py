@@ -102,7 +102,7 @@ def test_bad_input_is_refused_in_one_line_and_leaves_nothing(tmp_path, case):
     [
         ("none.csv", "no such file"),
         (".", "expected a file. Received: a folder"),
-        ("a.xlsx", "Received: .xlsx"),
+        ("a.xlsx", "Received: a spreadsheet; save its sheet as CSV"),
         ("*.parquet", "expected files that match"),
     ],
 )
