@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from headrace.artifacts.errors import HeadraceError
+from headrace.artifacts.dataset import SPLITS
+from headrace.artifacts.errors import HeadraceError, row_count
 from headrace.components.ingest.columns import type_name
 from headrace.components.ingest.label import label_table, positive_mistake
 from headrace.pipelines.head import Head
@@ -78,8 +79,24 @@ def _values(spec: Spec, rows: pa.Table, head: Head) -> list[tuple[Place, str]]:
             labeller.refuse_missing()  # what else is wrong, rows that follow may make right
     except HeadraceError as error:
         return [(_LABEL, str(error))]
+    if head.whole and spec.predicted != "regression" and (rare := _in_no_three_splits(spec, rows)):
+        return [(_LABEL, rare)]
     positive = spec.data.positive
     if positive is None or spec.predicted == "regression" or (len(labeller.values) < 2 and not head.whole):
         return []
     wrong = positive_mistake(positive, labeller.values)
     return [(("data", "positive"), wrong)] if wrong else []
+
+
+def _in_no_three_splits(spec: Spec, rows: pa.Table) -> str | None:
+    """A class of so few rows that a split is without it."""
+    if spec.data.label.expression is not None:
+        return None
+    rare = [item for item in rows[spec.data.label.name].value_counts().to_pylist() if item["counts"] < len(SPLITS)]
+    if not rare:
+        return None
+    shown = ", ".join(f"{item['values']!r} in {row_count(item['counts'])}" for item in rare[:3])
+    return (
+        f"expected every class in every split. Received: {shown}; such a class is too rare to learn or to judge: "
+        "merge it, or use more rows"
+    )

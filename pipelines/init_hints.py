@@ -79,8 +79,9 @@ def label_notes(column: pa.ChunkedArray) -> list[str]:
         if len(names) > 1
     ]
     rare = [f"{name!r} ({count})" for name, count in counts.items() if count < _FEW_ROWS]
-    if len(counts) > 2 and rare:
-        notes.append(f"too few rows to learn and to judge: {', '.join(rare)}; leave these classes out, or merge them")
+    if rare:
+        todo = "leave these classes out, or merge them" if len(counts) > 2 else "use more rows"
+        notes.append(f"too few rows to learn and to judge: {', '.join(rare)}; {todo}")
     return notes
 
 

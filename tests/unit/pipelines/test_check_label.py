@@ -48,6 +48,11 @@ def test_a_label_in_no_row(task, tmp_path):
     [
         (["a"] * 60, "expected a label of at least two values. Received: `y` is a in every row"),
         ([f"{n}.25" for n in range(60)], "`y` has quantities such as 0.25; did you mean `task: regression`?"),
+        (
+            ["a", *["b", "c"] * 30],
+            "expected every class in every split. Received: 'a' in 1 row; such a class is too rare",
+        ),
+        (["0", "0", *["1"] * 30], "Received: 0 in 2 rows; such a class is too rare to learn or to judge"),
         ([f"c{n}" for n in range(101)], "expected at most 100 classes. Received: `y` has 101 different values."),
     ],
 )

@@ -127,7 +127,8 @@ def test_without_it_the_graph_is_of_one_model() -> None:
 def project(folder: Path, for_each: str, more: str = "") -> Path:
     write_text(
         folder / "data.csv",
-        "id,region,when,size,churned\n1,a,2026-01-01T10:00:00,1.5,1\n2,b,2026-01-02T10:00:00,2.5,0\n",
+        "id,region,when,size,churned\n"
+        + "".join(f"{n},{'ab'[n % 2]},2026-01-0{n + 1}T10:00:00,{n}.5,{n // 2 % 2}\n" for n in range(8)),
     )
     text = (
         f"name: churn\ntask: classification\ndata: {{source: data.csv, label: churned, id: id}}\nfor_each: {for_each}\n"
