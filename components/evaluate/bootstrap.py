@@ -200,4 +200,4 @@ def _smallest(scores: Scores) -> float | None:
     if scores.kind == "regression":
         return None
     each = [effective_rows(scores, scores.truth == code) for code in np.unique(scores.truth)]
-    return min(each)
+    return min((rows for rows in each if rows > 0), default=None)

@@ -32,7 +32,7 @@ def curves(scores: Scores, seed: int) -> tuple[Curve, ...]:
         of = [levels(scores.outputs[:, code], scores.truth == code, weights) for code in _frequent(scores)]
         rocs = [roc(found, scores.classes[code]) for found, code in zip(of, _frequent(scores), strict=True)]
         return *rocs, _calibration(scores, None)
-    if scores.actual.all() or not scores.actual.any():
+    if not _both_classes(scores):
         return ()
     name = scores.classes[scores.positive]
     found = levels(scores.score, scores.actual, weights)
@@ -96,10 +96,17 @@ def _calibration(scores: Scores, name: str | None) -> Curve:
     return Curve("calibration", tuple(points), name)
 
 
-def bands(scores: Scores, seed: int) -> tuple[Curve, Curve]:
+def _both_classes(scores: Scores) -> bool:
+    """Whether there are rows that count of the positive class, and of the other."""
+    counts, actual = scores.counts(), scores.actual
+    return bool(counts[actual].any() and counts[~actual].any())
+
+
+def bands(scores: Scores, seed: int) -> tuple[Curve, ...]:
     """95 % intervals of the ROC curve at even false positive rates, and of the precision at even recalls.
 
-    They hold at each point by itself, not for the curve as a whole.
+    They hold at each point by itself, not for the curve as a whole. There are none where a class is so rare that the
+    rows that are resampled have none of it.
     """
     rates: list[Floats] = []
     precisions: list[Floats] = []
@@ -112,6 +119,8 @@ def bands(scores: Scores, seed: int) -> tuple[Curve, Curve]:
                 rate, precision = _at(positive, negative)
                 rates.append(rate)
                 precisions.append(precision)
+    if not rates:
+        return ()
     name = scores.classes[scores.positive or 0]
     middle, around = (_at(*_both(rows)) for rows in (scores, part))
     found = []
@@ -121,7 +130,7 @@ def bands(scores: Scores, seed: int) -> tuple[Curve, Curve]:
         low, high = np.quantile(np.array(drawn_values), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
         ends = (np.clip(whole + (edge - near) * shrink, 0, 1) for edge in (low, high))
         found.append(Curve(kind, _points(_BAND, *ends), name))
-    return found[0], found[1]
+    return tuple(found)
 
 
 def _both(scores: Scores) -> tuple[Floats, Floats]:

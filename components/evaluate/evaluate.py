@@ -169,7 +169,8 @@ def assess(
     if large is not None:
         found = of_all_rows(found, scores, large.tally, of_train(data, subject.signature, settings.weight))
     places = None if large is None else large.row
-    looked = look_closer(scores, table, info, settings, subject.matrix, subject.gain, places)
+    matrix = subject.matrix and subject.matrix.answering(subject.signature.classes, scores.classes)
+    looked = look_closer(scores, table, info, settings, matrix, subject.gain, places)
     flaw = None if large is None else flaw_of(large.tally)
     others = functools.partial(some_rows, data, CHOOSE, settings)
     value = valued(scores, table, settings.value, settings.seed, lambda: chosen(others()), flaw)

@@ -16,7 +16,7 @@ from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.raw_inputs import open_graph, raw_inputs
 from headrace.artifacts.signature import Signature, text_inputs
 from headrace.artifacts.text_batches import text_slices
-from headrace.components.evaluate.scores import Array, Floats
+from headrace.components.evaluate.scores import Array, Floats, in_order
 from headrace.serving.encode import Encoder
 
 BATCH_ROWS = 16_384
@@ -63,6 +63,12 @@ class MatrixModel(NamedTuple):
             return np.concatenate([opened[0].run(None, part)[0] for part in _parts(cells)])
 
         return cls(tuple(item.name for item in inputs), encode, run, tuple(text_inputs(inputs)))
+
+    def answering(self, own: Sequence[str], classes: Sequence[str]) -> MatrixModel:
+        """The same model, whose outputs of its `own` classes are in the order of the data's, which may be more."""
+        if tuple(own) == tuple(classes):
+            return self
+        return self._replace(run=lambda cells: in_order(self.run(cells), own, classes))
 
 
 def encoded(signature: Signature, rows: Iterable[tuple[Any, ...]]) -> Cells:

@@ -119,11 +119,17 @@ def score(info: DatasetInfo, signature: Signature, labels: pa.ChunkedArray[Any],
             f"expected a model of the classes {', '.join(known)}, of which {info.positive} is positive. "
             f"Received: {', '.join(signature.classes)}, of which {signature.positive} is positive"
         )
-    aligned = np.zeros((len(labels), len(classes)))
-    aligned[:, [classes.index(name) for name in signature.classes]] = values
+    aligned = in_order(values, signature.classes, classes)
     positive = classes.index(info.positive) if len(classes) == 2 and info.positive is not None else None
     threshold = 0.5 if signature.threshold is None else signature.threshold
     return Scores(info.task, codes(labels, classes), aligned, classes, positive, threshold)
+
+
+def in_order(outputs: Array, own: Sequence[str], classes: Sequence[str]) -> Floats:
+    """(N, own) probabilities as (N, classes); classes that the model does not know get 0."""
+    aligned = np.zeros((len(outputs), len(classes)))
+    aligned[:, [classes.index(name) for name in own]] = outputs
+    return aligned
 
 
 def codes(labels: pa.ChunkedArray[Any], classes: Sequence[str]) -> Array:

@@ -19,7 +19,11 @@ def wilson(hits: float, rows: float, level: float = 0.95) -> Interval:
 
     >>> [round(edge, 3) for edge in wilson(20, 20)]
     [0.839, 1.0]
+    >>> wilson(0, 0)  # no row tells anything
+    (0.0, 1.0)
     """
+    if rows <= 0:
+        return 0.0, 1.0
     z = NormalDist().inv_cdf((1 + level) / 2)
     share = hits / rows
     below = 1 + z**2 / rows

@@ -163,3 +163,13 @@ def test_every_interval_has_about_its_coverage(kind):
     shares = {name: np.mean(found) for name, found in hits.items() if name not in ("ece", "mape")}
     assert 0.92 <= np.mean(list(shares.values())) <= 0.975, shares
     assert min(shares.values()) >= 0.87, shares
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+def test_a_class_whose_rows_all_weigh_nothing_is_no_smallest_one(kind):
+    scores = draw(1, 300, kind)
+    scores = replace(scores, weights=np.where(scores.truth == 1, 0.0, 1.0))
+    found, (values, _) = intervals(scores, seed=3), measure(scores)
+    low, high = found["accuracy"]
+    assert low < values["accuracy"] < high
+    assert "auc" not in found

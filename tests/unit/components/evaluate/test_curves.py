@@ -117,3 +117,20 @@ def test_what_tfma_reads_is_a_part_of_the_evaluation(binary, subjects, tmp_path)
         "metrics-00000-of-00001.tfrecord",
         "plots-00000-of-00001.tfrecord",
     ]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_class_too_rare_for_the_rows_that_are_resampled_has_no_bands(seed):
+    """Of 60,000 rows 10,000 are resampled, which often have none of two."""
+    rng = np.random.default_rng(seed)
+    score, truth = rng.random(60_000), np.zeros(60_000, int)
+    truth[rng.choice(60_000, 2, replace=False)] = 1
+    drawn = by_kind(Scores("classification", truth, np.column_stack([1 - score, score]), ("0", "1"), 1, 0.4))
+    assert {"roc", "pr", "gain", "lift", "calibration"} <= set(drawn)
+    assert all(np.isfinite(points).all() for points in drawn.values())
+
+
+@pytest.mark.parametrize("nothing", [0, 1])
+def test_a_class_whose_rows_all_weigh_nothing_has_no_curves(scores, nothing):
+    weights = np.where(scores.truth == nothing, 0.0, scores.counts())
+    assert curves(replace(scores, weights=weights), 0) == ()

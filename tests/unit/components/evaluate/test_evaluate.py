@@ -21,7 +21,8 @@ from headrace.artifacts.errors import ArtifactError, HeadraceError
 from headrace.artifacts.evaluation import read_evaluation, write_evaluation
 from headrace.artifacts.folder import write_json
 from headrace.components.evaluate.console import show
-from headrace.components.evaluate.evaluate import assess, evaluate
+from headrace.components.evaluate.evaluate import Subject, assess, evaluate
+from headrace.components.evaluate.matrix_model import Cells, MatrixModel
 from headrace.components.evaluate.page import evaluation_page
 from headrace.components.evaluate.spec import EvaluateSpec
 
@@ -169,6 +170,30 @@ def test_a_class_that_the_model_does_not_know_counts_as_wrong(several, subjects)
     assert found.classes == ("a", "b", "c")
     assert sum(row[2] for row in found.confusion) == 0
     assert found.metrics["accuracy"] < whole.metrics["accuracy"]
+
+
+def test_a_model_of_fewer_classes_in_another_order_is_explained_by_its_own(several, subjects):
+    """The data has a class between those of the model, and the model's are not in the data's order."""
+    own = ("c", "a")
+
+    def run(cells):
+        chance = 1 / (1 + np.exp(-cells.matrix[:, 0]))
+        return np.column_stack([chance, 1 - chance])
+
+    matrix = MatrixModel(("x",), lambda table: Cells(np.asarray(table["x"])[:, None]), run)
+    subject = Subject(
+        replace(subjects["several"].signature, classes=own, positive="c", threshold=0.5),
+        "sha256:o",
+        lambda table: run(matrix.encode(table)),
+        matrix=matrix,
+    )
+    found = assess(subject, several, SPEC)
+    shown = found.attributions.examples
+    x = several.table("test")["x"].to_pylist()
+    assert {item.of for item in shown} == {"a", "c"}
+    for item in shown:
+        chance = 1 / (1 + np.exp(-x[item.row]))
+        assert item.output == pytest.approx(chance if item.of == "c" else 1 - chance)
 
 
 def test_an_unknown_slice_column(binary, subjects):
