@@ -6,6 +6,7 @@ refused before it leaves: the credentials that every request asks look where it 
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import urllib.error
@@ -136,8 +137,8 @@ def _ask(address: str) -> None:
     except urllib.error.HTTPError as error:
         error.close()
         answer = f"status {error.code}"
-    except OSError as error:
-        reason = getattr(error, "reason", error)
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error) or type(error).__name__
         raise HeadraceError(
             f"{address}: expected an emulator. Received: {reason}. `headrace emulator` starts one."
         ) from None

@@ -63,8 +63,8 @@ def make_bucket(url: str, project: str) -> bool:
         if error.code == 409:
             return False
         raise HeadraceError(f"gs://{name}: expected a bucket to be made in the emulator. Received: {told}") from None
-    except OSError as error:
-        raise HeadraceError(f"gs://{name}: expected the emulator to answer. Received: {error}") from None
+    except (OSError, http.client.HTTPException) as error:
+        raise HeadraceError(f"gs://{name}: expected the emulator to answer. Received: {error!r}") from None
 
 
 def _opener() -> urllib.request.OpenerDirector:

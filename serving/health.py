@@ -36,8 +36,8 @@ def main(command: Sequence[str] | None = None) -> int:
         status = connection.getresponse().status
     except ssl.SSLError as error:  # it wants a certificate of its client, so it is there
         return _ended("" if "REQUIRED" in str(error) else str(error))
-    except OSError as error:
-        return _ended(f"127.0.0.1:{port}: expected an answer. Received: {error}")
+    except (OSError, http.client.HTTPException) as error:
+        return _ended(f"127.0.0.1:{port}: expected an answer. Received: {error or type(error).__name__}")
     finally:
         connection.close()
     return _ended("" if status == 200 else f"127.0.0.1:{port}: expected 200. Received: {status}")

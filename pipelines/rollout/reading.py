@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -44,8 +45,8 @@ def read(addresses: Sequence[str], digests: Mapping[str, str], access: Access = 
             reading = read_page(_fetch(url, access))
             require_same(reading, digests)
             readings[url] = reading
-        except (OSError, ValueError, HeadraceError) as error:
-            failed[url] = f"{url}: {error}"
+        except (OSError, ValueError, http.client.HTTPException, HeadraceError) as error:
+            failed[url] = f"{url}: {error or type(error).__name__}"
     return Pages(readings, failed)
 
 
@@ -54,8 +55,14 @@ def _fetch(url: str, access: Access) -> str:
     secure = access.tls() if url.startswith("https:") else None
     try:
         with urllib.request.urlopen(request, timeout=_PATIENCE_S, context=secure) as answer:
-            page: bytes = answer.read(_LARGEST)
+            page: bytes = answer.read(_LARGEST + 1)
+            promised = int(answer.headers.get("Content-Length") or len(page))
     except urllib.error.HTTPError as error:
         with error:
             raise HeadraceError(f"metrics: expected a page. Received: status {error.code}") from None
+    if len(page) > _LARGEST:
+        raise HeadraceError(f"metrics: expected a page of at most {_LARGEST:,} bytes. Received: a larger one")
+    # What a page that was cut off lacks would count as new when the next one has it.
+    if len(page) < promised or not page.endswith(b"\n"):
+        raise HeadraceError(f"metrics: expected a whole page. Received: its first {len(page):,} bytes")
     return page.decode("utf-8", "replace")

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from headrace.serving import health
+from tests.raw_server import raw_server
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
@@ -45,6 +46,12 @@ def test_nobody_there_is_not_well(capsys):
         free.bind(("127.0.0.1", 0))
         assert health.main(["--port", str(free.getsockname()[1])]) == 1
     assert "expected an answer. Received: " in capsys.readouterr().err
+
+
+def test_what_speaks_no_http_is_not_well(capsys):
+    with raw_server(b"SSH-2.0-OpenSSH_9.6\r\n\r\n") as port:
+        assert health.main(["--port", str(port)]) == 1
+    assert "expected an answer. Received: SSH-2.0-OpenSSH_9.6" in capsys.readouterr().err
 
 
 def test_what_speaks_no_tls_where_a_certificate_was_given_is_not_well(server, capsys):
