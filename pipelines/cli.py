@@ -25,7 +25,7 @@ from headrace.artifacts.errors import HeadraceError
 
 # name -> its one line in `headrace --help`; its module in commands/ has the same name, with _ for -
 COMMANDS = {
-    "init": "Write a spec for a CSV or Parquet file.",
+    "init": "Write a spec for a table or for pictures.",
     "doctor": "Check this machine, or your Kubeflow or Vertex AI, and say what is missing.",
     "validate": "Check a spec and its source, in a second or two.",
     "compile": "Compile a spec to Kubeflow Pipelines IR.",

@@ -15,6 +15,7 @@ from headrace.artifacts.dataset import DatasetInfo
 from headrace.artifacts.errors import HeadraceError, nearest_column, row_count
 from headrace.artifacts.folder import write_text
 from headrace.artifacts.report import number, percent
+from headrace.components.fingerprint.url import absolute, is_url, public
 from headrace.components.gate.spec import default_gates
 from headrace.components.ingest.columns import finite_or_missing
 from headrace.components.ingest.csv_source import detect_separator
@@ -30,7 +31,7 @@ from headrace.components.transform.spec import FeaturesSpec
 from headrace.pipelines.image_task import IMAGES
 from headrace.pipelines.init_hints import check_header, column_notes, label_notes, mixed_words, positive_class
 from headrace.pipelines.init_images import holds_images, image_spec_text, inspect_images
-from headrace.pipelines.spec_words import gate_words, model_name, quoted, source_path
+from headrace.pipelines.spec_words import gate_words, model_name, quoted, source_name, source_path, spec_text_of
 
 MOST_ROWS = 200_000  # that are looked at
 FEW_CLASSES = 20  # a whole-number label with more values is taken for a quantity
@@ -51,15 +52,26 @@ class Look:
 
 def init(
     folder: Path,
-    source: Path,
+    source: str | Path,
     label: str | None,
     task: str | None,
     id: str | None,
     *,
     format: str | None = None,
+    query: str | None = None,
     force: bool,
 ) -> Path:
     """Writes `spec.yaml` into a folder for a source: a table, a folder of pictures, or a CSV of their paths.
+
+    Args:
+        folder: where the spec is to be.
+        source: a path or a URL.
+        label: the column to predict; of pictures by default `label`.
+        task: what is predicted; by default told by the source and the label's values.
+        id: the column that identifies a row; by default told by its name and values.
+        format: of a table whose suffix does not tell it.
+        query: what a database is asked.
+        force: whether a spec that is there may be replaced.
 
     Returns:
         the file.
@@ -67,43 +79,43 @@ def init(
     Raises:
         HeadraceError: the source cannot be read or learned from, or there is a spec already.
     """
-    file = folder / "spec.yaml"
+    file, source = folder / "spec.yaml", str(source)
     if file.exists() and not force:
         raise HeadraceError(
             f"{file}: expected no spec there yet. Received: one; give another folder, or --force to replace it"
         )
-    if format is None and _of_images(source, task):
+    if format is None and query is None and _of_images(source, task):
         text = _image_spec(folder, source, label, id)
+    elif label is None:
+        raise HeadraceError(f"--label: expected the column of {public(source)} to predict. Received: none")
     else:
-        text = _spec(folder, source, label, task, id, format)
+        data = DataSpec(
+            source=absolute(source, Path.cwd()) if is_url(source) else source, label=label, format=format, query=query
+        )
+        text = spec_text(folder, source, label, inspect(data, task, id))
     folder.mkdir(parents=True, exist_ok=True)
     write_text(file, text)
     return file
 
 
-def _of_images(source: Path, task: str | None) -> bool:
-    return task == IMAGES or (task is None and holds_images(source))
+def _of_images(source: str, task: str | None) -> bool:
+    return task == IMAGES or (task is None and not is_url(source) and holds_images(Path(source)))
 
 
-def _image_spec(folder: Path, source: Path, label: str | None, id: str | None) -> str:
+def _image_spec(folder: Path, source: str, label: str | None, id: str | None) -> str:
     if id is not None:
         raise HeadraceError(f"--id: expected none for pictures, which are named by their paths. Received: {id}")
     return image_spec_text(folder, source, inspect_images(source, label))
 
 
-def _spec(folder: Path, source: Path, label: str | None, task: str | None, id: str | None, format: str | None) -> str:
-    if label is None:
-        raise HeadraceError(f"--label: expected the column of {source} to predict. Received: none")
-    return spec_text(folder, source, label, inspect(source, label, task, id, format))
-
-
-def inspect(source: Path, label: str, task: str | None, id: str | None, format: str | None = None) -> Look:
-    """Reads the source and infers the task, the id and what is no feature."""
-    data, table, notes = read_as_written(DataSpec(source=str(source), label=label, format=format))
+def inspect(data: DataSpec, task: str | None, id: str | None) -> Look:
+    """Reads the source and infers how it is written, the task, the id and what is no feature."""
+    label, source = data.label.name, public(data.sources[0])
+    data, table, notes = read_as_written(data)
     if label not in table.column_names:
-        make_label(table, "classification", data, str(source))  # raises, with the nearest name
+        make_label(table, "classification", data, source)  # raises, with the nearest name
     task = task or infer_task(table[label])
-    make_label(table, task, data, str(source))
+    make_label(table, task, data, source)
     if id is not None:
         _check_id(table, id, label, source)
     id = id or infer_id(table, label)
@@ -186,7 +198,7 @@ def infer_task(column: pa.ChunkedArray) -> str:
     return "classification" if whole and pc.count_distinct(column).as_py() <= FEW_CLASSES else "regression"
 
 
-def _check_id(table: pa.Table, id: str, label: str, source: Path) -> None:
+def _check_id(table: pa.Table, id: str, label: str, source: str) -> None:
     """Refuses a column that a run would not take for the id."""
     if id not in table.column_names:
         raise HeadraceError(
@@ -221,11 +233,11 @@ def infer_id(table: pa.Table, label: str) -> str | None:
     return None
 
 
-def spec_text(folder: Path, source: Path, label: str, look: Look) -> str:
+def spec_text(folder: Path, source: str, label: str, look: Look) -> str:
     """The spec as YAML, with what was inferred, and why, in comments."""
     table = look.table
     lines = [
-        f"# Written by `headrace init` from {source.name}: "
+        f"# Written by `headrace init` from {source_name(source)}: "
         f"{'its first ' if table.num_rows == MOST_ROWS else ''}{table.num_rows:,} rows, {table.num_columns} columns.",
         "# Check it with `headrace validate`, run it with `headrace run`.",
         f"name: {model_name(folder, source)}",
@@ -233,6 +245,7 @@ def spec_text(folder: Path, source: Path, label: str, look: Look) -> str:
         "data:",
         f"  source: {quoted(source_path(folder, source))}",
         *([f"  format: {look.data.format}"] if look.data.format else []),
+        *([f"  query: {quoted(look.data.query)}"] if look.data.query else []),
         *([f"  separator: {json.dumps(look.data.separator)}"] if look.data.separator else []),
         *(["  trim: true  # spaces around a field are none of its value"] if look.data.trim else []),
         *(['  decimal: ","  # numbers are written like 1,5'] if look.data.decimal == "," else []),
@@ -266,7 +279,7 @@ def spec_text(folder: Path, source: Path, label: str, look: Look) -> str:
         "  gates:  # all must hold, or the model is not pushed",
         *[f"    - {gate_words(gate)}" for gate in default_gates(look.task)],
     ]
-    return "\n".join(lines) + "\n"
+    return spec_text_of(lines)
 
 
 def _label_words(column: pa.ChunkedArray, task: str) -> str:

@@ -12,11 +12,12 @@ from pathlib import Path, PurePosixPath
 from headrace.artifacts.csv_text import column_names, separator_of
 from headrace.artifacts.errors import HeadraceError
 from headrace.components.fingerprint.images import LISTS, SUFFIXES, ImageFile, Listing, list_images
+from headrace.components.fingerprint.url import is_url, public
 from headrace.components.gate.spec import default_gates
 from headrace.components.ingest.opened import Rejections
 from headrace.components.ingest.sources.scan import Seen, scan
 from headrace.pipelines.image_task import IMAGES
-from headrace.pipelines.spec_words import gate_words, model_name, quoted, source_path
+from headrace.pipelines.spec_words import gate_words, model_name, quoted, source_name, source_path, spec_text_of
 
 LABEL, PATH = "label", "path"
 _LOOKED_AT = 200  # pictures that are decoded, evenly over all
@@ -67,31 +68,31 @@ def path_column(source: Path) -> str | None:
     return None
 
 
-def inspect_images(source: Path, label: str | None) -> Look:
+def inspect_images(source: str, label: str | None) -> Look:
     """Lists the pictures, and decodes some.
 
     Raises:
         HeadraceError: there are none, or no such label.
     """
-    path = path_column(source)
+    path = None if is_url(source) else path_column(Path(source))
     label = label or LABEL
-    listing = list_images(str(source), path or PATH, label)
+    listing = list_images(source, path or PATH, label)
     step = max(1, len(listing.images) // _LOOKED_AT)
     rejections = Rejections()
     seen = list(scan(listing.images[::step][:_LOOKED_AT], rejections))
     unreadable = [f"{one.place}: {one.why.removeprefix('expected an image. Received: ')}" for one in rejections.first]
     if not seen:
-        raise HeadraceError(f"{source}: expected images that can be read. Received: none; {unreadable[0]}")
+        raise HeadraceError(f"{public(source)}: expected images that can be read. Received: none; {unreadable[0]}")
     return Look(path, label, listing, seen, unreadable)
 
 
-def image_spec_text(folder: Path, source: Path, look: Look) -> str:
+def image_spec_text(folder: Path, source: str, look: Look) -> str:
     """The spec as YAML, with what was seen in comments."""
     images = look.listing.images
     grouping = _grouping(look.listing)
     lines = [
-        f"# Written by `headrace init` from {source.name}: {len(images):,} pictures, of which {len(look.seen):,} "
-        "were looked at.",
+        f"# Written by `headrace init` from {source_name(source)}: {len(images):,} pictures, of which "
+        f"{len(look.seen):,} were looked at.",
         "# Check it with `headrace validate`, run it with `headrace run`.",
         f"name: {model_name(folder, source)}",
         f"task: {IMAGES}  # {_classes(images)}",
@@ -112,7 +113,7 @@ def image_spec_text(folder: Path, source: Path, look: Look) -> str:
         "  gates:  # all must hold, or the model is not pushed",
         *[f"    - {gate_words(gate)}" for gate in default_gates("classification")],
     ]
-    return "\n".join(lines) + "\n"
+    return spec_text_of(lines)
 
 
 def _classes(images: Sequence[ImageFile]) -> str:

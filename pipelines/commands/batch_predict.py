@@ -152,7 +152,7 @@ def _beam(runner: str | None, options: tuple[str, ...]) -> BeamSpec | None:
 
     if runner is None:
         if options:
-            raise click.UsageError("expected --beam-option with --beam only")
+            raise click.UsageError(f"expected --beam-option with --beam only. Received: {options[0]} without")
         return None
     values: dict[str, Any] = {}
     for text in options:

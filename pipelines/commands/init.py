@@ -12,8 +12,9 @@ import click
 @click.option(
     "--from",
     "source",
-    type=click.Path(path_type=Path),
-    help="A CSV or Parquet file, a folder of pictures with a folder for each class, or a CSV of paths. [required]",
+    metavar="SOURCE",
+    help="A table (a file, a glob, the URL of a bucket's or of a database), a folder of pictures with a folder for "
+    "each class, or a CSV of their paths. [required]",
 )
 @click.option("--label", help="The column to predict. [pictures: label]")
 @click.option("--id", help="The column that identifies a row. [default: found by its name and values]")
@@ -28,14 +29,16 @@ import click
     type=click.Choice(["csv", "tsv", "parquet", "jsonl", "avro", "tfrecord"]),
     help="Where a table's suffix does not tell it. [default: by the suffix]",
 )
+@click.option("--query", metavar="SQL", help="What a database is asked: a query, or a table's name.")
 @click.option("--force", is_flag=True, help="Replace a spec that is there already.")
 def command(
     folder: Path,
-    source: Path | None,
+    source: str | None,
     label: str | None,
     id: str | None,
     task: str | None,
     format: str | None,
+    query: str | None,
     force: bool,
 ) -> None:
     """Write FOLDER/spec.yaml for a table or for pictures, with what was inferred explained in comments."""
@@ -45,10 +48,10 @@ def command(
             f"did you mean `headrace init {folder.stem} --from {folder}`?"
         )
     if source is None:
-        raise click.UsageError(f"expected --from with a file or a folder of pictures to make {folder}/spec.yaml for")
+        raise click.UsageError(f"expected --from with what {folder}/spec.yaml is to be for. Received: none")
 
     from headrace.pipelines.init import init
 
-    file = init(folder, source, label, task, id, format=format, force=force)
-    click.echo(file.read_text(), nl=False)
+    file = init(folder, source, label, task, id, format=format, query=query, force=force)
+    click.echo(file.read_text(encoding="utf-8"), nl=False)
     click.echo(f"\nWritten to {file}. Next: headrace run {file}", err=True)

@@ -68,12 +68,14 @@ def command(
     """
     from headrace.serving.client import Access, predict, predict_csv, predict_images
 
-    if sum(given is not None for given in (text, file, image)) != 1:
-        raise click.UsageError("expected one of --json, --csv and --image")
+    sources = {"--json": text, "--csv": file, "--image": image}
+    received = ", ".join(name for name, value in sources.items() if value is not None) or "none"
+    if received not in sources:
+        raise click.UsageError(f"expected one of --json, --csv and --image. Received: {received}")
     if file is None and (separator or decimal):
-        raise click.UsageError("expected --csv with --separator and --decimal")
+        raise click.UsageError(f"expected --csv with --separator and --decimal. Received: {received}")
     if explain and text is None:
-        raise click.UsageError("expected --json with --explain")
+        raise click.UsageError(f"expected --json with --explain. Received: {received}")
     if explain and "://" in endpoint:
         raise click.UsageError(
             f"expected an endpoint's name with --explain, as its model is needed. Received: {endpoint}"
@@ -83,8 +85,10 @@ def command(
     if protocol == "grpc" and "://" not in endpoint:
         raise click.UsageError(f"expected grpc://HOST:PORT/MODEL with --protocol grpc. Received: {endpoint}")
     url, host = _where(endpoint, platform, home)
-    if not isinstance(url, str) and (protocol != "vertex" or token_file or ca):
-        raise click.UsageError("expected neither --protocol nor --token-file nor --ca for an endpoint of Vertex AI")
+    if not isinstance(url, str):
+        asked = {"--protocol": protocol != "vertex", "--token-file": token_file, "--ca": ca}
+        if of_servers := ", ".join(name for name, value in asked.items() if value):
+            raise click.UsageError(f"expected none of {', '.join(asked)} for Vertex AI. Received: {of_servers}")
     access = Access(token_file, ca, host)
     if image is not None:
         for name, answer in predict_images(url, [image, *images], protocol=protocol, access=access):
@@ -127,10 +131,15 @@ def instances(text: str) -> list[dict[str, object]]:
     Raises:
         HeadraceError: not JSON, or neither an object nor a list of objects.
     """
-    if text == "-":
-        text = sys.stdin.read()
-    elif text.startswith("@"):
-        text = Path(text[1:]).read_text()
+    try:
+        if text == "-":
+            text = sys.stdin.read()
+        elif text.startswith("@"):
+            text = Path(text[1:]).read_text(encoding="utf-8")
+    except OSError as error:
+        raise HeadraceError(f"--json {text}: expected a file. Received: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise HeadraceError(f"--json {text}: expected text in UTF-8. Received: other bytes ({error})") from None
     try:
         value = json.loads(text)
     except ValueError as error:

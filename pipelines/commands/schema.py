@@ -105,7 +105,8 @@ def diff(old: str, new: str | None, data: str | None, home: Path) -> None:
     from headrace.pipelines.schema.words import differences
 
     if (new is None) == (data is None):
-        raise click.UsageError("expected either NEW, another schema, or --data RUN")
+        received = "neither" if new is None else "both"
+        raise click.UsageError(f"expected either NEW, another schema, or --data RUN. Received: {received}")
     name, before = load(old, home)
     if new is not None:
         other, after = load(new, home)

@@ -241,7 +241,9 @@ def _when(planned: Plan, given: dict[str, Any]) -> ScheduleSpec:
 
     said = planned.submit.schedule
     if given["schedule"] == _OF_SPEC and said is None:
-        raise click.UsageError("--schedule: expected five fields, as in --schedule '0 6 * * 1-5', or `submit.schedule`")
+        raise click.UsageError(
+            "--schedule: expected five fields, as in '0 6 * * 1-5', or `submit.schedule` in the spec. Received: neither"
+        )
     values = said.model_dump() if said else {}
     if given["schedule"] != _OF_SPEC:
         values["cron"] = given["schedule"]

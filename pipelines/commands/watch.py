@@ -117,7 +117,9 @@ def _rules(
         raise click.UsageError("expected RULES or SPEC. Received: neither")
     if folder is None and not cron:
         if parameters:
-            raise click.UsageError("--param: expected a SPEC with --folder or --schedule; rules have parameters")
+            raise click.UsageError(
+                f"--param: expected a SPEC with --folder or --schedule. Received: {what}; rules have their own"
+            )
         return load_rules(what)
     if folder is not None and cron:
         raise click.UsageError("expected --folder or --schedule; rules can have both. Received: both")

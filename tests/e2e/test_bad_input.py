@@ -200,7 +200,7 @@ def test_init_of_a_file_without_from_says_what_was_meant(tmp_path: Path, said: C
     assert (code, out) == (2, "")
     assert "Received: table.csv, a file; did you mean `headrace init table --from table.csv`?" in err
     code, _, err = said("init", "mine", "--label", "y")  # type: ignore[misc]
-    assert code == 2 and "expected --from with a file" in err
+    assert code == 2 and "expected --from with what mine/spec.yaml is to be for. Received: none" in err
     assert not (tmp_path / "mine").exists()
 
 

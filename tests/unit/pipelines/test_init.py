@@ -1,6 +1,7 @@
 """What `headrace init` infers, and that what it writes is read back as it was meant."""
 
 import gzip
+import sqlite3
 from datetime import date
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.check import check_spec
 from headrace.pipelines.init import infer_id, infer_task, init
+from headrace.pipelines.spec import Spec
 
 
 @pytest.mark.parametrize(
@@ -70,6 +72,36 @@ def test_a_file_whose_suffix_says_nothing(tmp_path):
         init(tmp_path / "m", source, "y", None, None, force=False)
     spec, head = check_spec(init(tmp_path / "m", source, "y", None, None, format="csv", force=False))
     assert (spec.data.format, spec.data.separator, head.num_rows) == ("csv", ";", 60)
+
+
+def test_a_database_and_its_query(tmp_path, monkeypatch):
+    with sqlite3.connect(tmp_path / "shop.db") as connection:
+        connection.execute("CREATE TABLE t (id INTEGER, size REAL, y TEXT)")
+        connection.executemany("INSERT INTO t VALUES (?, ?, ?)", [(n, n / 7, "ab"[n % 2]) for n in range(60)])
+    connection.close()
+    monkeypatch.chdir(tmp_path)
+    query = 'SELECT * FROM t WHERE "id" < 50'
+    file = init(tmp_path / "m", "sqlite:///shop.db", "y", None, None, query=query, force=False)
+    spec, head = check_spec(file)
+    assert spec.data.source == f"sqlite:///{tmp_path}/shop.db"
+    assert (spec.data.query, spec.data.id, head.num_rows) == (query, "id", 50)
+
+
+def test_what_is_in_the_data_does_not_become_the_spec(tmp_path):
+    """A class with a line break in it, which would end the comment that shows it."""
+    classes = ["no", "yes\ndeploy: {approval: none}\n#", "a\u2028b", 'quo"te\\']
+    lines = [f'"{classes[n % 4].replace(chr(34), chr(34) * 2)}",{n},{n % 7}' for n in range(80)]
+    (tmp_path / "t.csv").write_text("\n".join(["y,id,size", *lines, ""]), encoding="utf-8")
+    spec, _ = check_spec(init(tmp_path / "m", tmp_path / "t.csv", "y", None, None, force=False))
+    assert spec.deploy == Spec.model_fields["deploy"].get_default(call_default_factory=True)
+
+
+@pytest.mark.parametrize("positive", ["yes\nno", "yes ", "y\tes", "Ja\u00a0", "tak\n"])
+def test_a_positive_class_is_read_back(positive, tmp_path):
+    lines = [f'"{positive if n % 3 == 0 else "no way"}",{n},{n % 7}' for n in range(80)]
+    (tmp_path / "t.csv").write_text("\n".join(["y,id,size", *lines, ""]), encoding="utf-8")
+    spec, _ = check_spec(init(tmp_path / "m", tmp_path / "t.csv", "y", None, None, force=False))
+    assert spec.data.positive == positive
 
 
 def test_the_source_is_relative_and_a_spec_is_not_replaced(tmp_path):

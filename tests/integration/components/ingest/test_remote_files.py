@@ -11,6 +11,8 @@ import pytest
 from headrace.artifacts.errors import HeadraceError
 from headrace.components.fingerprint.digest import fingerprint
 from headrace.components.fingerprint.remote import remote_files, remote_tree
+from headrace.pipelines.check import check_spec
+from headrace.pipelines.init import init
 from tests.integration.components.ingest.fake_cloud import S3, Cloud, GoogleStorage, Plain, parquet_bytes, serving
 
 
@@ -197,3 +199,14 @@ def test_a_file_in_memory_goes_by_its_content() -> None:
 def test_no_such_scheme() -> None:
     with pytest.raises(HeadraceError, match=r"nosuch://x/y.csv: expected .*Received: Protocol not known: nosuch"):
         remote_files("nosuch://x/y.csv")
+
+
+@pytest.mark.parametrize("store", ["gs", "s3"], indirect=True)
+def test_a_spec_is_written_for_a_file_in_a_bucket(store: tuple[str, Cloud], tmp_path: Path) -> None:
+    url, cloud = store
+    cloud.put("bucket/churn/rows.csv", b"id;x;y\n" + b"".join(b"%d;%d,5;%d\n" % (n, n, n % 2) for n in range(60)))
+    spec, head = check_spec(init(tmp_path / "m", f"{url}/churn/rows.csv", "y", None, None, force=False))
+    assert (spec.data.source, spec.data.separator, spec.data.decimal) == (f"{url}/churn/rows.csv", ";", ",")
+    assert (spec.name, spec.data.id, head.num_rows) == ("m", "id", 60)
+    with pytest.raises(HeadraceError, match=f"expected the column of {url}/churn/rows.csv to predict"):
+        init(tmp_path / "n", f"{url}/churn/rows.csv", None, None, None, force=False)
