@@ -98,7 +98,8 @@ def test_the_wheel_holds_every_module_and_what_it_reads(tmp_path):
     assert not [name for name in held if name.startswith(("tests/", "examples/", "components/"))]
 
 
-def test_help_is_quick_because_imports_are_lazy():
+@pytest.mark.parametrize("arguments", [["--help"], ["models", "--help"], ["init", "--help"], ["predict", "--help"]])
+def test_help_is_quick_because_imports_are_lazy(arguments):
     heavy = {
         "kfp",
         "pyarrow",
@@ -111,6 +112,6 @@ def test_help_is_quick_because_imports_are_lazy():
         "pydantic",
         "rich",
     }
-    code = "import sys\nfrom headrace.pipelines.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass\nprint(*sys.modules)"
+    code = f"import sys\nfrom headrace.pipelines.cli import main\ntry:\n    main({arguments!r})\nexcept SystemExit:\n    pass\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not heavy & set(done.stdout.split())

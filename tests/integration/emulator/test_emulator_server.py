@@ -28,6 +28,7 @@ def slow(emulator, call):
     Path(call.one("mark")).touch()
     time.sleep(float(call.one("seconds")))
     emulator.documents.create("Slow", call.one("mark"), {"made": True})
+    Path(call.one("mark")).write_text("done")
     return {"done": True}
 
 def fail(emulator, call):
@@ -192,22 +193,27 @@ def test_clients_that_leave(served, client, tmp_path):
             time.sleep(0.1)
     assert ask(client, "GET", "/healthz")[0] == 200
     # What had begun is done: the client cannot know how far it came.
-    assert (tmp_path / "left").exists()
+    deadline = time.monotonic() + 60
+    while (tmp_path / "left").read_text() != "done" and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert (tmp_path / "left").read_text() == "done"
     assert served.log.read_text() == before, "a client that leaves is no error of ours"
 
 
 def test_slow_requests_do_not_hold_up_others(served, client, tmp_path):
     def slow(number):
-        other = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
+        other = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
         assert ask(other, "GET", f"/v1/slow?seconds=3&mark={tmp_path}/{number}")[0] == 200
         other.close()
 
     threads = [threading.Thread(target=slow, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
-    start = time.monotonic()
+    for number in range(8):
+        while not (tmp_path / str(number)).exists():
+            time.sleep(0.01)
     assert ask(client, "POST", "/v1/whole", b"x")[0] == 200 and ask(client, "GET", "/healthz")[0] == 200
-    assert time.monotonic() - start < 2.7
+    assert not all((tmp_path / str(number)).read_text() for number in range(8)), "answered only after all of them"
     for thread in threads:
         thread.join()
     assert len(list(tmp_path.iterdir())) == 8

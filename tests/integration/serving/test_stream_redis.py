@@ -129,9 +129,9 @@ def test_what_another_left_is_taken_over_and_a_late_answer_is_dropped(server: Se
 
 def test_what_is_kept_is_not_taken_over(server: Server, redis: Any) -> None:
     redis.xadd("in", {"data": instance(1)})
-    busy, other = route(server), route(server, idle=2.0)
+    busy, other = route(server), route(server, idle=4.0)
     messages = busy.source.read(10, 0.1)
-    for _ in range(5):
+    for _ in range(10):
         time.sleep(0.5)
         busy.source.keep(messages)
         assert other.source.read(10, 0.01) == []
