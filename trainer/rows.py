@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from headrace.artifacts.dataset import Dataset, DatasetInfo
 from headrace.artifacts.errors import HeadraceError, nearest_column
+from headrace.artifacts.row_weights import row_weights
 from headrace.artifacts.transform import TransformFiles
 from headrace.trainer.matrix import feature_matrix
 from headrace.trainer.model import Rows
@@ -82,19 +83,7 @@ def sample_weights(column: pa.ChunkedArray, name: str) -> np.ndarray:
     Raises:
         HeadraceError: a value is missing, negative or no number, or all are 0.
     """
-    try:
-        values = np.asarray(column.cast(pa.float64()).fill_null(float("nan")).to_numpy(), np.float64)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        raise HeadraceError(
-            f"train.sample_weight: expected numbers in the column {name}. Received: {column.type}"
-        ) from None
-    wrong = ~(np.isfinite(values) & (values >= 0))
-    if wrong.any():
-        first = int(np.argmax(wrong))
-        raise HeadraceError(
-            f"train.sample_weight: expected a number of 0 or more in every row of {name}. "
-            f"Received: {column[first].as_py()} in row {first + 1}, and in {int(wrong.sum()):,} rows in all"
-        )
+    values = row_weights(column, name, "train.sample_weight")
     if len(values) and not values.any():
         raise HeadraceError(f"train.sample_weight: expected a row that counts in {name}. Received: 0 in every row")
     return _mean_one(values)

@@ -28,7 +28,7 @@ def test_weights_are_scaled_to_a_mean_of_one():
 @pytest.mark.parametrize(
     ("values", "received"),
     [
-        ([1.0, None, 2.0], r"Received: None in row 2, and in 1 rows in all"),
+        ([1.0, None, 2.0], r"Received: None in row 2, and in 1 row in all"),
         ([1.0, 2.0, -1.0], r"Received: -1.0 in row 3"),
         ([float("inf"), 1.0], r"Received: inf in row 1"),
         ([0.0, 0.0], r"Received: 0 in every row"),
