@@ -130,11 +130,6 @@ class Bundle:
         """The model card for machines; absent in bundles of older versions."""
         return self.path / CARD_JSON
 
-    @property
-    def card_md(self) -> Path:
-        """The model card for repositories."""
-        return self.path / CARD_MD
-
     def samples(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Raw instances and the predictions that the trained model gave for them: equally many, never none.
 

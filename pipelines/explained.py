@@ -40,7 +40,7 @@ def explained_answers(
     found = explain_instances(bundle, instances)
     result = []
     for answer, explanation in zip(answers, found, strict=True):
-        served = served_value(bundle.signature, answer, explanation["of"])
+        served = served_value(answer, explanation["of"])
         if abs(served - explanation["output"]) > TOLERANCE * max(1.0, abs(served)):
             raise HeadraceError(
                 f"{endpoint}: expected the server's model, which answers {served:.6g}. Received: another in "
@@ -89,6 +89,6 @@ def _explanation(signature: Signature, found: Contributions, row: int, names: Se
     }
 
 
-def served_value(signature: Signature, answer: dict[str, Any], of: str | None) -> float:
+def served_value(answer: dict[str, Any], of: str | None) -> float:
     """The number in a server's answer that is explained."""
     return float(answer["value"] if of is None else answer["probabilities"][of])

@@ -111,7 +111,7 @@ def outputs_of(run: Callable[[Inputs], Outputs], batch: Sequence[Inputs]) -> Seq
     if len(batch) > 1:
         try:
             outputs = run(_joined(batch))
-            if len(outputs) == len(batch):  # of one row each, as most are
+            if all(len(inputs.matrix) == 1 for inputs in batch):  # as most are
                 return [outputs[place : place + 1] for place in range(len(batch))]
             return np.split(outputs, np.cumsum([len(inputs.matrix) for inputs in batch])[:-1])
         except Exception:  # noqa: BLE001 (one of them is at fault: each alone tells which)

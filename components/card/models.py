@@ -95,15 +95,6 @@ def write_models_report(registry: ModelRegistry, names: Collection[str], folder:
     return lines
 
 
-def model_lines(registry: ModelRegistry, names: Collection[str] = ()) -> list[ModelLine]:
-    """Every model of a registry, or those of these names and patterns, by name.
-
-    Raises:
-        HeadraceError: a name or a pattern fits no model.
-    """
-    return [line for line, _, _ in _told(registry, names)]
-
-
 def _told(
     registry: ModelRegistry, names: Collection[str]
 ) -> Iterator[tuple[ModelLine, ModelVersion, ModelCard | None]]:

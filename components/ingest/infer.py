@@ -23,19 +23,6 @@ _MARKS = frozenset(
 _NUMBERS = (pa.int64().id, pa.float64().id)
 
 
-def infer_types(table: pa.Table, decimal: str = ".") -> tuple[pa.Table, list[str]]:
-    """Casts every string column to the narrowest type that holds all its values.
-
-    Returns:
-        the table with columns of type bool, int64, float64, date32, timestamp[us] (UTC) or string, and notes on
-        columns that stayed text although most of their values are numbers.
-        With "," as `decimal`, 1.234,56 is a number.
-    """
-    columns = [infer_column(column, decimal) for column in table.columns]
-    typed = pa.table(columns, names=table.column_names)
-    return typed, text_notes_of(typed, decimal)
-
-
 def text_notes_of(table: pa.Table, decimal: str = ".") -> list[str]:
     """Notes on the text columns of a table that look like numbers."""
     texts = ((name, table[name]) for name in table.column_names if pa.types.is_string(table[name].type))

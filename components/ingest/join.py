@@ -34,7 +34,7 @@ def join_sources(table: Table, data: DataSpec, scratch: Path, tally: Tally) -> t
         spool(other, right, Tally(other.name, data.rejects.at_most))
         _check_types(pq.read_schema(left), pq.read_schema(right), join)
         joined = scratch / f"joined-{number}.parquet"
-        notes += _join(left, right, joined, join, scratch, table.name)
+        notes += _join(left, right, joined, join, scratch)
         left.unlink()
         right.unlink()
         rows = opened_rows(table.name, [joined], lambda batch, first_row: batch)
@@ -83,7 +83,7 @@ def _check_types(left: pa.Schema, right: pa.Schema, join: Join) -> None:
             )
 
 
-def _join(left: Path, right: Path, joined: Path, join: Join, scratch: Path, source: str) -> list[str]:
+def _join(left: Path, right: Path, joined: Path, join: Join, scratch: Path) -> list[str]:
     keys = ", ".join(map(quoted, join.on))
     rows = f"(SELECT *, file_row_number AS {quoted(_ROW)} FROM read_parquet({literal(left)}, file_row_number = true))"
     others = f"(SELECT *, true AS {quoted(_FOUND)} FROM read_parquet({literal(right)}))"

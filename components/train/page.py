@@ -32,7 +32,7 @@ def training_page(name: str, trained: Trained, training: Training, tuning: Tunin
     sections = [
         _figures(trained),
         _curves(trained),
-        _importance(trained, share),
+        _importance(share),
         _effects(trained, share, training.seed),
         trials(tuning) if tuning else None,
         _features(trained),
@@ -86,7 +86,7 @@ def _curves(trained: Trained) -> r.Html | None:
     return r.section("Curves", r.grid(chart))
 
 
-def _importance(trained: Trained, share: Mapping[str, float]) -> r.Html | None:
+def _importance(share: Mapping[str, float]) -> r.Html | None:
     used = {name: value for name, value in share.items() if value > 0}
     if not used:
         return None

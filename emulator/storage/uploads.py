@@ -101,7 +101,7 @@ async def _resumed(emulator: Emulator, call: Call) -> Response | dict[str, Any]:
         sent = call.headers.get("content-range", "")
         await _receive(call, part, id, sent)
         has = _size(part)
-        total = _total(sent, has, call.headers, session)
+        total = _total(sent, has, session)
         if total is None or has < total:
             return Response(b"", 308, headers={"Range": f"bytes=0-{has - 1}"} if has else {})
         if has > total:
@@ -173,7 +173,7 @@ async def _known(part: Path, id: str) -> Digests:
     return digests
 
 
-def _total(sent: str, has: int, headers: Mapping[str, str], session: Mapping[str, Any]) -> int | None:
+def _total(sent: str, has: int, session: Mapping[str, Any]) -> int | None:
     """How many bytes the object has; None where that is not known yet."""
     found = _RANGE.fullmatch(sent)
     if found is None:  # all that was left, in one request

@@ -59,7 +59,7 @@ def program(emulator: Emulator, name: str, spec: Document, folder: Path) -> Prog
     if not image:
         raise Refusal("INVALID_ARGUMENT", "worker_pool_specs: expected a container_spec or python_package_spec")
     environment = {one["name"]: one.get("value", "") for one in (package or container).get("env", []) if "name" in one}
-    environment |= _variables(name, spec, image)
+    environment |= _variables(name, spec)
     prefix = _prefix(image)
     if prefix is None and package is None:
         told = [{"name": key, "value": value} for key, value in environment.items()]
@@ -115,7 +115,7 @@ def _pool(spec: Document) -> Document:
     return pool
 
 
-def _variables(name: str, spec: Document, image: str) -> dict[str, str]:
+def _variables(name: str, spec: Document) -> dict[str, str]:
     """https://cloud.google.com/vertex-ai/docs/training/code-requirements#environment-variables"""
     _, project, _, location, _, id = name.split("/")
     task = {"type": "workerpool0", "index": 0, "trial": ""}

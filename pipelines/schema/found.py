@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from headrace.pipelines.spec import Spec
 
+_PATIENCE_S = 600.0  # for TFDV to look at statistics, which takes seconds
+
 
 @dataclass(frozen=True)
 class Described:
@@ -141,7 +143,11 @@ def _tfx(module: str, *arguments: str) -> str:
 
     python = default_environments().prefix("tfx") / "bin" / "python"
     environment = {**os.environ, "_KFP_RUNTIME": "true", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run([python, "-m", module, *arguments], capture_output=True, text=True, env=environment)
+    command = [python, "-m", module, *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        raise HeadraceError(f"{module}: expected an end within {_PATIENCE_S} s. Received: none") from None
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["nothing"]
         raise HeadraceError(

@@ -69,7 +69,7 @@ def fit_features(train: TrainRows, construct: Mapping[str, str], wanted: Wanted,
     """
     graph = FeatureGraph()
     base = base_of(graph, train, construct, wanted.text_columns)
-    facts = facts_of(graph, train, base) if _needs_facts(base.sources, wanted, kind) else {}
+    facts = facts_of(graph, train, base) if _needs_facts(wanted, kind) else {}
     groups, notes = _plan(base.sources, facts, wanted, kind, train.rows)
     label = make_label(train.label, train.classes, train.weights, seed)
     fitting = Fitting(graph, train, base, label)
@@ -85,7 +85,7 @@ def fit_features(train: TrainRows, construct: Mapping[str, str], wanted: Wanted,
     return _finish(fitting, blocks, wanted, notes)
 
 
-def _needs_facts(sources: Sequence[Source], wanted: Wanted, kind: str) -> bool:
+def _needs_facts(wanted: Wanted, kind: str) -> bool:
     """Whether choosing asks what the rows show; trees by default ask nothing, and so nothing is encoded for them."""
     return kind in ("linear", "mlp") or wanted.auto or wanted.missing_indicators is True
 

@@ -13,7 +13,7 @@ import numpy as np
 from headrace.artifacts.answer import predictions
 from headrace.artifacts.pictures import decode
 from headrace.artifacts.raw_inputs import open_graph, run_pictures
-from headrace.artifacts.signature import Input, Signature
+from headrace.artifacts.signature import Signature
 from headrace.trainer.images.export import Pictures
 from headrace.trainer.images.resize import Resizer
 
@@ -29,7 +29,7 @@ def samples(pictures: Pictures, model: Path, signature: Signature) -> dict[str, 
     item = signature.image
     assert item is not None
     resize = Resizer(item)
-    contents = [_small(pictures.contents[place], item, resize) for place in _in_turn(pictures.labels)]
+    contents = [_small(pictures.contents[place], resize) for place in _in_turn(pictures.labels)]
     answers = run_pictures(open_graph(model), contents)
     instances = [{item.name: {"b64": base64.b64encode(content).decode()}} for content in contents]
     return {"instances": instances, "predictions": predictions(signature, answers)}
@@ -44,7 +44,7 @@ def _in_turn(labels: np.ndarray) -> Iterator[int]:
     yield from (int(place) for place in np.argsort(turns, kind="stable")[:COUNT])
 
 
-def _small(content: bytes, item: Input, resize: Resizer) -> bytes:
+def _small(content: bytes, resize: Resizer) -> bytes:
     from PIL import Image
 
     if len(content) <= MOST_BYTES and content.startswith((b"\xff\xd8", b"\x89PNG")):

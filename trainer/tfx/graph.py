@@ -35,7 +35,7 @@ def export(saved: Path, plan: Plan, signature: Signature) -> Graphs:
     Raises:
         HeadraceError: the model has an operation that ONNX's standard operators cannot say.
     """
-    network = converted(saved, plan)
+    network = converted(saved)
     matrix = _behind_matrix(network, plan, signature)
     return Graphs(model=merge(encoder_graph(signature.inputs), matrix), matrix=matrix)
 
@@ -48,7 +48,7 @@ def vocabulary(saved: Path, place: int) -> tuple[str, ...]:
     return tuple(line for line in file.read_text(encoding="utf-8").splitlines() if line and line != MISSING)
 
 
-def converted(saved: Path, plan: Plan) -> onnx.ModelProto:
+def converted(saved: Path) -> onnx.ModelProto:
     """The signature `encoded` as ONNX: numbers float64 [N, K], and texts string [N, T] -> float32 [N, C].
 
     Raises:

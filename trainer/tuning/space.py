@@ -97,7 +97,7 @@ Dimension: TypeAlias = Range | Choice
 Space: TypeAlias = dict[str, Dimension]
 
 
-def gbdt_space(rows: int, classes: int) -> Space:
+def gbdt_space(rows: int) -> Space:
     """Boosted trees. The more rows, the larger the trees that are tried; early stopping finds how many."""
     return {
         "learning_rate": Range(0.02, 0.2, log=True),
@@ -109,12 +109,12 @@ def gbdt_space(rows: int, classes: int) -> Space:
     }
 
 
-def linear_space(rows: int, classes: int) -> Space:
+def linear_space(rows: int) -> Space:
     """A linear model: how much penalty, and of which kind. Where trees need none, words need much."""
     return {"alpha": Range(1e-6, 1.0, log=True), "l1_ratio": Choice((0.0, 0.1, 0.5, 0.9, 1.0))}
 
 
-def mlp_space(rows: int, classes: int) -> Space:
+def mlp_space(rows: int) -> Space:
     """A network: its shape, its speed, and what keeps it from learning by heart."""
     return {
         "hidden_units": Choice(((64,), (128, 64), (256, 128), (128, 64, 32), (256, 128, 64))),
@@ -125,19 +125,16 @@ def mlp_space(rows: int, classes: int) -> Space:
     }
 
 
-# kind of model -> its space for so many training rows and classes (0: a regression)
-SPACES: dict[str, Callable[[int, int], Space]] = {"gbdt": gbdt_space, "linear": linear_space, "mlp": mlp_space}
+# kind of model -> its space for so many training rows
+SPACES: dict[str, Callable[[int], Space]] = {"gbdt": gbdt_space, "linear": linear_space, "mlp": mlp_space}
 
 
-def space_for(
-    kind: str, rows: int, classes: int, own: Space, settled: Collection[str] = (), *, alone: bool = False
-) -> Space:
+def space_for(kind: str, rows: int, own: Space, settled: Collection[str] = (), *, alone: bool = False) -> Space:
     """The space that is searched.
 
     Args:
         kind: of model; one's own module has no space but what the spec says.
         rows: of the train split.
-        classes: how many; 0 for a regression.
         own: what the spec says of the space; it goes before the default.
         settled: parameters that the spec sets: they stay as they are, unless `own` names them.
         alone: nothing but what `own` names is tried, as in a grid.
@@ -145,7 +142,7 @@ def space_for(
     Raises:
         HeadraceError: nothing is left to be tried.
     """
-    usual = SPACES[kind](rows, classes) if kind in SPACES and not alone else {}
+    usual = SPACES[kind](rows) if kind in SPACES and not alone else {}
     space = {name: values for name, values in usual.items() if name not in settled} | own
     if not space:
         raise HeadraceError(

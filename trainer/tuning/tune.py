@@ -107,9 +107,7 @@ def search(
     """
     begun = time.monotonic()
     count = problem.train.features.shape[0]
-    space = space_for(
-        problem.kind, count, problem.classes, settings.space, settings.settled, alone=settings.sampler == "grid"
-    )
+    space = space_for(problem.kind, count, settings.space, settings.settled, alone=settings.sampler == "grid")
     plan = Plan(
         settings.sampler,
         share(settings.trials or ENDLESS, settings),

@@ -34,7 +34,7 @@ def in_matrix(found: Evaluation) -> bool:
 
 def first(found: Evaluation, seen: Seen) -> list[Html]:
     """What stands before the curves: is the class found that must be, and what is taken for what."""
-    parts = [_operating(seen.found.operating, seen), _classes(seen), _mistakes(found, seen)]
+    parts = [_operating(seen.found.operating), _classes(seen), _mistakes(found, seen)]
     return [part for part in parts if part is not None]
 
 
@@ -44,7 +44,7 @@ def second(seen: Seen) -> list[Html]:
     return [part for part in parts if part is not None]
 
 
-def _operating(point: OperatingPoint | None, seen: Seen) -> Html | None:
+def _operating(point: OperatingPoint | None) -> Html | None:
     if point is None:
         return None
     title = f"Finding {point.name}"

@@ -110,7 +110,7 @@ def prepare(
 
 
 def publish(
-    home: Path, run_id: str, path: str, attempt: Attempt, component: Component, *, durable: bool = False
+    home: Path, path: str, attempt: Attempt, component: Component, *, durable: bool = False
 ) -> tuple[dict[str, Any], dict[str, tuple[ArtifactRecord, ...]]]:
     """Reads what a task has written, and puts it into the store in one step.
 

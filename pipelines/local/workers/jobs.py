@@ -84,7 +84,7 @@ def conclude(settings: Settings, job: Job, said: Mapping[str, Any] | None, peak:
         try:
             with attempts.disk_full_is_clear(settings.home):
                 outputs, artifacts = attempts.publish(
-                    settings.home, settings.run_id, job.node.path, job.attempt, job.node.component, durable=durable
+                    settings.home, job.node.path, job.attempt, job.node.component, durable=durable
                 )
         except HeadraceError as problem:
             error = TaskError(type(problem).__name__, str(problem), user=True, exit_code=problem.exit_code)

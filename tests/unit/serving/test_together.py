@@ -149,6 +149,15 @@ def test_outputs_of_several_rows_are_not_mixed_up(binary: Bundle) -> None:
     assert [one.body for one in answers] == [one.body for one in alone]  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("sizes", [(0, 2), (2, 0), (0, 1, 2), (3, 0, 0), (1, 1, 1), (0, 0)])
+def test_as_many_rows_as_requests_are_not_one_row_each(sizes: tuple[int, ...]) -> None:
+    """A request may have no rows."""
+    values = iter(range(100))
+    batch = [Inputs(np.array([[float(next(values))] for _ in range(size)]).reshape(size, 1), None) for size in sizes]
+    found = outputs_of(lambda inputs: inputs.matrix * 10, batch)
+    assert [outputs.tolist() for outputs in found] == [(inputs.matrix * 10).tolist() for inputs in batch]  # type: ignore[union-attr]
+
+
 def test_an_answer_that_cannot_be_sent_keeps_no_other(binary: Bundle) -> None:
     app, told = surface(binary), []
     requests = asked(binary.samples()[0][:3])

@@ -46,7 +46,7 @@ def test_values_are_what_a_person_would_write():
 def test_defaults_lie_in_their_space(kind, rows):
     base = PARAMETERS[kind]()
     decided = base.for_rows(rows) if hasattr(base, "for_rows") else base
-    for name, dimension in space_for(kind, rows, 2, {}).items():
+    for name, dimension in space_for(kind, rows, {}).items():
         value = value_of(decided, name)
         if isinstance(dimension, Choice):
             assert value in dimension.values
@@ -56,11 +56,11 @@ def test_defaults_lie_in_their_space(kind, rows):
 
 def test_what_the_spec_sets_stays_unless_it_is_named():
     own = {"num_leaves": Choice((7, 15))}
-    space = space_for("gbdt", 1_000, 2, own, ("learning_rate", "num_leaves"))
+    space = space_for("gbdt", 1_000, own, ("learning_rate", "num_leaves"))
     assert "learning_rate" not in space and space["num_leaves"] == Choice((7, 15)) and "lambda_l2" in space
-    assert space_for("gbdt", 1_000, 2, own, alone=True) == own
+    assert space_for("gbdt", 1_000, own, alone=True) == own
     with pytest.raises(HeadraceError, match="expected a parameter of `module` to be tried. Received: none"):
-        space_for("module", 1_000, 2, {})
+        space_for("module", 1_000, {})
 
 
 def test_a_grid_takes_no_endless_range():

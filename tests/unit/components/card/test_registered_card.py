@@ -10,7 +10,7 @@ import pytest
 from headrace.artifacts.card import FILE, HTML_FILE, read_card
 from headrace.artifacts.errors import ArtifactError, HeadraceError
 from headrace.artifacts.folder import read_json
-from headrace.components.card.models import ModelLine, model_lines
+from headrace.components.card.models import ModelLine, write_models_report
 from headrace.components.card.models_page import models_page
 from headrace.components.card.registered import attach_card, card_of
 from headrace.platforms.interface import Blessing, ModelSettings, ModelVersion
@@ -104,7 +104,7 @@ def test_a_damaged_card_is_an_error_and_in_a_list_a_remark(platform: LocalPlatfo
     platform.registry.attach("churn", "1", FILE, b"{}")
     with pytest.raises(ArtifactError, match=r"churn version 1: card\.json: expected a model card in JSON"):
         card_of(platform.registry, "churn", "1")
-    (line,) = model_lines(platform.registry)
+    (line,) = write_models_report(platform.registry, (), tmp_path / "report", "in a test")
     assert line.main is None and "expected a model card in JSON" in line.why_not
     assert "expected a model card in JSON" in models_page([line])
 
@@ -112,12 +112,14 @@ def test_a_damaged_card_is_an_error_and_in_a_list_a_remark(platform: LocalPlatfo
 def test_a_line_of_each_model(platform: LocalPlatform, tmp_path: Path) -> None:
     registered(platform, finished_run(tmp_path), approvals=1)
     platform.registry.register(write_unscorable_bundle(tmp_path / "h"), "homes", metrics={"rmse": 2.0}, run="run-2")
-    churn, homes = model_lines(platform.registry)
+    churn, homes = write_models_report(platform.registry, (), tmp_path / "report", "in a test")
     assert (churn.name, churn.state, churn.owners, churn.purpose) == ("churn", "blessed", ("Growth",), "Finds leavers.")
     assert churn.main is not None and churn.main.metric == "auc" and len(churn.gates) == 1
     assert churn.waits == "0 of 1 approvals"
     assert (homes.state, homes.why_not) == ("candidate", "registered without a model card")
-    assert [line.name for line in model_lines(platform.registry, {"homes"})] == ["homes"]
+    assert [
+        line.name for line in write_models_report(platform.registry, {"homes"}, tmp_path / "report", "in a test")
+    ] == ["homes"]
     page = models_page([churn, homes], "in a test")
     assert "waits for approval (0 of 1 approvals): " in page and "headrace models approve churn:1" in page
 
@@ -126,7 +128,7 @@ def test_the_version_that_serves_is_shown_and_a_newer_one_told(platform: LocalPl
     registered(platform, finished_run(tmp_path / "a"))
     platform.endpoints.deploy("calls", "churn", "1", who="cid")
     registered(platform, finished_run(tmp_path / "b", told=False))
-    (line,) = model_lines(platform.registry)
+    (line,) = write_models_report(platform.registry, (), tmp_path / "report", "in a test")
     assert (line.version, line.state, line.newer, line.versions) == ("1", "live", "2, blessed", 2)
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from headrace.artifacts.bundle import Bundle
+from headrace.artifacts.bundle import CARD_MD, Bundle
 from headrace.artifacts.dataset import Column, DatasetInfo, describe, write_dataset
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.schema import parse_schema, write_schema
@@ -85,7 +85,7 @@ def test_trees_with_everything(dataset, tmp_path):
     curve = json.loads(bundle.curve.read_text())
     assert curve["eval"][record["rounds"] - 1] == pytest.approx(logged["eval_log_loss"], rel=1e-9)
     assert min(curve["eval"]) == curve["eval"][record["rounds"] - 1]
-    card = bundle.card_md.read_text()
+    card = (bundle.path / CARD_MD).read_text()
     assert "sigmoid, fitted on the eval split" in card
     assert "the classes' shares in train" in card
     assert "leaves: 3" in card
