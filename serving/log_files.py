@@ -18,6 +18,7 @@ from headrace.serving.log_columns import Columns
 
 PREFIX = "requests-"  # files without it are never touched
 _SPOOL, _PARTIAL = ".arrows", ".partial"
+DAMAGED = ".damaged"
 _GROUP_ROWS = 65_536
 
 
@@ -89,13 +90,23 @@ class Spool:
 
 
 def recover(folder: Path) -> list[Path]:
-    """Makes Parquet files of what writers that died left behind; returns them. Those of running writers stay."""
+    """Makes Parquet files of what writers that died left behind; returns them. Those of running writers stay.
+
+    One that is damaged, as a power cut may leave it, is set aside under another name, which is returned as well.
+    """
     made = []
     for spool in sorted(folder.glob(f".{PREFIX}*{_SPOOL}")):
         target = folder / spool.name.removeprefix(".").removesuffix(_SPOOL)
         with suppress(OSError), spool.open("rb") as locked:
             fcntl.flock(locked, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its writer runs
-            if _convert(spool, target):
+            try:
+                rows = _convert(spool, target)
+            except (pa.ArrowException, OSError) as error:
+                if getattr(error, "errno", None) is not None:  # of the disk: the next look tries again
+                    raise
+                made.append(spool.replace(target.with_name(f"{target.name}{DAMAGED}")))
+                continue
+            if rows:
                 made.append(target)
             spool.unlink()
     return made
@@ -127,6 +138,7 @@ def _copy(source: Any, target: Path) -> int:
         while True:
             try:
                 batch = reader.read_next_batch()
+                batch.validate(full=True)  # what a power cut left may look like a batch
             except (StopIteration, pa.ArrowInvalid, OSError):  # the end, or the batch that the writer died in
                 batch = None
             if batch is not None:
@@ -143,7 +155,7 @@ def keep_within(folder: Path, most: int) -> tuple[int, int]:
     """Removes the oldest files until all take at most so many bytes; returns what they take, and how many went."""
     files = {file: file.stat() for file in folder.glob("*") if file.name.lstrip(".").startswith(PREFIX)}
     total, removed = sum(found.st_size for found in files.values()), 0
-    finished = [file for file in files if file.suffix == ".parquet" and not file.name.startswith(".")]
+    finished = [file for file in files if file.suffix in (".parquet", DAMAGED) and not file.name.startswith(".")]
     for file in sorted(finished, key=lambda file: (files[file].st_mtime, file.name)):
         if total <= most:
             break

@@ -21,7 +21,7 @@ import msgspec
 from headrace.serving import board
 from headrace.serving.board import Board
 from headrace.serving.log_columns import Columns
-from headrace.serving.log_files import Spool, keep_within, recover
+from headrace.serving.log_files import DAMAGED, Spool, keep_within, recover
 from headrace.serving.metrics import Metrics
 from headrace.serving.request_log import LONGEST, Head, Rows
 from headrace.serving.settings import Settings
@@ -159,6 +159,9 @@ class Writer:
     def _look(self, now: float) -> None:
         """Makes files of what was left behind, and removes the oldest."""
         for file in recover(self._folder):
+            if file.suffix == DAMAGED:
+                self._complain(f"expected a whole file where a writer died. Received: a damaged one, now {file.name}")
+                continue
             self._complain(f"{file.name} was left behind, and can be read now")
             self._metrics.add(board.LOG_FILES)
         self._tidy()

@@ -25,7 +25,7 @@ from headrace.artifacts.errors import HeadraceError
 from headrace.serving import board
 from headrace.serving.board import Board
 from headrace.serving.log_columns import Columns
-from headrace.serving.log_files import keep_within, recover
+from headrace.serving.log_files import DAMAGED, keep_within, recover
 from headrace.serving.log_process import LogProcess, check_omitted
 from headrace.serving.log_writer import Writer
 from headrace.serving.metrics import Metrics
@@ -276,17 +276,16 @@ def test_pictures_beyond_a_number_are_dropped_and_counted(tmp_path: Path) -> Non
     assert counted(shared, board.LOG_DROPPED) + counted(shared, board.LOG_ROWS) == 200
 
 
-@pytest.mark.parametrize("cut", [0, 1, 300, -10, None])
-def test_what_a_killed_writer_left_is_read(cut: int | None, binary: Bundle, tmp_path: Path) -> None:
-    folder = tmp_path / "log"
+def left_behind(folder: Path, bundle: Bundle) -> Path:
+    """What a writer leaves that is killed when it has written two batches of three rows."""
     folder.mkdir()
     pid = os.fork()
-    if pid == 0:  # writes two batches, and is gone before it makes a file of them
+    if pid == 0:
         writer = Writer(Settings(log_dir=str(folder)), Metrics())
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         log = RequestLog(theirs, Settings(log_dir=str(folder)), Metrics())
         for number in range(2):
-            log.see(seen(binary, [(number, 2.5, True, "pro", None)] * 3, np.full((3, 2), 0.5, np.float32)))
+            log.see(seen(bundle, [(number, 2.5, True, "pro", None)] * 3, np.full((3, 2), 0.5, np.float32)))
             writer._messages.append(ours.recv(1 << 20))
             writer._take()
             for spool in writer._spools.values():
@@ -295,12 +294,39 @@ def test_what_a_killed_writer_left_is_read(cut: int | None, binary: Bundle, tmp_
     os.waitpid(pid, 0)
     (spool,) = folder.iterdir()
     assert spool.name.startswith(".requests-") and spool.suffix == ".arrows"
+    return spool
+
+
+@pytest.mark.parametrize("cut", [0, 1, 300, -10, None])
+def test_what_a_killed_writer_left_is_read(cut: int | None, binary: Bundle, tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    spool = left_behind(folder, binary)
     if cut is not None:
         spool.write_bytes(spool.read_bytes()[:cut])
     made = recover(folder)
     expected = {None: 6, -10: 3}.get(cut, 0)
     assert len(made) == (expected > 0)
     assert [row["instance"]["tenure"] for row in table(folder)] == [0.0, 0.0, 0.0, 1.0, 1.0, 1.0][:expected]
+
+
+def test_what_a_power_cut_left_is_read_as_far_as_it_is_whole_or_set_aside(binary: Bundle, tmp_path: Path) -> None:
+    """The end of the file is zeros, from any place on: nothing raises, and no spool stays."""
+    spool = left_behind(tmp_path / "log", binary)
+    whole, read, aside = spool.read_bytes(), set(), 0
+    for kept in range(0, len(whole) + 1, 8):
+        folder = tmp_path / str(kept)
+        folder.mkdir()
+        (folder / spool.name).write_bytes(whole[:kept] + bytes(len(whole) - kept))
+        (made,) = recover(folder) or [None]
+        assert list(folder.iterdir()) == ([made] if made else [])
+        if made is not None and made.suffix == DAMAGED:
+            aside += 1
+            assert recover(folder) == [], "it is told once"
+        elif made is not None:
+            tenures = [row["instance"]["tenure"] for row in table(folder)]
+            assert len(tenures) in (3, 6)
+            read.add(len(tenures))
+    assert read == {3, 6} and aside > 0
 
 
 def test_a_disk_that_is_full_loses_what_comes_then_and_not_what_was_written(binary: Bundle, tmp_path: Path) -> None:

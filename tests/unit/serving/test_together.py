@@ -12,6 +12,7 @@ import pytest
 
 from headrace.artifacts.bundle import Bundle
 from headrace.serving.app import App
+from headrace.serving.batching import outputs_of
 from headrace.serving.exchange import Request, Response, Soon
 from headrace.serving.scorer import Inputs
 from headrace.serving.together import FEW_ROWS, MOST_ROWS
@@ -153,7 +154,7 @@ def test_outputs_of_several_rows_are_not_mixed_up(binary: Bundle) -> None:
 def test_as_many_rows_as_requests_are_not_one_row_each(sizes: tuple[int, ...]) -> None:
     """A request may have no rows."""
     values = iter(range(100))
-    batch = [Inputs(np.array([[float(next(values))] for _ in range(size)]).reshape(size, 1), None) for size in sizes]
+    batch = [Inputs(np.array([[float(next(values))] for _ in range(size)]).reshape(size, 1), None, 0) for size in sizes]
     found = outputs_of(lambda inputs: inputs.matrix * 10, batch)
     assert [outputs.tolist() for outputs in found] == [(inputs.matrix * 10).tolist() for inputs in batch]  # type: ignore[union-attr]
 
