@@ -42,6 +42,6 @@ def read_first_rows(sources: Sequence[str], data: DataSpec) -> Head:
         for name in joined.column_names:
             if name not in join.on:  # what rows find in the other's first rows would say nothing
                 rows = rows.append_column(name, pa.nulls(rows.num_rows, joined.schema.field(name).type))
-    # Of a folder, the first images are of one class.
-    whole = rows.num_rows < FIRST_ROWS and data.format != "images"
+    # Some may have been rejected; and of a folder, the first images are of one class.
+    whole = rows.num_rows + data.rejects.at_most < FIRST_ROWS and data.format != "images"
     return Head(table.name, rows, whole, read, list(found))

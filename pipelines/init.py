@@ -86,7 +86,9 @@ def init(
         )
     if format is None and query is None and _of_images(source, task):
         text = _image_spec(folder, source, label, id)
-    elif label is None:
+    elif query is not None and not is_url(source):
+        raise HeadraceError(f"--query: expected the URL of a database with it. Received: {source}")
+    elif not label:
         raise HeadraceError(f"--label: expected the column of {public(source)} to predict. Received: none")
     else:
         data = DataSpec(

@@ -47,7 +47,7 @@ def command(
             f"expected a folder for the spec. Received: {folder}, a file; "
             f"did you mean `headrace init {folder.stem} --from {folder}`?"
         )
-    if source is None:
+    if not source:
         raise click.UsageError(f"expected --from with what {folder}/spec.yaml is to be for. Received: none")
 
     from headrace.pipelines.init import init
