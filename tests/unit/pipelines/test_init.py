@@ -87,7 +87,9 @@ def test_a_database_and_its_query(tmp_path, monkeypatch):
     assert (spec.data.query, spec.data.id, head.num_rows) == (query, "id", 50)
     with pytest.raises(HeadraceError, match="--query: expected the URL of a database with it. Received: shop.db"):
         init(tmp_path / "n", "shop.db", "y", None, None, query=query, force=False)
-    with pytest.raises(HeadraceError, match="--label: expected the column of sqlite:///shop.db to predict. Received: n"):
+    with pytest.raises(
+        HeadraceError, match="--label: expected the column of sqlite:///shop.db to predict. Received: n"
+    ):
         init(tmp_path / "n", "sqlite:///shop.db", "", None, None, query=query, force=False)
 
 
