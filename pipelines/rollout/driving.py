@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headrace.artifacts.errors import HeadraceError
@@ -30,6 +30,7 @@ class Driver:
     outcomes: Outcomes | None = None
     say: Say = print
     clock: Callable[[], float] = time.time
+    told: dict[str, str] = field(default_factory=dict)  # what was said of the outcomes last, not to say it at each look
 
 
 def drive(driver: Driver, endpoint: str, every: float, *, wait: Callable[[float], object] = time.sleep) -> Rollout:
@@ -185,10 +186,14 @@ def _sums(driver: Driver, rollout: Rollout) -> Sums:
     if driver.outcomes is None or "outcomes" not in rollout.asked:
         return {}
     try:
-        return driver.outcomes(rollout)
+        found = driver.outcomes(rollout)
     except HeadraceError as error:
-        driver.say(f"outcomes: {error}")
+        if driver.told.get(rollout.id) != str(error):
+            driver.say(f"outcomes: {error}")
+        driver.told[rollout.id] = str(error)
         return {}
+    driver.told.pop(rollout.id, None)
+    return found
 
 
 def _remembered(rollout: Rollout, now: float) -> dict[str, Any]:

@@ -21,6 +21,8 @@ _INFO = "headrace_model_info"
 _STARTED = "process_start_time_seconds"
 _LINE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})?\s+(\S+)")
 _LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
+_KEPT = ("version", "route", "status", "le", "label", "protocol")
+_NEXT = re.compile(f"\x1f(?=(?:{'|'.join(_KEPT)})=)")  # what is between them; a label's value may have it too
 _NOT_OURS = ("429", "499", "503")  # of a server that is full, and of a client that left: no version's doing
 
 
@@ -64,7 +66,7 @@ def read_page(text: str) -> Reading:
     started = ""
     series: dict[str, float] = {}
     digests: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):  # and at nothing else: a label may hold what else ends lines, as U+2028
         found = _LINE.match(line) if line and not line.startswith("#") else None
         if found is None:
             continue
@@ -155,12 +157,12 @@ def _plain(value: str) -> str:
 
 def _written(name: str, labels: Mapping[str, str]) -> str:
     """A series as a key: each label that counts here, in order."""
-    kept = {key: labels[key] for key in ("version", "route", "status", "le", "label", "protocol") if key in labels}
+    kept = {key: labels[key] for key in _KEPT if key in labels}
     return "\x1f".join([name, *(f"{key}={value}" for key, value in kept.items())])
 
 
 def _split(written: str) -> tuple[str, dict[str, str]]:
-    name, *pairs = written.split("\x1f")
+    name, *pairs = _NEXT.split(written)
     return name, dict(pair.split("=", 1) for pair in pairs)
 
 

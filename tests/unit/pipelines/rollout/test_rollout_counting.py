@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.rollout import acting, checks, driving, starting
 from headrace.pipelines.rollout.driving import with_outcomes
 from headrace.pipelines.rollout.figures import Figures, read_page, since
-from headrace.pipelines.rollout.state import PAUSED
-from headrace.platforms.interface import Deployed
+from headrace.pipelines.rollout.outcomes import joined
+from headrace.pipelines.rollout.state import PAUSED, ROLLED_BACK, Rollout
+from headrace.platforms.interface import REJECTED, Deployed
 from tests.unit.pipelines.rollout.world import World
 
 
@@ -156,3 +161,61 @@ def test_all_labels_that_a_server_counts_are_compared() -> None:
     moved = {**even, "label 62": 0.0, "label 63": 20.0}
     new, old = (Figures(640.0, 0.0, {}, found) for found in (moved, even))
     assert checks.drift_keys(new, old) == tuple(names)
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85", "\r", "\x0b", "\x0c", "\x1c", "\x1f"])
+def test_a_label_may_hold_what_ends_lines_elsewhere(end: str) -> None:
+    first, then = (
+        f'process_start_time_seconds 7\nheadrace_predictions_total{{version="2",label="cat{end}dog"}} {count}\n'
+        f'headrace_requests_total{{version="2",status="200"}} {count}\n'
+        for count in (3, 10)
+    )
+    grown = since(read_page(first), read_page(then))
+    assert grown["2"].predictions == {f"label cat{end}dog": 7.0}
+    assert grown["2"].requests == 7.0
+
+
+def test_what_is_wrong_with_the_outcomes_is_said_once_until_it_is_over(world: World) -> None:
+    answers: list[Any] = ["none joins", "none joins", "no column", {}, "no column"]
+
+    def bring(rollout: Rollout) -> driving.Sums:
+        found = answers.pop(0)
+        if isinstance(found, str):
+            raise HeadraceError(found)
+        return {}
+
+    world.start(outcomes=0.02)
+    driver = replace(world.driver, outcomes=bring)
+    while answers:
+        world.pass_time()
+        driving.once(driver, "prices")
+    told = [line for line in world.said if line.startswith("outcomes: ")]
+    assert told == ["outcomes: none joins", "outcomes: no column", "outcomes: no column"]
+
+
+def test_a_version_that_predicts_what_is_no_number_is_taken_back(world: World) -> None:
+    rollout = world.start(outcomes=0.02, errors=None, latency=None, drift=None)
+    digests, times = rollout.subject.digests, rollout.boundaries[0][0] + 1
+    driver = replace(world.driver, outcomes=joined(str(world.folder / "logs"), [str(world.folder / "o.csv")], "brier"))
+    (world.folder / "logs").mkdir()
+    for size in range(200, 4001, 200):  # outcomes come piece by piece
+        odd = [number % 2 for number in range(size)]
+        table = {
+            "request_id": [str(number) for number in range(size)],
+            "row": pa.array([0] * size, pa.int32()),
+            "time": pa.array([round(times * 1e6)] * size, pa.timestamp("us", tz="UTC")),
+            "version": ["12"[one] for one in odd],
+            "digest": [digests["12"[one]] for one in odd],
+            "shadow": [False] * size,
+            "prediction": ["no"] * size,
+            "probabilities": [{"no": math.nan if one else 0.9, "yes": math.nan if one else 0.1} for one in odd],
+        }
+        pq.write_table(pa.table(table), world.folder / "logs" / "requests.parquet")
+        ids = "".join(f"{number},no\n" for number in range(size))
+        (world.folder / "o.csv").write_text(f"request_id,outcome\n{ids}")
+        world.pass_time()
+        rollout = driving.once(driver, "prices")
+        if rollout.over:
+            break
+    assert rollout.status == ROLLED_BACK
+    assert world.state("2") == REJECTED
