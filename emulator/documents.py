@@ -51,7 +51,11 @@ def stamped(body: Document, before: Document | None = None) -> Document:
 
 
 class Documents:
-    """The file's documents. Each thread has a connection of its own."""
+    """The file's documents. Each thread has a connection of its own.
+
+    Attributes:
+        file: where they are.
+    """
 
     def __init__(self, file: Path) -> None:
         """Opens it, and makes it where there is none.
@@ -59,7 +63,7 @@ class Documents:
         Raises:
             ArtifactError: it is another program's, or of a newer version.
         """
-        self._file = file
+        self.file = file
         self._local = threading.local()
         # SQLite's own waiting is by chance; this lets in one after the other.
         self._turn = threading.Lock()
@@ -81,7 +85,7 @@ class Documents:
                 connection.execute(statement)
         elif application != APPLICATION or version > FORMAT_VERSION:
             raise ArtifactError(
-                f"{self._file}: expected an emulator's state of format version {FORMAT_VERSION}. "
+                f"{self.file}: expected an emulator's state of format version {FORMAT_VERSION}. "
                 f"Received: application {application:#x}, version {version}. Give another folder with --state."
             )
 
@@ -89,11 +93,11 @@ class Documents:
         found: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if found is None:
             try:
-                found = sqlite3.connect(self._file, timeout=_PATIENCE_S, isolation_level=None)
+                found = sqlite3.connect(self.file, timeout=_PATIENCE_S, isolation_level=None)
                 found.execute("PRAGMA synchronous = FULL")
             except sqlite3.Error as error:
                 raise ArtifactError(
-                    f"{self._file}: expected an emulator's state that can be used. Received: {error}"
+                    f"{self.file}: expected an emulator's state that can be used. Received: {error}"
                 ) from None
             self._local.connection, self._local.depth = found, 0
         return found

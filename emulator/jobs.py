@@ -7,6 +7,7 @@ it; at its next start what had not finished is started again. So a job's program
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import selectors
 import shutil
@@ -31,7 +32,7 @@ QUEUED, RUNNING = "QUEUED", "RUNNING"
 SUCCEEDED, FAILED, CANCELLED = "SUCCEEDED", "FAILED", "CANCELLED"
 ENDED = frozenset({SUCCEEDED, FAILED, CANCELLED})
 LOG = "log.txt"  # in a job's folder: what its program printed, of all its starts
-MARK = "HEADRACE_JOB"  # in the environment of a job's processes
+MARK = "HEADRACE_JOB"  # in the environment of a job's processes: whose it is, its kind and its name
 _GRACE_S = 10.0  # from SIGTERM to SIGKILL, of a job that is cancelled
 _STOP_S = 3.0  # the same, of all when the emulator ends
 _LOOK_S = 1.0  # at the queue, for a job that was started within a transaction that ended later
@@ -67,6 +68,8 @@ class Jobs:
         """
         self.environment: dict[str, str] = {}
         self._documents = documents
+        # Names are the users', and other emulators of this machine have jobs of the same.
+        self._owner = hashlib.sha256(os.fsencode(documents.file.resolve())).hexdigest()[:16]
         self._at_once = at_once or max(_LEAST_AT_ONCE, len(os.sched_getaffinity(0)))
         self._listeners: dict[str, list[Listener]] = {}
         self._processes: dict[str, _Process] = {}
@@ -175,7 +178,7 @@ class Jobs:
         """Begins to work, with what had not finished when the emulator last ended."""
         for job in self._open():
             if job["state"] == RUNNING:
-                kill_marked(MARK, _key(job["kind"], job["job"]))
+                kill_marked(MARK, self._mark(_key(job["kind"], job["job"])))
                 self._record(job, {"state": QUEUED})
         # The processes end with the thread that starts them, so it is this one alone, and not a handler's.
         self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
@@ -240,6 +243,9 @@ class Jobs:
     def _running(self, kind: str) -> int:
         return sum(key.startswith(f"{kind}:") for key in self._processes)
 
+    def _mark(self, key: str) -> str:
+        return f"{self._owner}:{key}"
+
     def _begin(self, key: str, job: Document) -> None:
         folder = Path(job["folder"])
         try:
@@ -248,7 +254,7 @@ class Jobs:
                 popen = subprocess.Popen(
                     attached(job["argv"]),
                     cwd=folder,
-                    env={**os.environ, **self.environment, **job["environment"], MARK: key},
+                    env={**os.environ, **self.environment, **job["environment"], MARK: self._mark(key)},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,

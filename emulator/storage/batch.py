@@ -33,15 +33,16 @@ def _batch(emulator: Emulator, call: Call) -> Response:
     for part in parts:
         id = re.sub(r"[\r\n]", "", str(part.get("Content-ID", "")).replace("<", "<response-", 1))
         head = f"--{mark}\r\nContent-Type: application/http\r\nContent-ID: {id}\r\n\r\n"
-        told.append(head.encode() + _one(emulator, call, str(part.get_payload()).lstrip()) + b"\r\n")
+        told.append(head.encode() + _one(emulator, call, part) + b"\r\n")
     return Response(b"".join(told) + f"--{mark}--\r\n".encode(), content_type=f"multipart/mixed; boundary={mark}")
 
 
-def _one(emulator: Emulator, batch: Call, text: str) -> bytes:
+def _one(emulator: Emulator, batch: Call, part: Any) -> bytes:
     """A call's answer, head and all."""
-    line, _, rest = text.replace("\r\n", "\n").partition("\n")
-    _, _, body = rest.partition("\n\n")
+    line = ""
     try:
+        line, _, rest = _text(part).lstrip().replace("\r\n", "\n").partition("\n")
+        _, _, body = rest.partition("\n\n")
         method, url, _ = line.split(" ", 2)
         address = re.sub(r"^https?://[^/]+", "", url)
         path, _, query = address.partition("?")
@@ -59,6 +60,22 @@ def _one(emulator: Emulator, batch: Call, text: str) -> bytes:
     phrase = HTTPStatus(response.status).phrase
     kind = "Content-Type: application/json; charset=UTF-8\r\n" if content else ""
     return f"HTTP/1.1 {response.status} {phrase}\r\n{kind}Content-Length: {len(content)}\r\n\r\n".encode() + content
+
+
+def _text(part: Any) -> str:
+    """What a part says.
+
+    Raises:
+        Refusal: INVALID_ARGUMENT: it is not in UTF-8, or has parts itself.
+    """
+    content = part.get_payload(decode=True)  # else it is taken for ASCII, and what is none is replaced
+    if content is None:
+        raise Refusal("INVALID_ARGUMENT", f"batch: expected a request of HTTP. Received: {part.get_content_type()}")
+    try:
+        return str(content, "utf-8")
+    except UnicodeDecodeError as error:
+        received = f"the byte 0x{content[error.start]:02x} at {error.start}"
+        raise Refusal("INVALID_ARGUMENT", f"batch: expected a request in UTF-8. Received: {received}") from None
 
 
 ROUTES = (Route("POST", "/batch/storage/v1", _batch, "Client.batch"),)

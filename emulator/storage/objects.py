@@ -1,8 +1,8 @@
 """The objects, and where they lie.
 
-An object's content is a file (see `places`), and its generation is the time of the file's last change in microseconds:
-a file that a job wrote is an object like any other. What else is known of an object is a document, which holds as long
-as the file has the generation and the size that it names.
+An object's content is a file (see `places`), and its generation is the time of the file's last change in microseconds
+(see `_generation`): a file that a job wrote is an object like any other. What else is known of an object is a document,
+which holds as long as the file has the generation and the size that it names.
 """
 
 from __future__ import annotations
@@ -261,11 +261,11 @@ class Objects:
         return partial, digests
 
     def _stored(self, bucket: str, name: str, file: Path, found: os.stat_result) -> Stored:
-        generation = found.st_mtime_ns // 1000
+        number = _generation(found)
         row = self._documents.find(KIND, f"{bucket}/{name}")
-        if row is None or (row["generation"], row["size"]) != (generation, found.st_size):
+        if row is None or (row["generation"], row["size"]) != (number, found.st_size):
             row = {}
-        return Stored(bucket, name, file, generation, found.st_size, row)
+        return Stored(bucket, name, file, number, found.st_size, row)
 
     def _keep(self, bucket: str, name: str, row: Document) -> None:
         key = f"{bucket}/{name}"
@@ -285,6 +285,15 @@ class _Hashing:
         self._digests.update(piece)
         written: int = self._target.write(piece)
         return written
+
+
+def _generation(found: os.stat_result) -> int:
+    """A file's generation, which is never 0: that is an object's which does not exist.
+
+    An archive can give its files the time 0. Theirs is then the time at which they came here.
+    """
+    changed = found.st_mtime_ns // 1000
+    return changed if changed > 0 else max(1, found.st_ctime_ns // 1000)
 
 
 def fields(told: Mapping[str, Any]) -> Document:

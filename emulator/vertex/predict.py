@@ -74,6 +74,7 @@ async def _raw_predict(emulator: Emulator, call: Call) -> Response:
     kind = call.headers.get("content-type", "application/json").encode()
     answer = await _asked(emulator, chosen, version, kind, body)
     about = {
+        "X-Vertex-AI-Endpoint-Id": call.params["endpoint"],
         "X-Vertex-AI-Deployed-Model-Id": chosen["id"],
         "X-Vertex-AI-Model": version["name"],
         "X-Vertex-AI-Model-Version-Id": version["versionId"],

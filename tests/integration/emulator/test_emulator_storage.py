@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import quopri
+import re
 import signal
 import urllib.error
 import urllib.request
@@ -128,6 +130,33 @@ def test_copies(bucket: storage.Bucket) -> None:
     assert [one.name for one in bucket.list_blobs()] == ["e", "f"]
     with pytest.raises(exceptions.NotFound), bucket.client.batch():
         bucket.blob("a").delete()
+
+
+@pytest.mark.parametrize("encoding", ["binary", "quoted-printable"])
+def test_a_batch_takes_any_text(bucket: storage.Bucket, emulator: EmulatorProcess, encoding: str) -> None:
+    bucket.blob("x").upload_from_string("x")
+    metadata = {"who": "Zoë 日本"}
+    sent = json.dumps({"metadata": metadata}, ensure_ascii=False).encode()
+    sent = quopri.encodestring(sent) if encoding == "quoted-printable" else sent
+    good, bad = batch(emulator, encoding, f"/storage/v1/b/{bucket.name}/o/x", sent, b'{"metadata": {"who": "\xff"}}')
+    assert good[:2] == ("HTTP/1.1", "200"), good
+    assert bad[:2] == ("HTTP/1.1", "400"), bad
+    assert "batch: expected a request in UTF-8. Received: the byte 0xff at " in " ".join(bad)
+    assert bucket.get_blob("x").metadata == metadata
+
+
+def batch(emulator: EmulatorProcess, encoding: str, path: str, *bodies: bytes) -> list[tuple[str, ...]]:
+    """Changes of an object in one request; the answers, in words."""
+    head = f"Content-Type: application/http\r\nContent-Transfer-Encoding: {encoding}\r\n\r\nPATCH {path} HTTP/1.1\r\n"
+    kind = b"Content-Type: application/json\r\n\r\n"
+    parts = [b"--part\r\n" + head.encode() + kind + body + b"\r\n" for body in bodies]
+    headers = {"Content-Type": "multipart/mixed; boundary=part"}
+    asked = urllib.request.Request(
+        f"{emulator.address}/batch/storage/v1", b"".join(parts) + b"--part--\r\n", headers, method="POST"
+    )
+    with urllib.request.urlopen(asked, timeout=30) as answer:
+        found = answer.read().decode()
+    return [tuple(one.split()) for one in re.findall(r"HTTP/1\.1 .*?(?=\r\n--batch_)", found, re.DOTALL)]
 
 
 def test_lists_and_hostile_names(bucket: storage.Bucket, emulator: EmulatorProcess) -> None:

@@ -344,6 +344,7 @@ def test_other_ways_to_ask(
 
     raw = ask("rawPredict", asked)
     assert raw.json()["predictions"] == expected and raw.headers["X-Vertex-AI-Deployed-Model-Id"] == deployed.id
+    assert raw.headers["X-Vertex-AI-Endpoint-Id"] == endpoint.name
     assert ask("predict", asked, "v1beta1").json()["predictions"] == expected
     assert ask("predict", iter([asked[:5], asked[5:]])).json()["predictions"] == expected
     assert ask("predict", asked, Expect="100-continue").json()["predictions"] == expected

@@ -161,6 +161,35 @@ def test_jobs_end_when_the_emulator_is_killed(documents: Documents, tmp_path: Pa
     assert Jobs(documents).state("K", "a") == RUNNING
 
 
+def test_what_outlives_a_killed_emulator_ends_at_its_next_start(documents: Documents, tmp_path: Path) -> None:
+    script = _EMULATOR.replace("exec sleep 60", "setsid sh -c 'echo $$ > left; exec sleep 600' & sleep 60")
+    left = tmp_path / "a" / "left"
+    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)]) as emulator:
+        wait_for(lambda: left.exists() and left.read_text().strip() and Jobs(documents).state("K", "a") == RUNNING)
+        pid = int(left.read_text())
+        emulator.send_signal(signal.SIGKILL)
+    assert _lives(pid)  # in a session of its own, it does not end with the job
+    again = Jobs(documents)
+    again.cancel("K", "a")
+    again.recover()
+    again.stop()
+    wait_for(lambda: not _lives(pid))
+
+
+def test_a_job_of_another_emulator_is_left_alone_whatever_its_name(jobs: Jobs, tmp_path: Path) -> None:
+    jobs.start("K", "a", shell("echo begun; until test -e go; do sleep 0.1; done"), tmp_path / "a")
+    wait_for(lambda: "begun" in tail(tmp_path / "a"))
+    theirs = Documents(tmp_path / "other" / "emulator.db")
+    other = Jobs(theirs)
+    other.start("K", "a", shell("true"), tmp_path / "other" / "a")
+    theirs.change("Job", "K:a", lambda job: {**job, "state": RUNNING})  # as a killed emulator leaves it
+    other.recover()
+    assert other.wait("K", "a", 60) == SUCCEEDED
+    other.stop()
+    (tmp_path / "a" / "go").touch()
+    assert jobs.wait("K", "a", 60) == SUCCEEDED
+
+
 def wait_for(condition: Callable[[], object]) -> None:
     give_up = time.monotonic() + 60
     while not condition():

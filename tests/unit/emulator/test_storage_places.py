@@ -15,6 +15,7 @@ from headrace.emulator.documents import Documents
 from headrace.emulator.refusals import Refusal
 from headrace.emulator.storage import listing, places
 from headrace.emulator.storage.conditions import Conditions
+from headrace.emulator.storage.digests import Digests
 from headrace.emulator.storage.objects import Objects
 from headrace.emulator.storage.places import PARTIAL
 
@@ -126,6 +127,26 @@ def test_generations_grow_and_conditions_hold(objects: Objects) -> None:
     future = second.generation + 10**9
     os.utime(second.file, ns=(future * 1000, future * 1000))  # by a clock that was ahead
     assert objects.write("gs://bucket/x", b"3").generation > future
+
+
+@pytest.mark.parametrize("moment", [0, 999, -(10**18)])
+def test_a_file_of_an_archive_without_times_is_an_object_that_is_there(objects: Objects, moment: int) -> None:
+    file = objects.path("gs://bucket/x")
+    file.write_bytes(b"1")
+    os.utime(file, ns=(moment, moment))
+    found = objects.digested(objects.get(BUCKET, "x"))
+    assert found.generation > 0
+    assert objects.get(BUCKET, "x", found.generation).kept == found.kept
+    partial, digests = objects.partial(), Digests()
+    partial.write_bytes(b"2")
+    digests.update(b"2")
+    with pytest.raises(Refusal, match="pre-conditions"):
+        objects.put(BUCKET, "x", partial, digests, {}, Conditions(generation=0))
+    assert objects.read("gs://bucket/x") == b"1"
+    file.write_bytes(b"3")  # as long as before
+    os.utime(file, ns=(moment, moment))
+    assert objects.digested(objects.get(BUCKET, "x")).kept["crc32c"] != found.kept["crc32c"]
+    assert objects.write("gs://bucket/x", b"4").generation > found.generation
 
 
 def test_what_was_half_written_is_removed_at_the_next_start(objects: Objects, tmp_path: Path) -> None:
