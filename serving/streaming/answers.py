@@ -123,7 +123,7 @@ def table_decoder(signature: Signature, keep: Sequence[str], ignore_others: bool
             return slow(body)
         if not apart:
             return cells, b""
-        return cells[:width], _object(dict(zip(apart, cells[width:], strict=True)))
+        return cells[:width], _kept(dict(zip(apart, cells[width:], strict=True)))
 
     return row
 
@@ -171,7 +171,7 @@ def object_decoder(signature: Signature, keep: Sequence[str], ignore_others: boo
         missing = [name for name in known if name not in values]
         if missing:
             raise BadRequest(f"message: expected the fields {', '.join(missing)} (null where missing). Received: none")
-        kept = _object({name: values[name] for name in keep}) if keep else b""
+        kept = _kept({name: values[name] for name in keep}) if keep else b""
         return _object({name: values[name] for name in names}), kept
 
     return split
@@ -183,6 +183,25 @@ def _only(raw: msgspec.Raw, known: Sequence[str]) -> dict[str, msgspec.Raw]:
     except msgspec.ValidationError:
         return json_object(raw, "message", known)  # which says what came instead
     return {name: value for name, value in values.items() if name in known}
+
+
+def _kept(values: dict[str, msgspec.Raw]) -> bytes:
+    """The object of the fields to be kept; `msgspec.Raw` takes bytes that are no text, and no answer may have them."""
+    found = _object(values)
+    try:
+        found.decode()
+    except UnicodeDecodeError:
+        name = next(name for name, raw in values.items() if not _is_text(raw))
+        raise BadRequest(f"message.{name}: expected text in UTF-8. Received: other bytes") from None
+    return found
+
+
+def _is_text(raw: msgspec.Raw) -> bool:
+    try:
+        bytes(raw).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _object(values: dict[str, msgspec.Raw]) -> bytes:

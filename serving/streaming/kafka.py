@@ -11,36 +11,20 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from headrace.artifacts.errors import HeadraceError
+from headrace.serving.streaming.librdkafka import ANSWER_SECONDS, Errors, config_of, made, require_topic
 from headrace.serving.streaming.message import Lost, Message, Record, Route, Unavailable
 from headrace.serving.streaming.place import Place
 
 if TYPE_CHECKING:
     from headrace.serving.streaming.route import Asked
 
-_ANSWER_SECONDS = 10.0
-_CREATE_SECONDS = 5.0  # for which a topic may take to be made, where brokers make them when they are asked for
 _TRANSACTION_MS = 20_000  # after which brokers abort the transaction of a process that is gone: readers wait for it
-_FREE = (
-    "client.id",
-    "session.timeout.ms",
-    "max.poll.interval.ms",
-    "queued.max.messages.kbytes",
-    "linger.ms",
-)  # ours only if not the user's
-_REFUSED = (
-    "TOPIC_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED",
-    "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "SASL_AUTHENTICATION_FAILED", "_AUTHENTICATION", "_SSL", "_INVALID_ARG",
-    "INVALID_TRANSACTION_TIMEOUT", "_UNSUPPORTED_FEATURE", "UNSUPPORTED_VERSION", "INVALID_CONFIG", "_UNKNOWN_TOPIC",
-)  # fmt: skip
-
-Made = TypeVar("Made")
 
 
 class KafkaSource:
@@ -56,7 +40,7 @@ class KafkaSource:
         import confluent_kafka
 
         self.name, self.topic = place.shown, place.name
-        self._errors = _Errors(self.name)
+        self._errors = Errors(self.name)
         own = {
             "group.id": asked.group,
             "auto.offset.reset": asked.start,
@@ -68,15 +52,18 @@ class KafkaSource:
             "max.poll.interval.ms": 60_000,  # for which the others of a group may wait for one that is gone
             "client.id": "headrace-stream",
         }
-        config = _config(place, asked.kafka, own, self._errors)
-        self.consumer = _made(self.name, lambda: confluent_kafka.Consumer(config))
+        config = config_of(place, asked.kafka, own, self._errors)
+        self.consumer = made(self.name, lambda: confluent_kafka.Consumer(config))
+        self._late = asked.start == "latest"
         self._rewind = False
+        self._begun: dict[tuple[str, int], int] = {}  # by partition: what was read first since it is ours
+        self._settled: set[tuple[str, int]] = set()  # of these, for which something is committed
         try:
-            _require_topic(self.consumer, self.name, self.topic, self._errors)
+            require_topic(self.consumer, self.name, self.topic, self._errors)
         except BaseException:
             self.consumer.close()
             raise
-        self.consumer.subscribe([self.topic])
+        self.consumer.subscribe([self.topic], on_assign=self._assigned)
 
     def read(self, most: int, seconds: float) -> list[Message]:
         """See `Source.read`."""
@@ -87,8 +74,47 @@ class KafkaSource:
         if first is None:
             self._errors.look(self.consumer, self.topic)
             return []
-        rest = self.consumer.consume(most - 1, 0) if most > 1 else []
-        return [self._message(one) for one in (first, *rest) if self._fine(one)]
+        found = [first, *(self.consumer.consume(most - 1, 0) if most > 1 else [])]
+        self._note(found)
+        if not self._settle():
+            return []
+        return [self._message(one) for one in found if self._fine(one)]
+
+    def _assigned(self, consumer: Any, partitions: Sequence[Any]) -> None:
+        """librdkafka's callback: these begin anew, wherever their last reader was."""
+        for one in partitions:
+            self._begun.pop((one.topic, one.partition), None)
+            self._settled.discard((one.topic, one.partition))
+
+    def _note(self, found: Sequence[Any]) -> None:
+        for one in found:
+            if one.error() is None:
+                self._begun.setdefault((one.topic(), one.partition()), one.offset())
+
+    def _settle(self) -> bool:
+        """Commits where a new group began, if that is the end; False where the group moved on, and has to read again.
+
+        Whoever reads next would otherwise begin at what is the end then, behind what we read and did not answer.
+        """
+        new = self._begun.keys() - self._settled if self._late else None
+        if not new:
+            return True
+        try:
+            self._errors.asked(lambda: self._commit_begun(new))
+        except HeadraceError as error:
+            self.rewind()  # what was read is not handed out
+            if not isinstance(error, Lost):
+                raise
+            return False
+        self._settled |= new
+        return True
+
+    def _commit_begun(self, places: Iterable[tuple[str, int]]) -> None:
+        bare = [place for place in self._committed(places) if place.offset < 0]
+        for place in bare:
+            place.offset = self._begun[place.topic, place.partition]
+        if bare:
+            self.consumer.commit(offsets=bare, asynchronous=False)
 
     def _fine(self, one: Any) -> bool:
         error = one.error()
@@ -111,13 +137,22 @@ class KafkaSource:
         self._rewind = True
 
     def _to_committed(self) -> None:
+        for place in self._committed([(one.topic, one.partition) for one in self.consumer.assignment()]):
+            if place.offset < 0:  # nothing is committed yet: where we began, if we did
+                place.offset = self._begun.get((place.topic, place.partition), -1)
+            if place.offset >= 0:
+                self.consumer.seek(place)
+
+    def _committed(self, places: Iterable[tuple[str, int]]) -> list[Any]:
+        """What is committed of partitions; an offset below 0 where nothing is."""
         import confluent_kafka
 
-        mine = self.consumer.assignment()
-        for place in self.consumer.committed(mine, timeout=_ANSWER_SECONDS) if mine else []:
-            if place.offset < 0:  # nothing is committed yet: where a new group begins
-                place.offset = confluent_kafka.OFFSET_STORED
-            self.consumer.seek(place)
+        asked = [confluent_kafka.TopicPartition(*place) for place in places]
+        found: list[Any] = self.consumer.committed(asked, timeout=ANSWER_SECONDS) if asked else []
+        for one in found:
+            if one.error:  # which is not to be taken for nothing: what was answered would be read again
+                raise confluent_kafka.KafkaException(one.error)
+        return found
 
     def offsets(self, messages: Sequence[Message]) -> list[Any]:
         """Where to go on once these are done."""
@@ -175,9 +210,9 @@ class KafkaSink:
         """
         self.name, self.topic, self.dead = place.shown, place.name, dead
         self._source = source.encode()
-        self.errors = _Errors(self.name)
+        self.errors = Errors(self.name)
         common = {"enable.idempotence": True, "client.id": "headrace-stream", "linger.ms": 5}
-        self._config = _config(place, asked.kafka, common | own, self.errors)
+        self._config = config_of(place, asked.kafka, common | own, self.errors)
         self._failed: list[Any] = []
         self.begin()
 
@@ -185,19 +220,19 @@ class KafkaSink:
         """Makes the producer, anew where the one before is of no use any more."""
         import confluent_kafka
 
-        self.producer = _made(self.name, lambda: confluent_kafka.Producer(self._config))
+        self.producer = made(self.name, lambda: confluent_kafka.Producer(self._config))
         for topic in (self.topic, self.dead):
-            _require_topic(self.producer, self.name, topic, self.errors)
+            require_topic(self.producer, self.name, topic, self.errors)
 
     def write(self, records: Sequence[Record]) -> int:
         """See `Sink.write`; nobody knows what it has already."""
         self._failed.clear()
         for record in records:
             self.produce(record)
-        left = self.producer.flush(_ANSWER_SECONDS)
+        left = self.producer.flush(ANSWER_SECONDS)
         if left or self._failed:
             self.producer.purge()
-            self.producer.flush(_ANSWER_SECONDS)
+            self.producer.flush(ANSWER_SECONDS)
             if self._failed:
                 raise self.errors.of(self._failed[0])
             raise Unavailable(f"{self.name}: expected the brokers to answer. Received: nothing")
@@ -233,7 +268,7 @@ class KafkaSink:
 
     def close(self) -> None:
         """Waits until what was handed over is sent, or given up."""
-        self.producer.flush(_ANSWER_SECONDS)
+        self.producer.flush(ANSWER_SECONDS)
 
 
 class _Transactions:
@@ -249,15 +284,15 @@ class _Transactions:
         sink = self._sink
         try:
             if not self._begun:
-                sink.producer.init_transactions(_ANSWER_SECONDS)
+                sink.producer.init_transactions(ANSWER_SECONDS)
                 self._begun = True
             sink.producer.begin_transaction()
             for record in records:
                 sink.produce(record)
             offsets = self._source.offsets([record.message for record in records])
             member = self._source.consumer.consumer_group_metadata()
-            _again(lambda: sink.producer.send_offsets_to_transaction(offsets, member, _ANSWER_SECONDS))
-            _again(lambda: sink.producer.commit_transaction(_ANSWER_SECONDS))
+            _again(lambda: sink.producer.send_offsets_to_transaction(offsets, member, ANSWER_SECONDS))
+            _again(lambda: sink.producer.commit_transaction(ANSWER_SECONDS))
             sink.errors.fine()
         except (confluent_kafka.KafkaException, HeadraceError) as error:
             self._undo(error)
@@ -278,7 +313,7 @@ class _Transactions:
         try:
             if not self._begun or (cause is not None and cause.fatal()):
                 raise confluent_kafka.KafkaException(cause)
-            _again(lambda: self._sink.producer.abort_transaction(_ANSWER_SECONDS))
+            _again(lambda: self._sink.producer.abort_transaction(ANSWER_SECONDS))
         except confluent_kafka.KafkaException:
             self._begun = False
             self._sink.producer.purge()
@@ -307,50 +342,6 @@ def open_joined(source: Place, sink: Place, dead: str, asked: Asked) -> Route:
     )
 
 
-class _Errors:
-    """What librdkafka tells of its own accord, and what its errors are to us."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._last: Any = None
-        self._down = False
-
-    def told(self, error: Any) -> None:
-        """librdkafka's callback."""
-        self._last = error
-        self._down = self._down or error.name() == "_ALL_BROKERS_DOWN" or error.name() in _REFUSED
-
-    def fine(self) -> None:
-        """The brokers did what was asked: what they said before explains nothing any more."""
-        self._last = None
-
-    def look(self, client: Any, topic: str) -> None:
-        """Raises Unavailable as long as no broker answers, where librdkafka said so."""
-        if self._down:
-            self.asked(lambda: client.list_topics(topic, timeout=1.0))
-            self._down, self._last = False, None
-
-    def asked(self, work: Callable[[], Made]) -> Made:
-        """What the brokers answer; their errors as ours."""
-        import confluent_kafka
-
-        try:
-            return work()
-        except confluent_kafka.KafkaException as error:
-            raise self.of(error.args[0]) from None
-
-    def of(self, error: Any) -> HeadraceError:
-        """An error of librdkafka: Unavailable, Lost where the group moved on, or what trying again does not mend."""
-        name, text = error.name(), error.str()
-        if self._last is not None and name in ("_TRANSPORT", "_TIMED_OUT", "_ALL_BROKERS_DOWN"):
-            name, text = self._last.name(), self._last.str()
-        if name in ("ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "REBALANCE_IN_PROGRESS", "FENCED_INSTANCE_ID"):
-            return Lost(f"{self._name}: expected to be a member of the group still. Received: {text}")
-        if name in _REFUSED:
-            return HeadraceError(f"{self._name}: expected the brokers to let us. Received: {text} ({name})")
-        return Unavailable(f"{self._name}: expected the brokers to answer. Received: {text} ({name})")
-
-
 def _again(work: Callable[[], object], times: int = 3) -> None:
     """Does what librdkafka says is to be called once more, if it does."""
     import confluent_kafka
@@ -362,31 +353,3 @@ def _again(work: Callable[[], object], times: int = 3) -> None:
         except confluent_kafka.KafkaException as error:
             if not left or not error.args[0].retriable():
                 raise
-
-
-def _config(place: Place, given: Mapping[str, str], own: Mapping[str, Any], errors: _Errors) -> dict[str, Any]:
-    """Settings of a client: the user's, but not where they would break what is promised."""
-    kept = {name: value for name, value in given.items() if name not in own or name in _FREE}
-    brokers = {"bootstrap.servers": place.address}
-    return {**brokers, **own, **kept, **brokers, "error_cb": errors.told, "log_level": 0}
-
-
-def _made(name: str, make: Callable[[], Made]) -> Made:
-    import confluent_kafka
-
-    try:
-        return make()
-    except (confluent_kafka.KafkaException, ValueError, TypeError) as error:
-        cause = error.args[0].str() if isinstance(error, confluent_kafka.KafkaException) else str(error)
-        raise HeadraceError(f"{name}: expected settings that librdkafka has. Received: {cause}") from None
-
-
-def _require_topic(client: Any, name: str, topic: str, errors: _Errors) -> None:
-    deadline = time.monotonic() + _CREATE_SECONDS
-    while True:
-        found = errors.asked(lambda: client.list_topics(topic, timeout=_ANSWER_SECONDS)).topics[topic].error
-        if found is None:
-            return
-        if time.monotonic() > deadline:
-            raise HeadraceError(f"{name}: expected the topic {topic!r} to exist. Received: {found.str()}")
-        client.poll(0.2)

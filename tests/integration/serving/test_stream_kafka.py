@@ -12,6 +12,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,11 +129,11 @@ def test_it_goes_on_where_it_stopped(broker: str, name: str) -> None:
     second.close()
 
 
-def read(route: Any, count: int, seconds: float = 20.0) -> list[Any]:
+def read(route: Any, count: int, seconds: float = 20.0, most: int = 0) -> list[Any]:
     found: list[Any] = []
     deadline = time.monotonic() + seconds
     while len(found) < count and time.monotonic() < deadline:
-        found += route.source.read(count - len(found), 0.2)
+        found += route.source.read(most or count - len(found), 0.2)
     assert len(found) >= count
     return found
 
@@ -148,6 +149,53 @@ def test_a_message_that_is_too_large_for_the_sink_is_a_dead_letter(broker: str, 
     reason = dict(letter.headers())["headrace-reason"].decode()
     assert reason.endswith("Received: 3000000 bytes, left out here")
     route.close()
+
+
+def test_a_batch_that_fails_in_a_new_group_is_read_again(broker: str, name: str, tmp_path: Path) -> None:
+    """Nothing is committed yet, in any partition."""
+    send(broker, name, *(instance(number) for number in range(10)))
+    route = open_route(asked(broker, name, str(tmp_path / "out.jsonl")))
+    first = read(route, 3, 60)
+    route.source.rewind()
+    again = tokens(read(route, 10, 60, most=20))
+    assert len(again) == 10
+    assert tokens(first) <= again
+    route.close()
+
+
+@pytest.mark.parametrize("process", ["the same", "another"])
+def test_a_batch_that_fails_in_a_group_that_began_at_the_end_is_read_again(
+    broker: str, name: str, tmp_path: Path, process: str
+) -> None:
+    """What comes while it is read is behind it: to begin at the end once more would be to lose the batch."""
+    send(broker, name, instance(0))  # before there was a group, and so not for it
+    question = replace(asked(broker, name, str(tmp_path / "out.jsonl")), start="latest")
+    route = open_route(question)
+    first: list[Any] = []
+    deadline = time.monotonic() + 60
+    while not first:  # where the end is, is known once something comes behind it
+        assert time.monotonic() < deadline, "nothing came"
+        send(broker, name, instance(1))
+        first = route.source.read(20, 0.2)
+    assert first[0].token[2] > 0
+    send(broker, name, instance(2))
+    if process == "the same":
+        route.source.rewind()
+    else:
+        route.close()
+        route = open_route(question)
+    again = read(route, len(first) + 1, 60, most=20)
+    assert [message.token for message in again][: len(first)] == [message.token for message in first]
+    route.commit([Record(message, b"{}") for message in again])
+    route.source.rewind()
+    send(broker, name, instance(3))
+    later = read(route, 1, 60)
+    assert later[0].token[2] == again[-1].token[2] + 1  # what is committed counts from then on
+    route.close()
+
+
+def tokens(messages: list[Any]) -> set[tuple[str, int, int]]:
+    return {message.token for message in messages}
 
 
 def test_into_another_place(broker: str, name: str, tmp_path: Path) -> None:
@@ -173,20 +221,20 @@ def test_from_another_place(broker: str, name: str, tmp_path: Path) -> None:
 
 
 def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    from headrace.serving.streaming import kafka
+    from headrace.serving.streaming import librdkafka
 
-    monkeypatch.setattr(kafka, "_ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(librdkafka, "ANSWER_SECONDS", 0.5)
     with pytest.raises(Unavailable, match="kafka://127.0.0.1:1/a: expected the brokers to answer. Received: "):
         open_route(Asked("kafka://127.0.0.1:1/a", "kafka://127.0.0.1:1/b", group="g"))
 
 
 def test_settings_of_the_user(broker: str, name: str) -> None:
     given = {"enable.auto.commit": "true", "client.id": "mine", "session.timeout.ms": "7000"}
-    from headrace.serving.streaming.kafka import _config, _Errors
+    from headrace.serving.streaming.librdkafka import Errors, config_of
     from headrace.serving.streaming.place import parse
 
     place = parse(f"kafka://{broker}/{name}", "source")
-    made = _config(place, given, {"enable.auto.commit": False, "client.id": "ours"}, _Errors(""))
+    made = config_of(place, given, {"enable.auto.commit": False, "client.id": "ours"}, Errors(""))
     assert (made["enable.auto.commit"], made["client.id"], made["session.timeout.ms"]) == (False, "mine", "7000")
     wrong = Asked(place.shown, "-", group="g", kafka={"sesion.timeout.ms": "7000"})
     with pytest.raises(HeadraceError, match="expected settings that librdkafka has. Received: .*sesion.timeout.ms"):

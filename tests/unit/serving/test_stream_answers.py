@@ -89,6 +89,20 @@ def test_fields_are_kept_and_passed_over_where_asked(served: Served) -> None:
     assert json.loads(both.value)["fields"] == {"tenure": 12}
 
 
+@pytest.mark.parametrize("keep", [["note"], ["note", "tenure"]], ids=["apart", "an input as well"])
+def test_a_kept_field_that_is_no_text_is_a_dead_letter(served: Served, keep: list[str]) -> None:
+    """As it is copied, the answer would be no JSON."""
+    text = json.dumps(GOOD).encode()
+    bodies = [
+        text[:-1] + b', "note": ' + note + b"}" for note in (b'"a"', b'{"\xff": ["\xff"]}', '"Zoë 日本"'.encode())
+    ]
+    before, wrong, after = records(Answers(served, keep=keep), *bodies)
+    assert wrong.reason == "message.note: expected text in UTF-8. Received: other bytes"
+    assert wrong.value == bodies[1]
+    assert json.loads(before.value)["fields"]["note"] == "a"
+    assert json.loads(after.value)["fields"]["note"] == "Zoë 日本"
+
+
 def test_names_that_need_escapes(tmp_path: Path) -> None:
     inputs = (Input('a "b"', "number", min=0.0, max=9.0), Input("c", "category", vocabulary=("x", "y")))
     bundle = Bundle.open(write_tiny_bundle(tmp_path / "bundle", inputs=inputs))
