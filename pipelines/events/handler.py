@@ -11,7 +11,7 @@ from headrace.pipelines.events.event import OBJECT, Event, EventError
 from headrace.pipelines.events.ledger import BUSY, CLAIMED, DEAD, DONE, FAILED, OLDER, SPENT, STARTED, Claim, Ledger
 from headrace.pipelines.events.patterns import filled
 from headrace.pipelines.events.rules import Rule
-from headrace.pipelines.events.starting import RunError, Starter
+from headrace.pipelines.events.starting import Starter
 
 __all__ = ["AGAIN", "BUSY", "DEAD", "DONE", "FAILED", "FULL", "OLDER", "STARTED", "Handler", "Outcome"]
 
@@ -100,23 +100,22 @@ class Handler:
             return Outcome(
                 rule.name, claim.state, claim.key, known.get("id", ""), known.get("url", ""), claim.entry.error
             )
-        if not self._starter.reserve():
-            self.ledger.returned(claim)
-            return Outcome(rule.name, FULL, claim.key, error="as many runs as may be are running")
         try:
             given = {
                 name: filled(value, event, f"rule {rule.name}: {name}") if isinstance(value, str) else value
                 for name, value in rule.parameters.items()
             }
         except EventError as error:  # this event will never have it
-            self._starter.release()
             return self._buried(rule, event, claim, str(error))
+        if not self._starter.reserve():
+            self.ledger.returned(claim)
+            return Outcome(rule.name, FULL, claim.key, error="as many runs as may be are running")
         try:
             run = self._starter.start(rule, given, claim.key, lambda state: self.ledger.ended(claim, state))
         except (HeadraceError, OSError) as error:
-            if not isinstance(error, RunError):
-                self._starter.release()
             return self._failed(rule, event, claim, str(error))
+        except ValueError as error:  # a text, say, that cannot be handed to a process: trying again does not help
+            return self._buried(rule, event, claim, f"expected a pipeline that can be started. Received: {error}")
         self.ledger.started(claim, run.id, run.url)
         return Outcome(rule.name, STARTED, claim.key, run.id, run.url)
 

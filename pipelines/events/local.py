@@ -97,7 +97,7 @@ def watch_here(
     here = LocalStarter(home, at_once, say) if starter is None else None
     ledger = Ledger(store, attempts=attempts)
     handler = Handler(lambda: watched, ledger, here or _given(starter), own=(str(home),), say=lambda text, _: say(text))
-    folders = Folders(watched, store, settle_s=settle_s, existing=existing)
+    folders = Folders(watched, store, settle_s=settle_s, existing=existing, complain=say)
     watcher = Watcher(handler, folders, Hours(watched, store, time.time()))
     stop = threading.Event()
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}

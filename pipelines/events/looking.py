@@ -13,6 +13,7 @@ from pathlib import Path
 from headrace.pipelines.events.event import OBJECT, Event
 from headrace.pipelines.events.rules import Rule
 from headrace.pipelines.events.store import Store
+from headrace.pipelines.local.ir.values import is_unicode
 
 FILE = "dev.headrace.file.v1.written"
 _WILD = re.compile(r"[*?\[]")
@@ -23,7 +24,8 @@ class Folders:
 
     A file is whole once neither its size nor its time has changed for a while. Its generation is the time at which the
     file system says that it changed (ctime): unlike the time of its content it rises also where an older file takes
-    its place.
+    its place. A file whose name is no UTF-8 is passed over, with one word about it: neither the ledger nor a pipeline's
+    parameter can hold such a name.
 
     Args:
         rules: those that are about files; others are passed over.
@@ -31,6 +33,7 @@ class Folders:
         settle_s: how long a file must not have changed.
         existing: whether files count that are there before a rule watches for the first time.
         now: seconds since 1970.
+        complain: is told of files that are passed over.
     """
 
     def __init__(
@@ -41,7 +44,9 @@ class Folders:
         settle_s: float = 2.0,
         existing: bool = False,
         now: Callable[[], float] = time.time,
+        complain: Callable[[str], None] = lambda text: None,
     ) -> None:
+        self._complain, self._passed_over = complain, set[str]()
         self._rules = [rule for rule in rules if rule.object is not None and "://" not in rule.object.match]
         self._settle, self._now = settle_s, now
         self._seen: dict[str, tuple[int, int, float]] = {}
@@ -59,7 +64,18 @@ class Folders:
                 if now - since >= self._settle and self._before[rule.name].get(path) != ctime:
                     found[path] = _event(path, ctime, size)
         self._seen = seen
+        self._pass_over(sorted(path for path in found if not is_unicode(path)), found)
         return sorted(found.values(), key=lambda event: (event.generation, event.subject))
+
+    def _pass_over(self, nameless: Sequence[str], found: dict[str, Event]) -> None:
+        """Takes files out of what was found, and tells of those that were not told of before."""
+        for path in nameless:
+            del found[path]
+        new = [path for path in nameless if path not in self._passed_over]
+        if new:
+            others = f", and {len(new) - 1} more" if len(new) > 1 else ""
+            self._complain(f"passed over: expected names in UTF-8. Received: {os.fsencode(new[0])!r}{others}")
+        self._passed_over = set(nameless)
 
 
 def _baseline(rule: Rule, store: Store, existing: bool) -> dict[str, int]:

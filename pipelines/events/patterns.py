@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 from headrace.pipelines.events.event import OBJECT, Event, EventError
+from headrace.pipelines.local.ir.values import is_unicode
 
 _FIELD = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _MISSING = object()
@@ -94,7 +95,7 @@ def filled(text: str, event: Event, where: str) -> str:
         where: names the text in an error.
 
     Raises:
-        EventError: the event has no such field.
+        EventError: the event has no such field, or in it what no process can be given: a NUL, or what is no Unicode.
     """
 
     def value(found: re.Match[str]) -> str:
@@ -105,7 +106,12 @@ def filled(text: str, event: Event, where: str) -> str:
             raise EventError(f"{where}: expected an event with {found[1]}. Received: {event.kind} {event.id} without")
         return what
 
-    return _FIELD.sub(value, text)
+    made = _FIELD.sub(value, text)
+    if "\0" in made or not is_unicode(made):
+        raise EventError(
+            f"{where}: expected Unicode text without NUL. Received: {made[:200]!r} from {event.kind} {event.id}"
+        )
+    return made
 
 
 def field(event: Event, name: str) -> str | None:

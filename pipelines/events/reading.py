@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from headrace.pipelines.events.event import MESSAGE, OBJECT, SCHEDULE, Event, EventError
+from headrace.pipelines.local.ir.values import is_unicode
 
 FINALIZED = "google.cloud.storage.object.v1.finalized"
 PUBLISHED = "google.cloud.pubsub.topic.v1.messagePublished"
@@ -82,7 +83,7 @@ def read_cloud_event(attributes: Mapping[str, Any], data: Any) -> Event:
     """The event of a CloudEvent's attributes and data.
 
     Raises:
-        EventError: it is of Cloud Storage or Pub/Sub and lacks what such a one has.
+        EventError: it is of Cloud Storage or Pub/Sub and lacks what such a one has, or its names are no Unicode.
     """
     kind, time = str(attributes["type"]), attributes.get("time") or ""
     told = time.isoformat() if isinstance(time, datetime) else str(time)
@@ -100,7 +101,7 @@ def read_cloud_event(attributes: Mapping[str, Any], data: Any) -> Event:
     if attributes.get("subject"):
         others["subject"] = str(attributes["subject"])
     # `source` and `id` together are one event, by CloudEvents' specification; no URI has a blank in it
-    return Event(MESSAGE, id, source, f"{source} {id}", 0, kind, told, others, data)
+    return _checked(Event(MESSAGE, id, source, f"{source} {id}", 0, kind, told, others, data))
 
 
 def _cloud_event(headers: Mapping[str, str], body: bytes) -> Event:
@@ -141,7 +142,7 @@ def _pushed(message: Mapping[str, Any], source: str) -> Event:
         bucket, name, generation = (attributes.get(field) for field in ("bucketId", "objectId", "objectGeneration"))
         return _object(str(id), bucket, name, generation, attributes.get("eventTime", told), data)
     words = {str(name): str(value) for name, value in attributes.items()}
-    return Event(MESSAGE, str(id), source, f"{source} {id}", 0, PUBLISHED, told, words, data)
+    return _checked(Event(MESSAGE, str(id), source, f"{source} {id}", 0, PUBLISHED, told, words, data))
 
 
 def _of_s3(records: list[Any]) -> Event:
@@ -160,9 +161,10 @@ def _of_s3(records: list[Any]) -> Event:
         expected = "S3's notification of one record, with bucket, key and sequencer"
         raise EventError(f"request: expected {expected}. Received: another one") from None
     if not kind.startswith("ObjectCreated:"):
-        return Event(MESSAGE, id, f"s3://{bucket}", f"s3://{bucket} {id} {kind}", 0, kind, told, {"name": name}, record)
+        subject, words = f"s3://{bucket} {id} {kind}", {"name": name}
+        return _checked(Event(MESSAGE, id, f"s3://{bucket}", subject, 0, kind, told, words, record))
     words = {"bucket": bucket, "name": name}
-    return Event(OBJECT, id, f"s3://{bucket}", f"s3://{bucket}/{name}", generation, kind, told, words, record)
+    return _checked(Event(OBJECT, id, f"s3://{bucket}", f"s3://{bucket}/{name}", generation, kind, told, words, record))
 
 
 def _object(id: str, bucket: Any, name: Any, generation: Any, time: str, data: Any) -> Event:
@@ -170,7 +172,15 @@ def _object(id: str, bucket: Any, name: Any, generation: Any, time: str, data: A
         raise EventError(f"event {id}: expected an object's bucket, name and generation. Received: one without")
     address = f"gs://{bucket}/{name}"
     words = {"bucket": str(bucket), "name": str(name)}
-    return Event(OBJECT, id, f"gs://{bucket}", address, int(generation), FINALIZED, time, words, data)
+    return _checked(Event(OBJECT, id, f"gs://{bucket}", address, int(generation), FINALIZED, time, words, data))
+
+
+def _checked(event: Event) -> Event:
+    """An event by whose names it can be kept: JSON may hold half of a surrogate pair, of which there is no hash."""
+    for name in ("id", "source", "subject"):
+        if not is_unicode(told := getattr(event, name)):
+            raise EventError(f"event: expected Unicode text as its {name}. Received: {told!r}")
+    return event
 
 
 def _payload(data: bytes) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -30,10 +31,6 @@ class StartError(HeadraceError):
     """The pipeline could not be started; trying again may help."""
 
 
-class RunError(StartError):
-    """A run that ended before it had begun. Who follows it has given its place back."""
-
-
 @dataclass(frozen=True)
 class Started:
     """A run that was begun, or found."""
@@ -55,7 +52,8 @@ class Starter(Protocol):
         """Gives a place back that was not used."""
 
     def start(self, rule: Rule, parameters: Mapping[str, Any], key: str, ended: Ended) -> Started:
-        """Starts a pipeline. What was started with the same key is found instead.
+        """Starts a pipeline in a place that was reserved, and is given back where nothing runs in it: whatever is
+        raised, too. What was started with the same key is found instead.
 
         Args:
             rule: names the pipeline.
@@ -65,6 +63,8 @@ class Starter(Protocol):
 
         Raises:
             HeadraceError: it cannot be started.
+            OSError: the same, by the system's word.
+            ValueError: it never can be, with these parameters.
         """
 
 
@@ -88,9 +88,10 @@ class LocalStarter:
 
     def start(self, rule: Rule, parameters: Mapping[str, Any], key: str, ended: Ended) -> Started:
         """See `Starter.start`. A run of this key that was interrupted goes on."""
-        known = self.find(key)
-        if known is None:
+        with self._place():
+            known = self.find(key)
             words = [f"-p{name}={_text(value)}" for name, value in parameters.items()]
+        if known is None:
             return self._begin(["run", rule.pipeline, *words], key, ended)
         if known.state in ("INTERRUPTED", "CANCELLED"):
             return self.go_on(known.id, key, ended)
@@ -111,7 +112,30 @@ class LocalStarter:
         """Whether something that was started here still runs."""
         return bool(self._threads())
 
+    @contextlib.contextmanager
+    def _place(self) -> Iterator[None]:
+        """Gives the reserved place back if the block fails: nobody follows a run in it yet, who would do so."""
+        try:
+            yield
+        except BaseException:
+            self.release()
+            raise
+
     def _begin(self, words: list[str], key: str, ended: Ended) -> Started:
+        begun, said = threading.Event(), _Said()
+        with self._place():
+            process = self._spawn(words, key, begun, said, ended)
+        if not begun.wait(_PATIENCE_S):
+            process.terminate()  # and its thread gives the place back
+            raise StartError(f"expected the run to begin within {_PATIENCE_S:.0f} s. Received: nothing")
+        if not said.run:
+            raise StartError(said.error or f"expected a run. Received: exit code {process.returncode}")
+        return Started(said.run)
+
+    def _spawn(
+        self, words: list[str], key: str, begun: threading.Event, said: _Said, ended: Ended
+    ) -> subprocess.Popen[bytes]:
+        """Starts the process of a run, and the thread that follows it, and from then on has its place."""
         command = [sys.executable, "-m", "headrace.pipelines.cli", *words, "--json", "--home", str(self.home)]
         file = self.home / "events" / f"{key or words[-1]}.jsonl"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -126,19 +150,20 @@ class LocalStarter:
                 env={**os.environ, "HEADRACE_EVENT": key},
                 start_new_session=True,
             )
-        begun, said = threading.Event(), _Said()
         follow = threading.Thread(
             target=self._follow, args=(process, _lines(process, file, at), begun, said, ended), daemon=True
         )
         with self._lock:
             self._running[process] = follow
-        follow.start()
-        if not begun.wait(_PATIENCE_S):
-            process.terminate()  # and its thread gives the place back
-            raise RunError(f"expected the run to begin within {_PATIENCE_S:.0f} s. Received: nothing")
-        if not said.run:
-            raise RunError(said.error or f"expected a run. Received: exit code {process.returncode}")
-        return Started(said.run)
+        try:
+            follow.start()
+        except BaseException:  # no room for one more thread: a run that nobody follows would keep no place
+            with self._lock:
+                del self._running[process]
+            process.kill()
+            process.wait()
+            raise
+        return process
 
     def _follow(
         self,

@@ -33,8 +33,8 @@ def push(payload=b"", attributes=None, id="m1", **message):
     return {"Content-Type": "application/json"}, json.dumps(body).encode()
 
 
-def notification(generation="1700000000000001", id="m1", kind="OBJECT_FINALIZE"):
-    attributes = {"eventType": kind, "bucketId": "raw", "objectId": "in/may.csv", "objectGeneration": generation}
+def notification(generation="1700000000000001", id="m1", kind="OBJECT_FINALIZE", name="in/may.csv"):
+    attributes = {"eventType": kind, "bucketId": "raw", "objectId": name, "objectGeneration": generation}
     return push(json.dumps(OBJECT).encode(), {**attributes, "payloadFormat": "JSON_API_V1"}, id)
 
 
@@ -132,6 +132,14 @@ BAD = {
     "two records": ({"content-type": "application/json"}, b'{"Records": [{}, {}]}', "S3's notification of one record"),
     "no base64": (*push(data="###"), "expected data in base64"),
     "no message id": (*push(id=""), "with messageId"),
+    "half a sign as its id": (*push(id="\ud83d"), "expected Unicode text as its id. Received: '.ud83d'"),
+    "half a sign in an object's name": (*notification(name="caf\udce9.csv"), "expected Unicode text as its subject"),
+    "half a sign in S3's key": (*s3(key="caf\udce9.csv"), "expected Unicode text as its id"),
+    "half a sign as its source": (
+        {"content-type": "application/cloudevents+json"},
+        json.dumps({"id": "1", "type": "t", "source": "\udce9", "specversion": "1.0"}).encode(),
+        "expected Unicode text as its source",
+    ),
 }  # fmt: skip
 
 

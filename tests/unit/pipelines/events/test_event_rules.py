@@ -95,6 +95,16 @@ def test_texts_take_fields_and_evaluate_nothing():
         filled("{uri}", Event("message", "1", "s", "s"), "t")
 
 
+@pytest.mark.parametrize("odd", ["a\0b", "caf\udce9.csv"])
+def test_a_text_that_no_process_can_be_given_is_refused(odd):
+    message = Event("message", "1", "s", "s", data={"file": odd, "list": [odd]}, attributes={"file": odd})
+    for text in ("{data.file}", "in/{attributes.file}"):
+        with pytest.raises(EventError, match=r"rule r: source: expected Unicode text without NUL. Received: ") as error:
+            filled(text, message, "rule r: source")
+        assert repr(odd)[1:-1] in str(error.value) and "from message 1" in str(error.value)
+    assert odd not in filled("{data.list}", message, "t")  # as JSON it can be written down
+
+
 @pytest.mark.parametrize("text", ["{", "a}", "{}", "{event}", "{uri.__class__}", "{uri!r}", "{0}", "{data}", "{data.}"])
 def test_other_texts_are_refused(text):
     with pytest.raises(ValueError, match="expected"):

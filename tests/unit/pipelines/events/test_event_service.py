@@ -3,6 +3,9 @@
 import base64
 import contextlib
 import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -18,7 +21,7 @@ from headrace.pipelines.events.callers import Callers
 from headrace.pipelines.events.handler import Handler
 from headrace.pipelines.events.ledger import Ledger
 from headrace.pipelines.events.rules import Rules
-from headrace.pipelines.events.starting import Started, StartError
+from headrace.pipelines.events.starting import LocalStarter, Started, StartError
 from headrace.pipelines.events.store import SqliteStore, StoreError
 from tests.unit.pipelines.events.test_event_reading import (
     finalized,
@@ -54,7 +57,7 @@ class Place:
 
     def __init__(self):
         self.runs, self.calls, self.fail, self.full, self.kill = {}, [], 0, False, False
-        self.slow = 0.0
+        self.slow, self.never = 0.0, None
 
     def reserve(self):
         return not self.full
@@ -66,6 +69,8 @@ class Place:
         self.calls.append((rule.name, dict(parameters), key))
         if self.slow:
             threading.Event().wait(self.slow)
+        if self.never:
+            raise self.never
         if self.fail:
             self.fail -= 1
             raise StartError("expected the place to answer. Received: 503")
@@ -217,6 +222,82 @@ def test_messages_by_their_attributes_and_payload(url, place, handler):
     assert outcomes(post(url, *push(b'{"from": "gs://raw/x"}', {"action": "retrain"}, "m3"))) == (200, ["dead"])
     assert place.calls == [("asked", {"source": "gs://raw/x"}, place.calls[0][2])]
     assert "expected an event with data.source" in handler.ledger.dead()[0][1]["error"]
+
+
+def test_what_never_can_be_started_is_a_dead_letter_at_once(url, place, handler):
+    place.never = ValueError("embedded null byte")
+    assert outcomes(post(url, *notification())) == (200, ["dead"])
+    place.never = None
+    assert outcomes(post(url, *notification())) == (200, ["done"])
+    [(_, letter)] = handler.ledger.dead()
+    assert letter["error"] == "expected a pipeline that can be started. Received: embedded null byte"
+
+
+@pytest.mark.parametrize("odd", ["a\0b", "caf\udce9.csv"])
+def test_a_field_that_no_process_can_be_given_holds_no_place(tmp_path, handler, odd):
+    starter = LocalStarter(tmp_path / "home", at_once=1)
+    here = Handler(lambda: RULES, handler.ledger, starter)
+    with serving(here) as url:
+        for id in ("m1", "m2"):
+            asked = push(json.dumps({"source": odd}).encode(), {"action": "retrain"}, id)
+            assert outcomes(post(url, *asked)) == (200, ["dead"])
+    assert all("expected Unicode text without NUL" in letter["error"] for _, letter in handler.ledger.dead())
+    assert starter.reserve()
+
+
+# places of this machine
+
+
+def one_place(starter):
+    """Whether it has its one place again: no more, and no less."""
+    found = starter.reserve(), starter.reserve()
+    starter.release()
+    return found == (True, False)
+
+
+def begin(starter, **parameters):
+    assert starter.reserve()
+    return starter.start(RULES[0], parameters, "key", lambda state: None)
+
+
+def test_a_start_that_fails_gives_its_place_back(tmp_path, monkeypatch):
+    starter = LocalStarter(tmp_path, at_once=1)
+    with pytest.raises(ValueError, match="null byte"):
+        begin(starter, source="a\0b")
+    assert one_place(starter)
+
+    (tmp_path / "runs.db").write_text("no record of runs, and no database")
+    with pytest.raises(HeadraceError, match="expected a readable SQLite record"):
+        begin(starter)
+    assert one_place(starter)
+    (tmp_path / "runs.db").unlink()
+
+    monkeypatch.setattr(sys, "executable", "/bin/false")  # it ends before it has said anything
+    with pytest.raises(StartError, match="Received: exit code 1"):
+        begin(starter)
+    starter.wait()
+    assert one_place(starter)
+
+
+def test_a_run_that_no_thread_can_follow_is_ended_and_holds_no_place(tmp_path, monkeypatch):
+    begun = []
+
+    class NoThread(threading.Thread):
+        def start(self):
+            raise RuntimeError("can't start new thread")
+
+    class Process(subprocess.Popen):
+        def __init__(self, words, **others):
+            super().__init__(["/bin/sleep", "600"], **others)
+            begun.append(self)
+
+    starter = LocalStarter(tmp_path, at_once=1)
+    monkeypatch.setattr(threading, "Thread", NoThread)
+    monkeypatch.setattr(subprocess, "Popen", Process)
+    with pytest.raises(RuntimeError, match="new thread"):
+        begin(starter)
+    assert one_place(starter) and not starter.busy()
+    assert begun[0].returncode == -signal.SIGKILL
 
 
 def test_what_pipelines_write_themselves_starts_nothing(url, place):

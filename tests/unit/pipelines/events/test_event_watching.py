@@ -123,6 +123,35 @@ def test_existing_files_count_where_that_is_wanted(files, store, inbox):
     assert len(place.calls) == 2
 
 
+def test_a_name_that_is_no_utf8_is_passed_over_with_one_word_and_holds_nobody_up(files, store, inbox):
+    place, clock, told = Place(), Clock(), []
+    odd, size = inbox / os.fsdecode(b"caf\xe9.csv"), 0
+    for here in (watcher([files], store, place, clock, complain=told.append) for _ in range(2)):
+        for _ in range(2):  # the second one is started anew, with the file there
+            size += 1
+            odd.write_text("1" * size)
+            (inbox / "may.csv").write_text("1" * size)
+            for _ in range(4):
+                here.look()
+                clock.at += 1
+    assert set(sources(place)) == {"may.csv"} and {entry.state for entry in Ledger(store).entries()} == {"started"}
+    assert told[0] == f"passed over: expected names in UTF-8. Received: {os.fsencode(odd)!r}"
+    assert len(told) == 4  # once for each state of the file
+
+
+def test_many_such_names_are_one_word(files, store, inbox):
+    clock, told = Clock(), []
+    here = watcher([files], store, Place(), clock, existing=True, complain=told.append)
+    folder = inbox / os.fsdecode(b"\xe9t\xe9")
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.csv").write_text("1")
+    for _ in range(3):
+        here.look()
+        clock.at += 2
+    assert len(told) == 1 and told[0].endswith("0.csv', and 2 more")
+
+
 def test_an_older_file_in_the_place_of_one_is_new(files, store, inbox, tmp_path):
     place, clock = Place(), Clock()
     here = watcher([files], store, place, clock)
