@@ -17,6 +17,7 @@ from headrace.pipelines.commands.options import home_option
 
 if TYPE_CHECKING:
     from headrace.pipelines.local.record.record import Record
+    from headrace.pipelines.local.store.gc import Plan
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _BYTES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
@@ -73,24 +74,23 @@ def gc_command(age: str | None, size: str | None, keep_last: int, with_data: boo
 
     older_than, max_bytes = seconds(age) if age else None, size_of(size) if size else None
     with _record(home) as record:
-        what = plan(
-            home,
-            record,
-            older_than=older_than,
-            max_bytes=max_bytes,
-            keep_last=keep_last,
-            protected_digests=() if with_data else data_of_models(home),
-        )
-        shown = sorted(what.removals, key=lambda removal: -removal.bytes)
-        for removal in shown[:_SHOWN]:
-            used = f", last used {time.strftime('%Y-%m-%d', time.localtime(removal.last_used))}" * bool(
-                removal.last_used
+
+        def planned() -> Plan:
+            return plan(
+                home,
+                record,
+                older_than=older_than,
+                max_bytes=max_bytes,
+                keep_last=keep_last,
+                protected_digests=() if with_data else data_of_models(home),
             )
-            click.echo(f"{size_text(removal.bytes):>9}  {removal.path.relative_to(home)}  ({removal.why}{used})")
-        if len(shown) > _SHOWN:
-            click.echo(f"{'...':>9}  and {len(shown) - _SHOWN} more")
+
+        what = planned()
+        _show(home, what)
         if yes:
-            carry_out(home, record, what)
+            shown, what = len(what.removals), carry_out(home, record, what, planned)
+            if spared := shown - len(what.removals):
+                click.echo(f"{spared} of these not removed: used, or gone, since they were looked at")
     kept = f"{_count(what.kept, 'entry stays', 'entries stay')} ({size_text(what.kept_bytes)})"
     if not what.removals:
         click.echo(f"nothing to remove; {kept}")
@@ -99,6 +99,16 @@ def gc_command(age: str | None, size: str | None, keep_last: int, with_data: boo
     else:
         click.echo(f"{len(what.removals)} would be removed, {size_text(what.bytes)}; {kept}. --yes removes them.")
     sys.stdout.flush()
+
+
+def _show(home: Path, what: Plan) -> None:
+    """Lists what would be removed, the largest first."""
+    shown = sorted(what.removals, key=lambda removal: -removal.bytes)
+    for removal in shown[:_SHOWN]:
+        used = f", last used {time.strftime('%Y-%m-%d', time.localtime(removal.last_used))}" * bool(removal.last_used)
+        click.echo(f"{size_text(removal.bytes):>9}  {removal.path.relative_to(home)}  ({removal.why}{used})")
+    if len(shown) > _SHOWN:
+        click.echo(f"{'...':>9}  and {len(shown) - _SHOWN} more")
 
 
 def data_of_models(home: Path) -> set[str]:

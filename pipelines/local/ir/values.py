@@ -20,30 +20,50 @@ _TYPE_NAMES = {
 
 
 class ValueMismatch(HeadraceError):
-    """A parameter's value is not of the type that its definition names."""
+    """A parameter's value is not of the type that its definition names, or is a text that nobody can write down."""
 
 
 def cast(value: Any, parameter_type: str, where: str) -> Any:
     """Returns `value` as `parameter_type` has it; the IR writes integers as 1.0.
 
     Raises:
-        ValueMismatch: the value has another type.
+        ValueMismatch: the value has another type, or holds what is no Unicode: Python has such texts for file names
+            that are not UTF-8, and neither the record nor a hash can take them.
     """
-    if value is None or parameter_type not in _TYPE_NAMES:
+    if value is None:
         return value
-    caster = _CASTERS[parameter_type]
     try:
-        return caster(value)
+        found = _CASTERS[parameter_type](value) if parameter_type in _TYPE_NAMES else value
     except (TypeError, ValueError, OverflowError):
         raise ValueMismatch(
             f"{where}: expected {_TYPE_NAMES[parameter_type]} ({parameter_type}). Received: {shown(value)}"
         ) from None
+    if not is_unicode(found):
+        raise ValueMismatch(
+            f"{where}: expected Unicode text; the bytes of a file's name, say, may be none. Received: {shown(found)}"
+        )
+    return found
+
+
+def is_unicode(value: Any) -> bool:
+    """Whether all texts in a value can be written as UTF-8: half of a surrogate pair cannot.
+
+    >>> is_unicode("café"), is_unicode(["caf\\udce9"])
+    (True, False)
+    """
+    if value is None or isinstance(value, bool | int | float):
+        return True
+    try:
+        (value if isinstance(value, str) else to_json(value)).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def shown(value: Any, limit: int = 200) -> str:
     """A value as it may stand in an error message."""
     text = value if isinstance(value, str) and not value.strip().startswith(("[", "{")) else to_json(value)
-    text = repr(text) if isinstance(value, str) else text
+    text = repr(text) if isinstance(value, str) else text.encode(errors="backslashreplace").decode()
     return text if len(text) <= limit else text[:limit] + "..."
 
 

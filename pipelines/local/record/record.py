@@ -379,7 +379,12 @@ class Record:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a folder's name need be no UTF-8: JSON can say it, if in another way
+        return json.dumps(value, default=str)
+    return text
 
 
 def _owner(row: sqlite3.Row) -> Owner:

@@ -15,7 +15,7 @@ from typing import Any
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.pipelines.local.ir.graph import Artifact, Component
-from headrace.pipelines.local.ir.values import cast
+from headrace.pipelines.local.ir.values import ValueMismatch, cast, is_unicode, shown
 from headrace.pipelines.local.record.record import Record
 from headrace.pipelines.local.record.results import ArtifactRecord
 from headrace.pipelines.local.store import digests, entries
@@ -118,16 +118,18 @@ def publish(
     takes is noticed by its digest.
 
     Raises:
-        OutputError: an output of another type than declared, or an executor output that is not JSON.
+        OutputError: an output of another type than declared, a text that is no Unicode, or an executor output that is
+            not JSON, or not what KFP's executor writes.
     """
     said = _executor_output(attempt, path)
     parameters = _parameters(attempt, component, said, path)
     if not component.output_artifacts:
         return parameters, {}
+    items = {name: _items(said, name, f"{path}: output `{name}`") for name in component.output_artifacts}
     found = digests.contents(attempt.outputs)
     final = entries.place_of(home, found.digest)
     artifacts = {
-        name: _artifacts(name, spec, said.get("artifacts", {}).get(name), attempt.outputs, found, final)
+        name: _artifacts(name, spec, items[name], attempt.outputs, found, final)
         for name, spec in component.output_artifacts.items()
     }
     artifacts = _with_what_lies_beside(artifacts, found, final)
@@ -170,7 +172,7 @@ def _executor_output(attempt: Attempt, path: str) -> dict[str, Any]:
         file.unlink()
     except FileNotFoundError:
         return {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise OutputError(f"{path}: expected JSON in the executor's output file. Received: {error}") from None
     if not isinstance(said, dict):
         raise OutputError(f"{path}: expected a mapping in the executor's output file. Received: {type(said).__name__}")
@@ -179,25 +181,53 @@ def _executor_output(attempt: Attempt, path: str) -> dict[str, Any]:
 
 def _parameters(attempt: Attempt, component: Component, said: Mapping[str, Any], path: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
+    values = _mapping(said.get("parameterValues"), f"{path}: parameterValues in the executor's output file")
     for name, kind in component.output_parameters.items():
-        values = said.get("parameterValues", {})
-        file = attempt.parameter(name)
-        if name in values:
-            found[name] = cast(values[name], kind, f"{path}: output `{name}`")
-        elif file.is_file():
-            found[name] = cast(file.read_text(), kind, f"{path}: output `{name}`")
+        where, file = f"{path}: output `{name}`", attempt.parameter(name)
+        try:
+            if name in values:
+                found[name] = cast(values[name], kind, where)
+            elif file.is_file():
+                found[name] = cast(file.read_text(encoding="utf-8"), kind, where)
+        except UnicodeDecodeError as error:
+            raise OutputError(f"{where}: expected UTF-8 text in its file. Received: {error}") from None
+        except ValueMismatch as error:
+            raise OutputError(str(error)) from None
+        except RecursionError:
+            raise OutputError(f"{where}: expected a value that can be read. Received: one nested too deeply") from None
     return found
+
+
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    """What a mapping of the executor's output holds; one that is missing, or null, holds nothing."""
+    if value and not isinstance(value, dict):
+        raise OutputError(f"{where}: expected a mapping. Received: {shown(value)}")
+    return value or {}
+
+
+def _items(said: Mapping[str, Any], name: str, where: str) -> list[dict[str, Any]]:
+    """What an executor's output says of the artifacts of one output, if anything."""
+    named = _mapping(said.get("artifacts"), f"{where}: artifacts in the executor's output file")
+    items = _mapping(named.get(name), where).get("artifacts") or []
+    if not isinstance(items, list):
+        raise OutputError(f"{where}: expected a list of artifacts. Received: {shown(items)}")
+    for item in items:
+        if not isinstance(item, dict):
+            raise OutputError(f"{where}: expected an artifact as a mapping. Received: {shown(item)}")
+        _mapping(item.get("metadata"), f"{where}: metadata")
+        if not is_unicode(item):
+            raise OutputError(f"{where}: expected Unicode text in its place and metadata. Received: {shown(item)}")
+    return items
 
 
 def _artifacts(
     name: str,
     spec: Artifact,
-    said: Mapping[str, Any] | None,
+    items: list[dict[str, Any]],
     outputs: Path,
     found: digests.Contents,
     final: Path,
 ) -> tuple[ArtifactRecord, ...]:
-    items = said.get("artifacts", []) if said else []
     if not items and not spec.is_list:
         items = [{"uri": str(outputs / name)}]
     return tuple(_artifact(name, spec, item, outputs, found, final) for item in items)

@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import sqlite3
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,15 +88,26 @@ def plan(
     return Plan((*removals.values(), *logs, *left), len(kept), sum(kept))
 
 
-def carry_out(home: Path, record: Record, what: Plan) -> None:
+def carry_out(home: Path, record: Record, what: Plan, again: Callable[[], Plan]) -> Plan:
     """Removes what a plan names; entries first leave the cache, then the store, each in one step.
+
+    Args:
+        home: the `.headrace` folder.
+        record: its record of runs.
+        what: was planned, and shown, while runs could begin.
+        again: plans anew, in the same way. It is asked while no run can begin: what a run has used since the first
+            plan stays, and what only the second one names was shown to nobody.
+
+    Returns:
+        What was removed, and what stays.
 
     Raises:
         StoreInUse: a run is under way.
     """
-    keys = _cache_keys(home, record)
     with lock.alone(home):
-        for removal in what.removals:
+        both = _in_both(home, what, again())
+        keys = _cache_keys(home, record)
+        for removal in both.removals:
             if entry_of(home, removal.path) == removal.path:
                 record.forget(keys.get(removal.path, []))
                 set_aside(removal.path)
@@ -107,6 +118,14 @@ def carry_out(home: Path, record: Record, what: Plan) -> None:
         for group in (home / "store").glob("*"):
             with contextlib.suppress(OSError):
                 group.rmdir()  # one that is empty now
+    return both
+
+
+def _in_both(home: Path, first: Plan, second: Plan) -> Plan:
+    shown = {removal.path for removal in first.removals}
+    removals = tuple(removal for removal in second.removals if removal.path in shown)
+    spared = [r.bytes for r in second.removals if r.path not in shown and entry_of(home, r.path) == r.path]
+    return Plan(removals, second.kept + len(spared), second.kept_bytes + sum(spared))
 
 
 def _last_used(home: Path, record: Record) -> dict[Path, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,6 +91,9 @@ def conclude(settings: Settings, job: Job, said: Mapping[str, Any] | None, peak:
             error = TaskError(type(problem).__name__, str(problem), user=True, exit_code=problem.exit_code)
         except OSError as problem:
             error = TaskError(type(problem).__name__, f"its outputs cannot be put into the store: {problem}")
+        except Exception as problem:  # noqa: BLE001  (whatever a task leaves behind ends this task, and no other one)
+            told = f"its outputs cannot be read: {problem}"
+            error = TaskError(type(problem).__name__, told, trace=traceback.format_exc())
     shutil.rmtree(job.attempt.folder, ignore_errors=True)
     return Outcome(error, outputs, artifacts, peak)
 

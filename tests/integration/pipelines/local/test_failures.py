@@ -14,8 +14,10 @@ from kfp import dsl
 
 from headrace.pipelines.local.ir.conditions import ConditionError
 from headrace.pipelines.local.ir.graph import UnsupportedPipeline
+from headrace.pipelines.local.ir.values import ValueMismatch
 from headrace.pipelines.local.record.record import list_runs, load_run
 from headrace.pipelines.local.run import Cancelled
+from headrace.pipelines.local.store import attempts
 from headrace.pipelines.local.views import view
 from headrace.pipelines.local.workers.environments import UnknownEnvironment
 
@@ -93,6 +95,80 @@ def test_a_users_error_is_one_line(runner):
     result = runner.run(refuses)
     assert view.failure_text(result) == "refuse: expected a label. Received: none"
     assert "Traceback" in view.failure_text(result, debug=True)
+
+
+def test_an_odd_output_fails_its_own_task_and_no_other(runner):
+    @component
+    def odd_name() -> str:
+        import os
+
+        return os.fsdecode(b"caf\xe9.csv")
+
+    @component
+    def odd_metadata(out: dsl.Output[dsl.Dataset]):
+        import os
+
+        out.metadata["file"] = os.fsdecode(b"caf\xe9.csv")
+
+    @dsl.container_component
+    def odd_file(text: dsl.OutputPath(str)):
+        return dsl.ContainerSpec("registry/headrace-main:1", ["sh", "-c", 'printf "caf\\351" > "$0"'], [text])
+
+    @dsl.container_component
+    def odd_word(text: dsl.OutputPath(str)):
+        program = 'printf good > "$0"; printf \'{"parameterValues": null, "artifacts": null}\' > "$1"'
+        file = dsl.PIPELINE_TASK_EXECUTOR_OUTPUT_PATH_PLACEHOLDER
+        return dsl.ContainerSpec("registry/headrace-main:1", ["sh", "-c", program], [text, file])
+
+    def odd():
+        say(text=odd_name().output)
+        odd_metadata()
+        odd_file()
+        odd_word()
+        say(text="well")
+
+    result = runner.run(odd)
+    assert result.state == "FAILED"
+    assert {path: task.state for path, task in result.tasks.items()} == {
+        "odd-name": "FAILED", "say": "SKIPPED", "odd-metadata": "FAILED", "odd-file": "FAILED",
+        "odd-word": "SUCCEEDED", "say-2": "SUCCEEDED",
+    }  # fmt: skip
+    errors = {path: result.tasks[path].error for path in ("odd-name", "odd-metadata", "odd-file")}
+    assert {error.type for error in errors.values()} == {"OutputError"}
+    assert "odd-name: output `Output`: expected Unicode text" in errors["odd-name"].message
+    assert r"Received: 'caf\udce9.csv'" in errors["odd-name"].message
+    assert "odd-metadata: output `out`: expected Unicode text" in errors["odd-metadata"].message
+    assert "odd-file: output `text`: expected UTF-8 text in its file" in errors["odd-file"].message
+    assert dict(load_run(runner.home, result.id).tasks) == dict(result.tasks)
+
+
+def test_what_nobody_has_thought_of_ends_the_task_that_left_it_behind(runner, monkeypatch):
+    def publish(home, path, *rest, **options):
+        if path == "say":
+            raise LookupError("no such thing")
+        return real(home, path, *rest, **options)
+
+    real = attempts.publish
+    monkeypatch.setattr(attempts, "publish", publish)
+
+    def two():
+        say(text="bad")
+        say(text="well")
+
+    result = runner.run(two)
+    assert {path: task.state for path, task in result.tasks.items()} == {"say": "FAILED", "say-2": "SUCCEEDED"}
+    error = result.tasks["say"].error
+    assert (error.type, error.message) == ("LookupError", "its outputs cannot be read: no such thing")
+    assert "raise LookupError" in error.trace
+
+
+def test_a_parameter_that_is_no_unicode_is_refused_before_anything_runs(runner):
+    def named(text: str):
+        say(text=text)
+
+    with pytest.raises(ValueMismatch, match=r"`text`: expected Unicode text.*Received: 'caf.udce9'"):
+        runner.run(named, parameters={"text": os.fsdecode(b"caf\xe9")})
+    assert runner.events == []
 
 
 def test_a_leaving_task_is_not_a_success(runner):

@@ -41,7 +41,7 @@ def slow_publish(monkeypatch, finished, wait):
         if beside:
             wait()
         found = real(*arguments, **options)
-        finished.append((arguments[2], beside))
+        finished.append((arguments[1], beside))
         return found
 
     monkeypatch.setattr(attempts, "publish", publish)

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import os
 import sqlite3
 import time
@@ -219,9 +220,40 @@ def test_a_home_that_was_moved_is_no_garbage(runner):
 def test_nothing_is_removed_under_a_living_run_and_no_run_begins_meanwhile(runner):
     runner.run(blobs)
     with lock.shared(runner.home), contextlib.closing(Record(runner.home)) as record, pytest.raises(lock.StoreInUse):
-        gc.carry_out(runner.home, record, gc.plan(runner.home, record, max_bytes=0, keep_last=0))
+        what = gc.plan(runner.home, record, max_bytes=0, keep_last=0)
+        gc.carry_out(runner.home, record, what, lambda: what)
     with lock.alone(runner.home), (runner.home / "store.lock").open() as file, pytest.raises(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def test_what_a_run_uses_between_the_plan_and_the_removal_stays(runner, monkeypatch):
+    used, unused = (runner.run(blobs, parameters={"seed": seed}) for seed in (1, 2))
+    for run in (used, unused):
+        age(runner.home, run.id, 40)
+    real, plans = gc.plan, []
+
+    def plan(*arguments, **options):
+        plans.append(real(*arguments, **options))
+        if len(plans) == 1:
+            assert runner.run(blobs, parameters={"seed": 1}).tasks["blob"].cached
+        return plans[-1]
+
+    monkeypatch.setattr(gc, "plan", plan)
+    text = collect(runner.home, "--older-than", "30d", "--keep-last", "0", "--yes")
+    assert {entry(used), entry(unused)} <= {removal.path for removal in plans[0].removals}
+    assert "1 of these not removed: used, or gone, since they were looked at" in text
+    assert f"{len(plans[0].removals) - 1} removed" in text and "1 entry stays (1000 B)" in text
+    assert entry(used).exists() and not entry(unused).exists()
+    assert runner.run(blobs, parameters={"seed": 1}).tasks["blob"].cached
+
+
+def test_what_nobody_was_shown_is_not_removed(runner):
+    old = runner.run(blobs)
+    age(runner.home, old.id, 40)
+    with contextlib.closing(Record(runner.home)) as record:
+        again = functools.partial(gc.plan, runner.home, record, older_than=30 * DAY, keep_last=0)
+        done = gc.carry_out(runner.home, record, gc.plan(runner.home, record), again)
+    assert done == gc.Plan((), 1, 1000) and entry(old).exists()
 
 
 def test_a_record_of_the_first_format_is_taken_on(runner):

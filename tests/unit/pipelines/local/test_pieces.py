@@ -66,11 +66,16 @@ def test_cast(value, kind, expected):
         ({}, "LIST"),
         ([], "STRUCT"),
         ("[", "STRUCT"),
+        ("caf\udce9", "STRING"),
+        ("caf\udce9", "TASK_FINAL_STATUS"),
+        ('["caf\\udce9"]', "LIST"),
+        ({"caf\udce9": 1}, "STRUCT"),
     ],
 )
 def test_cast_refuses(value, kind):
-    with pytest.raises(ValueMismatch, match=r"^here: expected .*Received: "):
+    with pytest.raises(ValueMismatch, match=r"^here: expected .*Received: ") as error:
         cast(value, kind, "here")
+    str(error.value).encode()  # whatever it was given, the message can be written down
 
 
 json_values = st.recursive(
