@@ -143,7 +143,7 @@ def _tfx(module: str, *arguments: str) -> str:
 
     python = default_environments().prefix("tfx") / "bin" / "python"
     environment = {**os.environ, "_KFP_RUNTIME": "true", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [python, "-m", module, *arguments]
+    command = [str(python), "-m", module, *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=_PATIENCE_S)
     except subprocess.TimeoutExpired:
