@@ -15,6 +15,7 @@ from headrace.artifacts.csv_text import BLANKS, column_names, repeated, separato
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.written import COMMA_NUMBER, plain_text
 
+_EXACT = 2**53  # servers take greater whole numbers as rounded ones, as training did
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -106,7 +107,9 @@ def _cell(text: str, plain: Callable[[str], str], kind: str, where: str) -> Any:
     if kind == "number":
         digits = plain(text)
         try:
-            value = int(digits) if digits.lstrip("+-").isdigit() else float(digits)
+            value: int | float = math.nan if "_" in digits else float(digits)  # 1_000 is Python's, and no data's
+            if abs(value) < _EXACT and digits.lstrip("+-").isdigit():
+                value = int(digits)
         except ValueError:
             value = math.nan
         if not math.isfinite(value):

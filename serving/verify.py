@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace.artifacts.bundle import Bundle
+from headrace.artifacts.closeness import unit_of
 from headrace.artifacts.errors import HeadraceError
 from headrace.serving.scorer import Scores
 from headrace.serving.target import titled
 
-TOLERANCE = 1e-5  # absolute up to 1, relative above: float32 sums of some hundred leaves
+TOLERANCE = 1e-5  # in units, see `artifacts.closeness`: float32 sums of some hundred leaves
 REQUESTS = 200
 
 Ask = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
@@ -24,7 +25,7 @@ class Verification:
     """What came of asking for a bundle's own samples."""
 
     samples: int
-    largest_difference: float  # of a number, relative above 1; infinite where one is missing or none
+    largest_difference: float  # of a number, in units; infinite where one is missing or none
     mismatches: tuple[str, ...]  # one line per sample that was answered otherwise
     requests: int  # of one row each, timed
     p50_ms: float
@@ -97,10 +98,11 @@ def _verify(ask: Ask, bundle: Bundle, tolerance: float, requests: int) -> Verifi
         answer = ask([instances[number % len(instances)]])
         seconds.append(time.perf_counter() - start)
         alone += answer if number < len(instances) else []
+    unit = 1.0 if bundle.signature.classes else unit_of([answer["value"] for answer in expected])
     mismatches, largest = [], 0.0
     for answers, how in ((together, "together"), (alone, "alone")):
         for place, (want, got) in enumerate(zip(expected, answers, strict=True)):
-            apart = difference(want, got)
+            apart = difference(want, got, unit)
             largest = max(largest, apart)
             if not apart <= tolerance:
                 texts = f"expected {json.dumps(want)}. Received: {json.dumps(got)}"
@@ -115,16 +117,16 @@ def _verify(ask: Ask, bundle: Bundle, tolerance: float, requests: int) -> Verifi
     )
 
 
-def difference(want: Any, got: Any) -> float:
-    """The largest difference between two predictions' numbers; infinite where anything else differs."""
+def difference(want: Any, got: Any, unit: float = 1.0) -> float:
+    """The largest difference between two predictions' numbers, in units; infinite where anything else differs."""
     if isinstance(want, dict) and isinstance(got, dict):
         if want.keys() != got.keys():
             return float("inf")
-        return max((difference(want[key], got[key]) for key in want), default=0.0)
+        return max((difference(want[key], got[key], unit) for key in want), default=0.0)
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (want, got))
     if not numbers:
         return 0.0 if want == got and type(want) is type(got) else float("inf")
-    apart = abs(want - got) / max(1.0, abs(want))
+    apart = abs(want - got) / max(unit, abs(want))
     return float(apart) if apart == apart else float("inf")
 
 

@@ -59,7 +59,7 @@ def fault(error: Exception, where: str = "body") -> str:
         return f'{where}: expected the field "{name[1]}". Received: none of that name'
     if name := _EXTRA.fullmatch(found["other"]):
         return f'{where}: expected only known fields. Received: "{name[1]}"'
-    return f"{where}: expected {found['other']}. Received: something else"
+    return f"{where}: expected {found['other'].removeprefix('Expected ').replace('`', '')}. Received: something else"
 
 
 def _worded(kind: str) -> str:

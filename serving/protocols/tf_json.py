@@ -21,7 +21,7 @@ from headrace.serving.exchange import Request, Response
 from headrace.serving.protocols.bodies import fault, reader
 from headrace.serving.protocols.tensors import Tensor, pictures_of, rows_of
 from headrace.serving.protocols.tf_serving import SIGNATURE
-from headrace.serving.request import TYPES, BadRequest
+from headrace.serving.request import EXACT, TYPES, BadRequest
 from headrace.serving.served import Served
 
 _encode = msgspec.json.Encoder().encode
@@ -218,6 +218,9 @@ def _check(item: Input, cells: Sequence[Any], where: str) -> None:
     except msgspec.ValidationError:  # bytes, or what does not fit: found one by one
         pass
     for place, cell in enumerate(cells):
+        if type(cell) is int and item.type == "number" and abs(cell) > EXACT:
+            expected = "a whole number from -2^53 to 2^53, or one with a decimal point"
+            raise BadRequest(f"{where.format(place, item.name)}: expected {expected}. Received: {str(cell)[:80]}")
         try:
             if not isinstance(cell, bytes):
                 msgspec.convert(cell, kind)

@@ -17,6 +17,7 @@ import onnx
 import tensorflow as tf
 from onnx import TensorProto, numpy_helper
 
+from headrace.artifacts.closeness import differences, unit_of
 from headrace.artifacts.raw_inputs import open_graph
 from headrace.trainer.graph import FEATURES
 from headrace.trainer.model import Rows
@@ -76,8 +77,8 @@ def lite_files(graph: onnx.ModelProto, wanted: Sequence[Precision], rows: Rows) 
             converter.target_spec.supported_types = [tf.float16]
         content = converter.convert()
         answers = _answers(content, rows)
-        difference = np.abs(answers - expected) / np.maximum(1.0, np.abs(expected))
-        found[precision] = Lite(content, len(content), answers, float(np.nan_to_num(difference, nan=np.inf).max()))
+        difference = differences(answers, expected, unit_of(expected) if expected.shape[1] == 1 else 1.0)
+        found[precision] = Lite(content, len(content), answers, float(difference.max(initial=0.0)))
     return found
 
 

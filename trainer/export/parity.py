@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from headrace.artifacts.closeness import differences, unit_of
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.raw_inputs import batches, open_graph, raw_inputs
 from headrace.artifacts.signature import Input, Signature
@@ -45,7 +46,7 @@ class ExportError(HeadraceError):
 
 @dataclass(frozen=True)
 class Parity:
-    """How far the graphs' answers were from the trained model's at most (relative above 1), over how many rows."""
+    """How far the graphs' answers were from the trained model's at most (see `differences`), over how many rows."""
 
     rows: int
     largest_difference: float
@@ -69,20 +70,20 @@ def check_parity(
     features_of, model_of, matrix_of = open_graph(transform.graph), open_graph(model), open_graph(matrix)
     inputs, tolerance = signature.inputs, trained.tolerance
     encoder = open_graph(encoder_graph(inputs).SerializeToString())
-    largest, count = 0.0, 0
+    largest, count, unit = 0.0, 0, 0.0
     if rows.num_rows > MOST_ROWS:
         rows = rows.take(np.linspace(0, rows.num_rows - 1, MOST_ROWS).astype(np.int64))
     difficult = difficult_rows(raw_thresholds(trained, transform.recipe), inputs, rows)
     for table in chain.from_iterable(batches(rows, inputs) for rows in chain([rows], difficult)):
         tensors = raw_inputs(table, inputs)
         expected = trained.predict(features_of.run(None, tensors)[0])
+        unit = unit or (1.0 if signature.classes else unit_of(expected))  # of the first rows, which are real ones
         answers = {
             "model.onnx": model_of.run(None, tensors)[0],
             "matrix.onnx": matrix_of.run(None, dict(zip((MATRIX, TEXTS), encoder.run(None, tensors), strict=False)))[0],
         }
         for name, got in answers.items():
-            difference = np.abs(got - expected) / np.maximum(1.0, np.abs(expected))
-            difference = np.nan_to_num(difference, nan=np.inf).max(axis=1, initial=0.0)
+            difference = differences(got, expected, unit)
             worst = np.argsort(-difference, kind="stable")[:_SHOWN]
             if len(worst) and difference[worst[0]] > tolerance:
                 received = "".join(_told(table, int(place), difference, got, expected) for place in worst)
@@ -157,7 +158,7 @@ def _with_extremes(base: pa.Table, names: list[str], random: np.random.Generator
     repeated = _repeated(base, count)
     columns = {}
     for name in names:
-        own = repeated[name].cast(pa.float64()).to_numpy()
+        own = repeated[name].cast(pa.float64(), safe=False).to_numpy()
         turns = random.permuted(third.reshape(3, -1), axis=0).ravel()  # in one of each extreme's three rows
         columns[name] = pa.array(np.where(turns == 0, extreme, own), from_pandas=True)
     return _replaced(repeated, columns)

@@ -13,6 +13,7 @@ from headrace.artifacts.raw_inputs import open_graph, run_graph
 from headrace.artifacts.signature import Signature
 
 COUNT = 16
+_EXACT = 2**53  # whole numbers up to here are exact in float64
 
 
 def samples(rows: pa.Table, model: Path, signature: Signature) -> dict[str, Any]:
@@ -24,4 +25,6 @@ def samples(rows: pa.Table, model: Path, signature: Signature) -> dict[str, Any]
 
 
 def _json(value: Any) -> Any:
+    if isinstance(value, int) and abs(value) > _EXACT:
+        return float(value)  # as it was learned from; servers take no whole number that is not exact
     return value.isoformat() if isinstance(value, date | datetime) else value

@@ -11,6 +11,7 @@ import onnx
 import pyarrow as pa
 
 from headrace.artifacts import bundle as files
+from headrace.artifacts.closeness import differences, unit_of
 from headrace.artifacts.raw_inputs import batches, open_graph, raw_inputs
 from headrace.artifacts.signature import Signature
 from headrace.trainer.export.lite import ORIGINAL, Lite, lite_files
@@ -67,18 +68,18 @@ def check_saved_model(
     """Compares a SavedModel with the graph that it replays, on rows of the eval split and on difficult ones.
 
     Raises:
-        ExportError: an answer differs by more than the tolerance (relative above 1), or is not finite.
+        ExportError: an answer differs by more than the tolerance (see `differences`), or is not finite.
     """
     served, graph = Served(saved), open_graph(model)
-    largest, count = 0.0, 0
+    largest, count, unit = 0.0, 0, 0.0
     inputs = signature.inputs
     parts = chain([rows], difficult_rows({}, inputs, rows))
     try:
         for table in chain.from_iterable(batches(part, inputs) for part in parts):
             expected = graph.run(None, raw_inputs(table, inputs))[0]
             got = served.run(table, signature)[signature.output]
-            difference = np.abs(got - expected) / np.maximum(1.0, np.abs(expected))
-            difference = np.nan_to_num(difference, nan=np.inf).max(axis=1, initial=0.0)
+            unit = unit or (1.0 if signature.classes else unit_of(expected))
+            difference = differences(got, expected, unit)
             worst = int(np.argmax(difference))
             if difference[worst] > tolerance:
                 raise ExportError(

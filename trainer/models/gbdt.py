@@ -55,8 +55,10 @@ class Trees:
         return tree_graph(self.booster, self.width, output)
 
     def importance(self) -> np.ndarray:
-        """Each feature's share of the total gain."""
+        """Each feature's share of the total gain, or of the splits where labels are so large that it is infinite."""
         gain = np.asarray(self.booster.feature_importance("gain"), np.float64)
+        if not np.isfinite(gain).all():
+            gain = np.asarray(self.booster.feature_importance("split"), np.float64)
         return gain / gain.sum() if gain.sum() > 0 else gain
 
     def thresholds(self) -> dict[int, np.ndarray]:

@@ -30,6 +30,7 @@ from headrace.trainer.parameters import LinearParameters
 PATH = tuple(float(f"{10 ** -(step / 2):.3g}") for step in range(13))  # penalties, from 1 to 0.000001
 PATIENCE = 3  # penalties without improvement on the eval split that end the path
 EQUAL = 1e-4  # share by which losses may differ and still be as good as each other
+_MOST = float(np.finfo(np.float32).max)
 _NEVER = -50.0  # the bias of a class that no row of train is of
 _MOST_GRAM = 2_000  # features up to which their products are computed once for all penalties
 
@@ -60,7 +61,7 @@ class Linear:
 
     def predict(self, features: Features) -> np.ndarray:
         """The model's answer in float64."""
-        filled = _filled(features, self.means)
+        filled = _bounded(_filled(features, self.means))
         return answers(np.asarray(filled @ self.weights) + self.bias, self.classes)
 
     def graph(self, output: str) -> onnx.ModelProto:
@@ -95,6 +96,7 @@ def linear_graph(
     graph = Graph("linear/")
     wide = graph.to_double(FEATURES)
     filled = graph.add("Where", graph.add("IsNaN", wide), graph.constant(means[None], np.float64), wide)
+    filled = graph.add("Clip", filled, graph.constant(-_MOST, np.float64), graph.constant(_MOST, np.float64))
     scores = graph.add("MatMul", filled, graph.constant(weights, np.float64))
     scores = graph.add("Add", scores, graph.constant(bias[None], np.float64))
     if classes == 2:
@@ -203,6 +205,17 @@ def _sparse_moments(features: scipy.sparse.csr_matrix, weights: np.ndarray) -> t
     means = np.bincount(features.indices, share * values, minlength=width) / total
     squares = np.bincount(features.indices, share * values**2, minlength=width) / total
     return means, np.maximum(squares - means**2, 0.0)
+
+
+def _bounded(filled: Any) -> Any:
+    """Infinite features as the greatest finite ones: a product of large numbers may be too large for float32.
+
+    Infinite ones could add up to no number at all.
+    """
+    if scipy.sparse.issparse(filled):
+        filled.data = np.clip(filled.data, -_MOST, _MOST)
+        return filled
+    return np.clip(filled, -_MOST, _MOST, out=filled)
 
 
 def _filled(features: Features, means: np.ndarray) -> Any:

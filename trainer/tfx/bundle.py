@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from headrace.artifacts import bundle as files
 from headrace.artifacts.bundle import Bundle, write_bundle
+from headrace.artifacts.closeness import differences, unit_of
 from headrace.artifacts.dataset import Dataset
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.folder import write_json
@@ -121,17 +122,17 @@ def check_parity(saved: Path, folder: Path, plan: Plan, signature: Signature, ro
     encoder = open_graph(encoder_graph(signature.inputs).SerializeToString())
     if rows.num_rows > MOST_ROWS:
         rows = rows.take(np.linspace(0, rows.num_rows - 1, MOST_ROWS).astype(np.int64))
-    largest, count = 0.0, 0
+    largest, count, unit = 0.0, 0, 0.0
     for table in _tables(rows, signature):
         tensors = raw_inputs(table, signature.inputs)
         encoded = encoder.run(None, tensors)[0]
         examples = [one.SerializeToString() for one in _examples(plan, tensors, encoded)]
         told = serve(examples=tf.constant(examples))[PREDICTION].numpy()
         expected = _answers(told, plan)
+        unit = unit or (1.0 if signature.classes else unit_of(expected))
         found = {"model.onnx": model.run(None, tensors)[0], "matrix.onnx": matrix.run(None, {MATRIX: encoded})[0]}
         for name, got in found.items():
-            difference = np.abs(got - expected) / np.maximum(1.0, np.abs(expected))
-            difference = np.nan_to_num(difference, nan=np.inf).max(axis=1, initial=0.0)
+            difference = differences(got, expected, unit)
             worst = int(np.argmax(difference))
             if difference[worst] > TOLERANCE:
                 raise ExportError(

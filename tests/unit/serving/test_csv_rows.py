@@ -33,6 +33,15 @@ def test_cells_are_converted_by_the_models_types(tmp_path: Path) -> None:
     ]
 
 
+def test_whole_numbers_that_are_not_exact_are_written_as_floats_and_greater_ones_are_refused(tmp_path: Path) -> None:
+    text = "n,b,c,d\n9007199254740991,,,\n-9007199254740993,,,\n3482141295234237649,,,\n"
+    values = [row["n"] for row in rows(tmp_path, text)]
+    assert values == [9007199254740991, -9007199254740992.0, 3482141295234237649.0]
+    assert [type(value) for value in values] == [int, float, float]
+    with pytest.raises(HeadraceError, match="row 1, n: expected a number or nothing. Received: '999"):
+        rows(tmp_path, f"n,b,c,d\n{'9' * 400},,,\n")
+
+
 def test_what_was_missing_in_training_is_missing_here(tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_text("n,b,c,d\nNA,NA,NA,NA\n1,true,na,\n")
@@ -65,6 +74,7 @@ def test_separators_are_those_of_training(tmp_path: Path, name: str, separator: 
         ("n,b,c,d\n1,1,x\n", "row 1: expected 4 cells. Received: 3"),
         ("n,b,c,d\n1,1,x,\nNA,1,x,\n", "row 2, n: expected a number or nothing. Received: 'NA'"),
         ("n,b,c,d\nnan,1,x,\n", "row 1, n: expected a number or nothing. Received: 'nan'"),
+        ("n,b,c,d\n1_000,1,x,\n", "row 1, n: expected a number or nothing. Received: '1_000'"),
         ("n,b,c,d\n1e999,1,x,\n", "row 1, n: expected a number or nothing. Received: '1e999'"),
         ("n,b,c,d, n\n1,1,x,,2\n", "expected each column name once. Received: n more than once"),
         ("n,b,c,d\n1,yes,x,\n", "row 1, b: expected true, false, 1, 0 or nothing. Received: 'yes'"),

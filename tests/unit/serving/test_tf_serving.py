@@ -81,6 +81,7 @@ def test_values(bundles: dict[str, Path]) -> None:
         ({"instances": [{**ROW, "tenure": "x"}]}, "instances[0].tenure: expected a number or null. Received: a string"),
         ({"instances": [ROW, {**ROW, "tenure": [1, 2]}]}, "instances[1].tenure: expected a number or null. Received: a list"),
         ({"instances": [{**ROW, "tenure": {"b64": "AA=="}}]}, "instances[0].tenure: expected number. Received: bytes"),
+        ({"instances": [{**ROW, "tenure": 2**60}]}, "instances[0].tenure: expected a whole number from -2^53 to 2^53, or one with a decimal point. Received: 1152921504606846976"),
         ({"instances": [{**ROW, "plan": {"b64": "%"}}]}, 'b64: expected {"b64": ...} with bytes in Base64'),
         ({"instances": [{**ROW, "tenor": 1}]}, "instances[0]: expected only the fields tenure, spend per month, is_new, plan, signup. Received: 'tenor'"),
         ({"instances": [{"tenure": 1}]}, "instances[0]: expected the fields spend per month, is_new, plan, signup (null where missing). Received: none"),

@@ -76,6 +76,18 @@ def test_what_is_no_feature_and_why():
     }
 
 
+@pytest.mark.parametrize("number", [2**60, -(2**60)])
+def test_whole_numbers_that_no_float_holds_are_no_feature_unless_kept_or_read_by_expressions(number):
+    big = table().append_column("big", pa.array([number + 1000 * i for i in range(ROWS)]))
+    edge = big.append_column("edge", pa.array([2**53 - i % 7 for i in range(ROWS)]))
+    transform = fit_transform(edge, info(), features())
+    assert transform.excluded["big"].startswith("whole numbers beyond 2^53")
+    assert "edge" in [item.name for item in transform.inputs]
+    assert "big" in [item.name for item in fit_transform(big, info(), features(keep=["big"])).inputs]
+    constructed = fit_transform(big, info(), features(construct={"share": "big / 1000"}))
+    assert "big" in [item.name for item in constructed.inputs]
+
+
 def test_keep_overrules():
     transform = fit_transform(table(), info(), features(keep=["tips", "note", "same"]))
     assert {"tips", "note", "same"} <= {item.name for item in transform.inputs}
