@@ -126,4 +126,4 @@ def numbers(table: pa.Table, name: str, where: str) -> Floats:
     column = table[name]
     if pa.types.is_boolean(kind):  # one that happened to be true counts once
         column = column.cast(pa.int8())
-    return np.array(pc.fill_null(column.cast(pa.float64()), float("nan")).to_numpy(), np.float64)
+    return np.array(pc.fill_null(column.cast(pa.float64(), safe=False), float("nan")).to_numpy(), np.float64)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from headrace.artifacts.dataset import SPLITS, Dataset
 from headrace.artifacts.findings import Finding
-from headrace.components.check.rows import quoted, scan
+from headrace.components.check.rows import scan
+from headrace.components.ingest.merge import quoted
 from headrace.components.validate.spec import ValidateSpec
 
 if TYPE_CHECKING:

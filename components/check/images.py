@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.artifacts.dataset import SPLITS, Dataset, holds_pictures
 from headrace.components.check.repeated import HASH_OF_FILE
-from headrace.components.check.rows import literal, quoted, scan
+from headrace.components.check.rows import NUMBER, scan
+from headrace.components.ingest.merge import literal, quoted
 
 if TYPE_CHECKING:
     import duckdb
@@ -47,10 +48,9 @@ def profile_images(connection: duckdb.DuckDBPyConnection, snapshot: Dataset) -> 
 
 def _alike(connection: duckdb.DuckDBPyConnection, snapshot: Dataset, rows: str) -> dict[str, Any]:
     """Groups of pictures that nearly are the same, and how many there are; copies of a file count once."""
-    label = quoted(snapshot.info.label)
     several = (
         f"SELECT {quoted(GROUP)} g, count(DISTINCT {HASH_OF_FILE}) n, count(DISTINCT split) splits, "
-        f"list(DISTINCT {label} ORDER BY {label}) labels FROM ({rows}) GROUP BY 1 HAVING n > 1"
+        f"list(DISTINCT label ORDER BY label) labels FROM ({rows}) GROUP BY 1 HAVING n > 1"
     )
     [total] = connection.execute(f"SELECT count(*) FROM ({several})").fetchall()
     # Those with different labels come first: one of them is wrong.
@@ -66,14 +66,13 @@ def _alike(connection: duckdb.DuckDBPyConnection, snapshot: Dataset, rows: str) 
 
 def _members(connection: duckdb.DuckDBPyConnection, snapshot: Dataset, rows: str, name: str) -> list[dict[str, str]]:
     """Some different pictures of a group, small; only those are read."""
-    label = quoted(snapshot.info.label)
     chosen = connection.execute(
-        f"SELECT min({{'path': {PATH}, 'split': split, 'number': number, 'label': {label}}}) FROM ({rows}) "
+        f"SELECT min({{'path': {PATH}, 'split': split, 'number': number, 'label': label}}) FROM ({rows}) "
         f"WHERE {quoted(GROUP)} = {literal(name)} GROUP BY {HASH_OF_FILE} ORDER BY 1 LIMIT {_SHOWN_OF_EACH}"
     ).fetchall()
     tiles = []
     for (one,) in chosen:
-        found = f"SELECT {quoted(IMAGE)} FROM {scan(snapshot, one['split'])} WHERE file_row_number = {one['number']}"
+        found = f"SELECT {quoted(IMAGE)} FROM {scan(snapshot, one['split'])} WHERE {NUMBER} = {one['number']}"
         [(content,)] = connection.execute(found).fetchall()
         if uri := _thumbnail(content):
             tiles.append({"class": str(one["label"]), "path": str(one["path"]), "uri": uri})
@@ -81,9 +80,9 @@ def _members(connection: duckdb.DuckDBPyConnection, snapshot: Dataset, rows: str
 
 
 def _select(snapshot: Dataset, split: str, names: set[str]) -> str:
-    wanted = (PATH, WIDTH, HEIGHT, FORMAT, HASH_OF_FILE, GROUP, snapshot.info.label)
-    columns = [quoted(name) for name in wanted if name in names]
-    columns += [f"{literal(split)} AS split", "file_row_number AS number"]
+    columns = [quoted(name) for name in (PATH, WIDTH, HEIGHT, FORMAT, HASH_OF_FILE, GROUP) if name in names]
+    columns += [f"{quoted(snapshot.info.label)} AS label"]  # its own name may be one of those behind it
+    columns += [f"{literal(split)} AS split", f"{NUMBER} AS number"]
     return f"SELECT {', '.join(columns)} FROM {scan(snapshot, split)}"
 
 
@@ -96,13 +95,13 @@ def _tiles(connection: duckdb.DuckDBPyConnection, snapshot: Dataset, names: set[
     for name in classes:
         # Evenly over the class's rows, and only the chosen pictures are read.
         numbers = connection.execute(
-            f"SELECT file_row_number FROM {scan(snapshot, 'train')} WHERE {label} = {literal(name)} ORDER BY 1"
+            f"SELECT {NUMBER} FROM {scan(snapshot, 'train')} WHERE {label} = {literal(name)} ORDER BY 1"
         ).fetchall()
         chosen = [number for (number,) in numbers[:: max(1, len(numbers) // each)]][:each]
         if not chosen:
             continue
         query = f"SELECT {path}, {quoted(IMAGE)} FROM {scan(snapshot, 'train')} "
-        query += f"WHERE file_row_number IN ({', '.join(map(str, chosen))}) ORDER BY file_row_number"
+        query += f"WHERE {NUMBER} IN ({', '.join(map(str, chosen))}) ORDER BY {NUMBER}"
         for place, content in connection.execute(query).fetchall():
             if uri := _thumbnail(content):
                 result.append({"class": name, "path": str(place), "uri": uri})

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from headrace.artifacts.dataset import SPLITS, Dataset, holds_pictures
 from headrace.artifacts.findings import DATASET, MOST_EXAMPLES, Finding
-from headrace.components.check.rows import Place, examples, feature_names, quoted, scan
+from headrace.components.check.rows import NUMBER, Place, examples, feature_names, scan
+from headrace.components.ingest.merge import quoted
 from headrace.components.validate.spec import Check, ValidateSpec
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _hash_rows(connection: duckdb.DuckDBPyConnection, snapshot: Dataset, feature
     if features == [HASH_OF_FILE]:
         whole = features
     parts = [
-        f"SELECT {number}::UTINYINT AS split, file_row_number::UINTEGER AS number, {_hash(whole)} AS whole, "
+        f"SELECT {number}::UTINYINT AS split, {NUMBER}::UINTEGER AS number, {_hash(whole)} AS whole, "
         f"{_hash(features)} AS features, {_hash([info.label])} AS label FROM {scan(snapshot, split)}"
         for number, split in enumerate(SPLITS)
     ]
@@ -99,8 +100,8 @@ def _overlap(connection: duckdb.DuckDBPyConnection, snapshot: Dataset, settings:
         if split == "train":
             continue
         shared = (
-            f"SELECT split, number FROM hashed WHERE split = {number} AND (whole, label) IN "
-            "(SELECT (whole, label) FROM hashed WHERE split = 0)"
+            f"SELECT split, number FROM hashed WHERE split = {number} AND whole IN "
+            "(SELECT whole FROM hashed WHERE split = 0)"
         )
         (rows,) = _one(connection, f"SELECT count(*) FROM ({shared})")
         total = snapshot.info.rows[split]
@@ -110,7 +111,7 @@ def _overlap(connection: duckdb.DuckDBPyConnection, snapshot: Dataset, settings:
             _finding(
                 "split_overlap",
                 check,
-                f"at most {check.at_most:.2%} of the rows of {split} to stand in train too",
+                f"at most {check.at_most:.2%} of the rows of {split} to stand in train too, the label aside",
                 f"{rows:,} of {total:,} rows that do ({rows / total:.2%})",
                 "Remove the repetitions at the source, or split by what the rows share (data.split: {by: group})",
                 rows,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from headrace.artifacts.dataset import SPLITS, Dataset, DatasetInfo
 from headrace.artifacts.findings import MOST_EXAMPLES
 from headrace.artifacts.scratch import Scratch
+from headrace.components.ingest.merge import ROW_NUMBER, numbered, quoted
 
 if TYPE_CHECKING:
     import duckdb
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 MEMORY = "1GB"  # of DuckDB; what does not fit goes to a temporary folder
 _SHOWN = 120  # characters of a row that stands for itself
 
+NUMBER = quoted(ROW_NUMBER)  # of a row in its file
 Place = tuple[str, int]  # split, and the row's number in its file
 
 
@@ -38,18 +40,8 @@ def connect(memory: str = MEMORY) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def scan(snapshot: Dataset, split: str) -> str:
-    """The FROM clause over one split, with `file_row_number`."""
-    return f"read_parquet({literal(str(snapshot.file(split)))}, file_row_number = true)"
-
-
-def quoted(name: str) -> str:
-    """A column's name in SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """A text in SQL."""
-    return "'" + text.replace("'", "''") + "'"
+    """The FROM clause over one split, with the rows' numbers, from 0, as `NUMBER`."""
+    return numbered(snapshot.file(split))
 
 
 def feature_names(info: DatasetInfo, dropped: Iterable[str] = ()) -> list[str]:
@@ -64,10 +56,10 @@ def sample(
     """Every k-th row of a split, at most `most` of them: bounded, and the same each time."""
     step = -(-snapshot.info.rows[split] // most) or 1
     chosen = ", ".join(quoted(name) for name in columns)
-    query = f"SELECT file_row_number, {chosen} FROM {scan(snapshot, split)} WHERE file_row_number % {step} = 0"
+    query = f"SELECT {NUMBER}, {chosen} FROM {scan(snapshot, split)} WHERE {NUMBER} % {step} = 0"
     # Sorted here: DuckDB may hand over the pieces of a sorted result in any order.
-    table = connection.sql(query).to_arrow_table().sort_by("file_row_number")
-    return table.drop_columns(["file_row_number"])
+    table = connection.sql(query).to_arrow_table().sort_by(ROW_NUMBER)
+    return table.drop_columns([ROW_NUMBER])
 
 
 def examples(
@@ -81,8 +73,8 @@ def examples(
         numbers = sorted(number for where, number in places if where == split)
         if not numbers:
             continue
-        query = f"SELECT file_row_number, {', '.join(map(quoted, shown))} FROM {scan(snapshot, split)} "
-        query += f"WHERE file_row_number IN ({', '.join(map(str, numbers))}) ORDER BY file_row_number"
+        query = f"SELECT {NUMBER}, {', '.join(map(quoted, shown))} FROM {scan(snapshot, split)} "
+        query += f"WHERE {NUMBER} IN ({', '.join(map(str, numbers))}) ORDER BY {NUMBER}"
         for number, *values in connection.execute(query).fetchall():
             names.append(str(values[0]) if info.id else f"{split} row {number + 1} ({_content(shown, values)})")
     return names[:MOST_EXAMPLES]

@@ -115,7 +115,7 @@ class _Values:
 
     @cached_property
     def _floats(self) -> np.ndarray:
-        filled = self._column.cast(pa.float64()).fill_null(0.0)
+        filled = self._column.cast(pa.float64(), safe=False).fill_null(0.0)  # beyond 2^53 the next float counts
         return np.asarray(filled.to_numpy(zero_copy_only=False))
 
     @cached_property
@@ -155,7 +155,10 @@ class _Values:
 
     @cached_property
     def _distinct(self) -> Distinct:
-        codes = self._column.dictionary_encode().indices.fill_null(-1)
+        column = self._column
+        if pa.types.is_floating(column.type):
+            column = pc.add(column, 0.0)  # of 0.0 and -0.0 makes the one number that they are
+        codes = column.dictionary_encode().indices.fill_null(-1)
         return Distinct(codes.to_numpy(zero_copy_only=False).astype(np.int64), self._groups)
 
     def _plain(self, nothing: float) -> np.ndarray:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from headrace.components.ingest.aggregate_chunk import ID, NO_KEY, ROW, TIME, Chunk
 from headrace.components.ingest.aggregate_plan import Plan
-from headrace.components.ingest.merge import database, literal, quoted, write_rows
+from headrace.components.ingest.merge import ROW_NUMBER, database, literal, numbered, quoted, write_rows
 from headrace.components.ingest.opened import ROWS
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _sorted_rows(connection: duckdb.DuckDBPyConnection, plan: Plan, rows: Path) 
     on = " AND ".join(f"k.k{position} = r.{quoted(name)}" for position, name in enumerate(plan.keys))
     return connection.sql(
         f"SELECT coalesce(k.{ID}, {NO_KEY})::BIGINT AS {ID}, ({moment})::BIGINT AS {_MOMENT}, "
-        f"r.file_row_number::BIGINT AS {ROW} FROM read_parquet({literal(rows)}, file_row_number = true) r "
+        f"r.{quoted(ROW_NUMBER)}::BIGINT AS {ROW} FROM {numbered(rows)} r "
         f"LEFT JOIN keys k ON {on} ORDER BY ALL"
     ).to_arrow_reader(ROWS)
 

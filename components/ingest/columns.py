@@ -1,4 +1,4 @@
-"""What holds for the columns of every source: names that can be served, finite values, and what numbers the rows."""
+"""What holds for the columns of every source: names that can be served, values that are, and what numbers the rows."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from headrace.artifacts.errors import HeadraceError
 
 _TYPE_NAMES = {"double": "float64", "date32[day]": "date32"}  # Arrow prints these otherwise than it names them
 _DENSE = 2.0  # what numbers rows has a range of at most this many times their number
+_FIRST_DAY, _LAST_DAY = -719_162, 2_932_896  # of the years 1 to 9999
+_A_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000}  # nanoseconds do not reach beyond the years 1 to 9999
 _UNSERVABLE = re.compile(r'["\\\x00-\x1f\x7f-\x9f]')
 
 
@@ -75,6 +77,33 @@ def finite_or_missing(batch: pa.RecordBatch, label: str) -> tuple[pa.RecordBatch
         counts[name] = {kind: count for kind, count in (("infinite", infinite), ("nan", nan)) if count}
         columns[position] = pc.if_else(finite, column, pa.scalar(None, column.type))
     return (pa.record_batch(columns, schema=batch.schema) if counts else batch), counts
+
+
+def within_calendar(column: pa.Array) -> tuple[pa.Array, int]:
+    """Makes dates and times null that no calendar of Python or pandas has: infinite, or beyond the years 1 to 9999.
+
+    Returns:
+        the column, which may be of any type, and how many such values it had.
+    """
+    if pa.types.is_date32(column.type):
+        numbers, a_day = column.cast(pa.int32()), 1
+    elif pa.types.is_date64(column.type):
+        numbers, a_day = column.cast(pa.int64()), _A_DAY["ms"]
+    elif pa.types.is_timestamp(column.type) and column.type.unit in _A_DAY:
+        numbers, a_day = column.cast(pa.int64()), _A_DAY[column.type.unit]
+    else:
+        return column, 0
+    first, last = _FIRST_DAY * a_day, (_LAST_DAY + 1) * a_day - 1
+    least, greatest = pc.min_max(numbers).as_py().values()
+    if least is None or first <= least <= greatest <= last:
+        return column, 0
+    known = pc.and_(pc.greater_equal(numbers, first), pc.less_equal(numbers, last))
+    return pc.if_else(known, column, pa.scalar(None, column.type)), int(pc.sum(pc.invert(known)).as_py())
+
+
+def beyond_note(name: str, count: int) -> str:
+    """What a person is told of a column with such values."""
+    return f"`{name}`: {count:,} dates or times that are infinite or beyond the years 1 to 9999 count as missing"
 
 
 def row_numbers(column: pa.ChunkedArray, rows: int) -> tuple[int, int] | None:

@@ -17,7 +17,7 @@ from headrace.artifacts.dataset import SPLITS, Dataset
 from headrace.artifacts.errors import HeadraceError, nearest_column
 from headrace.components.ingest.columns import finite_or_missing
 from headrace.components.ingest.label import Labeller
-from headrace.components.ingest.merge import database, literal, opened_rows, quoted, write_rows
+from headrace.components.ingest.merge import ROW_NUMBER, database, numbered, opened_rows, quoted, write_rows
 from headrace.components.ingest.opened import Opened
 from headrace.components.ingest.rows import Tally, typed_rows
 from headrace.components.ingest.spec import DataSpec, Label
@@ -174,7 +174,7 @@ def _replaced(files: list[Path], id: str, column: str, scratch: Path) -> np.ndar
     for number, file in enumerate(files):
         parts.append(
             f"SELECT {quoted(id)}::VARCHAR AS id, {quoted(column)} AS mark, {number} AS file, "
-            f"file_row_number + {before} AS row FROM read_parquet({literal(file)}, file_row_number = true)"
+            f"{quoted(ROW_NUMBER)} + {before} AS row FROM {numbered(file)}"
         )
         before += pq.read_metadata(file).num_rows
     with database(scratch) as connection:

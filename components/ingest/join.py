@@ -9,13 +9,22 @@ import pyarrow.parquet as pq
 
 from headrace.artifacts.errors import HeadraceError, nearest_column
 from headrace.components.fingerprint.url import public
-from headrace.components.ingest.merge import batch_rows, database, literal, opened_rows, quoted, write_rows
+from headrace.components.ingest.merge import (
+    ROW_NUMBER,
+    batch_rows,
+    database,
+    literal,
+    numbered,
+    opened_rows,
+    quoted,
+    write_rows,
+)
 from headrace.components.ingest.open import open_sources
 from headrace.components.ingest.rows import Tally, typed_rows
 from headrace.components.ingest.spec import DataSpec, Join
 from headrace.components.ingest.table import Table, open_table
 
-_ROW, _FOUND = "\x1frow", "\x1ffound"  # no column of a source can have such a name
+_FOUND = "\x1ffound"  # no column of a source can have such a name
 
 
 def join_sources(table: Table, data: DataSpec, scratch: Path, tally: Tally) -> tuple[Table, list[str]]:
@@ -31,7 +40,9 @@ def join_sources(table: Table, data: DataSpec, scratch: Path, tally: Tally) -> t
         other = open_join(join, data)
         check_join(table.schema, other.schema, join)
         spool(table, left, tally)
-        spool(other, right, Tally(other.name, data.rejects.at_most))
+        theirs = Tally(other.name, data.rejects.at_most)
+        spool(other, right, theirs)
+        notes += theirs.notes()
         _check_types(pq.read_schema(left), pq.read_schema(right), join)
         joined = scratch / f"joined-{number}.parquet"
         notes += _join(left, right, joined, join, scratch)
@@ -85,7 +96,6 @@ def _check_types(left: pa.Schema, right: pa.Schema, join: Join) -> None:
 
 def _join(left: Path, right: Path, joined: Path, join: Join, scratch: Path) -> list[str]:
     keys = ", ".join(map(quoted, join.on))
-    rows = f"(SELECT *, file_row_number AS {quoted(_ROW)} FROM read_parquet({literal(left)}, file_row_number = true))"
     others = f"(SELECT *, true AS {quoted(_FOUND)} FROM read_parquet({literal(right)}))"
     schema = pq.read_schema(left)
     names = [*schema.names, *(name for name in pq.read_schema(right).names if name not in join.on)]
@@ -104,8 +114,9 @@ def _join(left: Path, right: Path, joined: Path, join: Join, scratch: Path) -> l
                 "a row would be there several times"
             )
         result = connection.sql(
-            f"SELECT {selected}, r.{quoted(_FOUND)} FROM {rows} l {join.how.upper()} JOIN {others} r ON {condition} "
-            f"ORDER BY l.{quoted(_ROW)}"
+            f"SELECT {selected}, r.{quoted(_FOUND)} FROM {numbered(left)} l "
+            f"{join.how.upper()} JOIN {others} r ON {condition} "
+            f"ORDER BY l.{quoted(ROW_NUMBER)}"
         )
         found = _Found(full)
         write_rows(joined, full, (found.count(batch) for batch in result.to_arrow_reader(batch_rows(full))))

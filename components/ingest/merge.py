@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import duckdb
 
 MEMORY = "1GB"
+ROW_NUMBER = "\x1frow"  # no column of a source can have such a name
 _PICTURES = 256  # rows of a batch with pictures in it
 
 
@@ -66,6 +67,15 @@ def opened_rows(name: str, files: list[Path], select: Callable[[pa.RecordBatch, 
                     first_row += batch.num_rows
 
     return Opened(name, schema, batches, text=False)
+
+
+def numbered(file: Path) -> str:
+    """A FROM clause over a Parquet file's rows with their numbers, from 0, in the column `ROW_NUMBER`."""
+    columns, number = "* EXCLUDE (file_row_number)", "file_row_number"
+    read = f"read_parquet({literal(file)}, file_row_number = true)"
+    if "file_row_number" in (name.lower() for name in pq.read_schema(file).names):  # which DuckDB then refuses to add
+        columns, number, read = "*", "row_number() OVER () - 1", f"read_parquet({literal(file)})"
+    return f"(SELECT {columns}, {number} AS {quoted(ROW_NUMBER)} FROM {read})"
 
 
 def quoted(name: str) -> str:

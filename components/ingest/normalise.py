@@ -80,20 +80,33 @@ def to_target(column: pa.Array, target: pa.DataType, where: str, first_row: int)
     Raises:
         HeadraceError: a value does not fit, or a text has a NUL byte in it.
     """
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+    column = decoded(column)
     exact = not (pa.types.is_timestamp(column.type) and column.type.unit == "ns")  # a model sees no part of a µs
     try:
         cast = column.cast(target, safe=exact)
     except pa.ArrowInvalid as error:
         raise HeadraceError(f"{where}: expected values that fit {target}. Received: {error}") from None
-    if pa.types.is_string(target) and b"\0" in _bytes(cast):
-        row = pc.index(pc.match_substring(cast, "\0"), True).as_py()
+    check_text(cast, where, first_row)
+    return cast
+
+
+def decoded(column: pa.Array) -> pa.Array:
+    """The values themselves where they are held by a dictionary, and texts as Arrow's plain ones."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
+        return column.cast(pa.string())
+    return column
+
+
+def check_text(column: pa.Array, where: str, first_row: int) -> None:
+    """Refuses a NUL byte in a text; columns of other types have none. The arguments are those of `to_target`."""
+    if pa.types.is_string(column.type) and b"\0" in _bytes(column):
+        row = pc.index(pc.match_substring(column, "\0"), True).as_py()
         if row >= 0:
             raise HeadraceError(
                 f"{where}, row {first_row + row + 1}: expected text. Received: a NUL byte in it; remove it"
             )
-    return cast
 
 
 def _bytes(texts: pa.Array) -> bytes:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.components.ingest.columns import finite_or_missing
+from headrace.components.ingest.columns import beyond_note, finite_or_missing
 from headrace.components.ingest.label import LabelledBatch, Labeller
 from headrace.components.ingest.opened import Rejection
 from headrace.components.ingest.parallel import in_order
@@ -21,6 +21,7 @@ from headrace.components.ingest.row_hash import row_hashes
 from headrace.components.ingest.table import Raw, Table, Typer
 from headrace.components.ingest.text_notes import number_like
 
+BEYOND = "beyond the calendar"  # dates and times
 SHOWN_REJECTIONS = 10  # that a snapshot keeps
 
 
@@ -65,6 +66,8 @@ class Tally:
         """What a person should know."""
         notes = []
         for name, kinds in self.coerced.items():
+            if beyond := kinds[BEYOND]:
+                notes.append(beyond_note(name, beyond))
             if infinite := kinds["infinite"]:
                 notes.append(f"`{name}`: {infinite:,} infinite values count as missing; a server cannot receive them")
         if self.rejected:
@@ -95,8 +98,10 @@ class Typing:
         batch, rows = drop_rejected(typed.batch, typed.first_row, typed.rejected)
         name = self.table.opened[raw.source].name
         rejected = [(name, rejection) for rejection in typed.rejected.values()]
-        spaces = {name: {"spaces": count} for name, count in typed.spaced.items()}
-        return Kept(batch, rows, rejected, spaces, self._texts(raw))
+        coerced = {name: {"spaces": count} for name, count in typed.spaced.items()}
+        for column, count in typed.beyond.items():
+            coerced.setdefault(column, {})[BEYOND] = count
+        return Kept(batch, rows, rejected, coerced, self._texts(raw))
 
     def _texts(self, raw: Raw) -> dict[str, tuple[int, int]]:
         if self.table.targets[raw.source] is not None:

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.components.ingest.columns import check_names, type_name
-from headrace.components.ingest.declared import declared_type, to_declared
+from headrace.components.ingest.columns import check_names, type_name, within_calendar
+from headrace.components.ingest.declared import declared_type, may_be, to_declared
 from headrace.components.ingest.kinds import TYPES, Evidence, Kind, convert, convert_strictly, spaced
-from headrace.components.ingest.normalise import Targets, targets_of, to_target
+from headrace.components.ingest.normalise import Targets, check_text, decoded, targets_of, to_target
 from headrace.components.ingest.opened import SHOWN, Opened, Rejection
 from headrace.components.ingest.spec import DataSpec
 
@@ -46,6 +46,7 @@ class Typed:
     first_row: int
     rejected: dict[int, Rejection]
     spaced: dict[str, int]  # column -> numbers with spaces around them
+    beyond: dict[str, int]  # column -> dates and times that are in no calendar, and so are missing
 
 
 @dataclass(frozen=True)
@@ -143,8 +144,10 @@ class Typer:
             Wrong: the types are guessed, and a value does not fit.
         """
         rejected: dict[int, Rejection] = {}
-        columns = [self._column(one, raw, rejected) for one in self.schema]
-        return Typed(pa.record_batch(columns, schema=self.schema), raw.first_row, rejected, self._spaced(raw))
+        beyond: dict[str, int] = {}
+        columns = [self._column(one, raw, rejected, beyond) for one in self.schema]
+        batch = pa.record_batch(columns, schema=self.schema)
+        return Typed(batch, raw.first_row, rejected, self._spaced(raw), beyond)
 
     def _spaced(self, raw: Raw) -> dict[str, int]:
         if self.table.targets[raw.source] is not None:
@@ -154,18 +157,24 @@ class Typer:
         counts = {name: spaced(raw.batch.column(place)) for name, place in places if place >= 0}
         return {name: count for name, count in counts.items() if count}
 
-    def _column(self, one: pa.Field, raw: Raw, rejected: dict[int, Rejection]) -> pa.Array:
+    def _column(self, one: pa.Field, raw: Raw, rejected: dict[int, Rejection], beyond: dict[str, int]) -> pa.Array:
         targets = self.table.targets[raw.source]
         place = raw.batch.schema.get_field_index(one.name)
         if place < 0 or (targets is not None and one.name not in targets.types):
             return pa.nulls(raw.batch.num_rows, one.type)
-        values = raw.batch.column(place)
+        # Before the cast, which fails on what the unit of a snapshot cannot say.
+        values, infinite = within_calendar(decoded(raw.batch.column(place)))
         if one.name in self.table.data.types:
-            return self._declared(one.name, values, raw, rejected)
-        if targets is not None:
+            own = self._declared(one.name, values, raw, rejected)
+            if targets is not None:
+                check_text(own, self._where(raw, one.name), raw.first_row)
+        elif targets is not None:
             own = to_target(values, targets.types[one.name], self._where(raw, one.name), raw.first_row)
         else:
             own = self._text(one.name, values)
+        own, other = within_calendar(own)  # of texts: 9999-12-31T23:59:59-05:00 is in the year 10000
+        if infinite + other:
+            beyond[one.name] = infinite + other
         if own.type == one.type:
             return own
         return pa.nulls(len(own), one.type) if own.null_count == len(own) else own.cast(one.type, safe=False)
@@ -200,10 +209,12 @@ def open_table(name: str, opened: list[Opened], data: DataSpec) -> Table:
     """Puts sources together, and guesses the types of text columns from their first rows.
 
     Raises:
-        HeadraceError: columns that cannot be served, or first rows that cannot be read.
+        HeadraceError: columns that cannot be served or are of another type than declared, or first rows that cannot
+            be read.
     """
     check_names((column for one in opened for column in one.schema.names), name)
     targets = [None if one.text else targets_of(one.schema, one.name) for one in opened]
+    _check_declared(opened, data)
     evidence: dict[str, Evidence] = {}
     begun: dict[int, Iterator[pa.RecordBatch]] = {}
     settled = True
@@ -223,6 +234,17 @@ def open_table(name: str, opened: list[Opened], data: DataSpec) -> Table:
     if any(one.may_turn() for one in evidence.values()):
         return table.settle()
     return table
+
+
+def _check_declared(opened: list[Opened], data: DataSpec) -> None:
+    for one in opened:
+        for column in () if one.text else one.schema:
+            declared = data.types.get(column.name)
+            if declared is not None and not may_be(column.type, declared):
+                raise HeadraceError(
+                    f"{one.name}: expected `{column.name}` of a type that can be {_article(declared)} {declared}, as "
+                    f"`types` says. Received: {type_name(column.type)}; take it out of `types`, or convert it before"
+                )
 
 
 def _guess(evidence: Evidence, column: pa.Array) -> None:

@@ -29,6 +29,7 @@ from headrace.trainer.expressions.expression import inlined
 from headrace.trainer.features.fit import Features, fit_features
 from headrace.trainer.features.plan import Wanted
 from headrace.trainer.features.training_rows import TrainRows
+from headrace.trainer.groups import group_columns
 from headrace.trainer.rows import labels, sample_weights
 
 
@@ -46,7 +47,8 @@ def fit(dataset: Path, features: FeaturesSpec, output: Path, model: str = "gbdt"
         HeadraceError: the spec names columns that are not there, or no feature is left.
     """
     snapshot = Dataset.open(dataset)
-    recipe, fitted = fit_transform(_Split(snapshot), snapshot.info, features, model, sample_weight)
+    with pq.ParquetFile(snapshot.file("train")) as file:
+        recipe, fitted = fit_transform(_Split(file), snapshot.info, features, model, sample_weight)
     with write_transform(output, recipe) as folder:
         onnx.save(fitted.graph, folder / FEATURES)
         onnx.save(merge(encoder_graph(recipe.inputs), fitted.graph), folder / GRAPH)
@@ -56,14 +58,17 @@ def fit(dataset: Path, features: FeaturesSpec, output: Path, model: str = "gbdt"
 
 
 class _Split:
-    """The train split, read column by column: no more of it is in memory than what is looked at."""
+    """The train split, read column by column: no more of it is in memory than what is looked at.
 
-    def __init__(self, snapshot: Dataset) -> None:
-        self._snapshot = snapshot
-        self.schema: pa.Schema = pq.read_schema(snapshot.file("train"))
+    The file stays open: what it says of all its columns would else be read again for each.
+    """
+
+    def __init__(self, file: pq.ParquetFile) -> None:
+        self._file = file
+        self.schema: pa.Schema = file.schema_arrow
 
     def table(self, columns: Sequence[str]) -> pa.Table:
-        return self._snapshot.table("train", list(columns))
+        return self._file.read(columns=list(columns)).select(list(columns))
 
 
 class TableSplit:
@@ -91,7 +96,10 @@ def fit_transform(
     label = train.table([info.label])[info.label]
     weights = sample_weights(train.table([sample_weight])[sample_weight], sample_weight) if sample_weight else None
     classes = tuple(info.classes or ())
-    rows = TrainRows(chosen.inputs, train.table, len(label), labels(label, info), classes, chosen.ingredients, weights)
+    together = group_columns(info, train.schema.names)
+    rows = TrainRows(
+        chosen.inputs, train.table, len(label), labels(label, info), classes, chosen.ingredients, weights, together
+    )
     construct, excluded = dict(features.constructed), chosen.excluded
     fitted = fit_features(rows, construct, chosen.wanted, model)
     unused, notes, left_out = fitted.unused, fitted.notes, fitted.left_out

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headrace.artifacts.dataset import SPLITS, Dataset
+from headrace.components.ingest.merge import numbered
 from headrace.pipelines.local.workers.resources import cores
 
 if TYPE_CHECKING:
@@ -67,9 +68,7 @@ class Tables:
 
         file = dataset.file(SPLITS[number])
         columns = ", ".join(self.place(name) for name in pq.read_schema(file).names)
-        quoted = str(file).replace("'", "''")
-        table = f"read_parquet('{quoted}', file_row_number = true) AS t({columns}, row)"
-        return f"SELECT CAST({number} AS TINYINT) AS split, * FROM {table}"
+        return f"SELECT CAST({number} AS TINYINT) AS split, * FROM {numbered(file)} AS t({columns}, row)"
 
     def execute(self, sql: str) -> None:
         self.connection.execute(sql)

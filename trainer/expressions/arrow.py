@@ -49,7 +49,7 @@ def _value(node: Node, table: pa.Table) -> Any:
     if isinstance(node, Column):
         column = table[node.name]
         if column_type(column.type) in (NUMBER, DATE):
-            column = _days(column).cast(pa.float64())
+            column = _days(column).cast(pa.float64(), safe=False)  # rounds beyond 2^53, as the encoder does
         return _present(column)
     return _present(_COMPUTE[node.op](*(_value(argument, table) for argument in node.args)))
 
@@ -61,7 +61,7 @@ def _days(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column.cast(pa.int32())
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
-        return pc.divide(column.cast(pa.int64()).cast(pa.float64()), 86_400_000_000.0)
+        return pc.divide(column.cast(pa.int64()).cast(pa.float64(), safe=False), 86_400_000_000.0)
     return column
 
 

@@ -165,6 +165,11 @@ def _extreme(op: str) -> Callable[[Builder, str, str], str]:
     return lambda b, x, y: b.add("Add", b.add(op, x, y), b.missing(b.add("Add", x, y)))
 
 
+def _power(b: Builder, x: str, y: str) -> str:
+    # Pow gives 1 for NaN ** 0 and for 1 ** NaN.
+    return b.finite(b.add("Add", b.add("Pow", x, y), b.missing(b.add("Add", x, y))))
+
+
 def _guarded(op: str) -> Callable[[Builder, str], str]:
     """So that NaN comes out as NaN, whatever the runtime makes of it."""
     return lambda b, x: b.add("Add", b.add(op, x), b.missing(x))
@@ -206,7 +211,7 @@ def _is_missing(b: Builder, value: str) -> str:
 # Of numbers, truth values and dates; every tensor is float64 [N, 1], or [1, 1] for a constant.
 NODES: dict[str, Callable[..., str]] = {
     "add": _arithmetic("Add"), "subtract": _arithmetic("Sub"), "multiply": _arithmetic("Mul"),
-    "divide": _arithmetic("Div"), "power": _arithmetic("Pow"), "modulo": _modulo,
+    "divide": _arithmetic("Div"), "power": _power, "modulo": _modulo,
     "floor_divide": lambda b, x, y: b.finite(b.add("Floor", b.add("Div", x, y))),
     "min": _extreme("Min"), "max": _extreme("Max"), "clip": _clip,
     "negate": _arithmetic("Neg"), "abs": _arithmetic("Abs"), "sign": _guarded("Sign"), "exp": _arithmetic("Exp"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from headrace.trainer.features.numbers import fit_number
 from headrace.trainer.features.plan import Source
 from headrace.trainer.features.sources import Base
 from headrace.trainer.features.steps import PARTS, Chain, Step
-from headrace.trainer.features.target import Label, fit_target
+from headrace.trainer.features.target import Label, fit_target, make_label
 from headrace.trainer.features.training_rows import TrainRows, applied
 from headrace.trainer.features.vocabulary import vocabulary
 
@@ -53,15 +54,21 @@ class Fitting:
         graph: as far as it has come.
         train: the train split.
         base: the encoded inputs, and what is constructed from them.
-        label: for what is fitted on the label.
+        seed: of the folds.
         fitted: what was learned, for the record.
     """
 
     graph: FeatureGraph
     train: TrainRows
     base: Base
-    label: Label
+    seed: int
     fitted: list[dict[str, Any]] = field(default_factory=list)
+
+    @cached_property
+    def label(self) -> Label:
+        """For what is fitted on the label."""
+        train = self.train
+        return make_label(train.label, train.classes, train.weights, self.seed, train.groups())
 
     def block(self, sources: Sequence[Source], chain: Chain) -> Block | None:
         """Emits and fits a chain for the columns that have the same; None where a text has no word."""

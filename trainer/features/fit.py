@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,6 @@ from headrace.trainer.features.plan import Facts, Source, Wanted, chains_of
 from headrace.trainer.features.select import select
 from headrace.trainer.features.sources import base_of, facts_of
 from headrace.trainer.features.steps import Chain
-from headrace.trainer.features.target import make_label
 from headrace.trainer.features.training_rows import TrainRows
 from headrace.trainer.graph import FEATURES, encoded_inputs
 
@@ -71,8 +71,7 @@ def fit_features(train: TrainRows, construct: Mapping[str, str], wanted: Wanted,
     base = base_of(graph, train, construct, wanted.text_columns)
     facts = facts_of(graph, train, base) if _needs_facts(wanted, kind) else {}
     groups, notes = _plan(base.sources, facts, wanted, kind, train.rows)
-    label = make_label(train.label, train.classes, train.weights, seed)
-    fitting = Fitting(graph, train, base, label)
+    fitting = Fitting(graph, train, base, seed)
     blocks = []
     for chain, sources in groups:
         block = fitting.block(sources, chain)
@@ -194,7 +193,7 @@ def _features(blocks: Sequence[Block], train: TrainRows) -> tuple[Feature, ...]:
 def _name(column: Column, taken: set[str]) -> str:
     """Its own; where another feature has that, how it is made."""
     again = (f"{column.made} ({count})" for count in range(2, 1_000))
-    return next(each for each in (column.name, column.made, *again) if each not in taken)
+    return next(each for each in itertools.chain((column.name, column.made), again) if each not in taken)
 
 
 def _held_out(blocks: Sequence[Block], outputs: Sequence[Feature]) -> dict[str, np.ndarray]:

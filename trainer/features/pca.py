@@ -15,6 +15,7 @@ from headrace.trainer.features.encoding import plain
 from headrace.trainer.features.graph import FeatureGraph
 from headrace.trainer.features.numbers import Impute, Scale, fit_number
 from headrace.trainer.features.training_rows import TrainRows
+from headrace.trainer.threads import one_blas_thread
 
 MOST_COLUMNS = 2_000  # whose covariances are computed
 
@@ -59,7 +60,8 @@ def fit_pca(
     filled = np.where(np.isnan(values), impute.values, values)
     scale: Scale = fit_number("standardize", None, filled)
     spread = (filled - scale.shift) * scale.factor
-    variances, vectors = np.linalg.eigh(spread.T @ spread / len(spread))
+    with one_blas_thread():
+        variances, vectors = np.linalg.eigh(spread.T @ spread / len(spread))
     chosen = vectors[:, ::-1][:, :components]
     chosen = chosen * np.where(chosen[np.abs(chosen).argmax(0), range(components)] < 0, -1.0, 1.0)  # one sign of two
     explained = variances[::-1][:components] / variances.sum()

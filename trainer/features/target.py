@@ -6,7 +6,7 @@ within the values over the variance between them, by the method of moments of a 
 Casella, McCulloch 1992, "Variance Components", ch. 3): a category that says nothing about the label becomes a constant.
 
 A row of the train split must not be described by its own label: a model would learn the encoding's noise by heart.
-Each gets the means of the folds in which it is not.
+Each gets the means of the folds in which neither it is nor a row that belongs with it (see `trainer.groups`).
 """
 
 from __future__ import annotations
@@ -40,17 +40,26 @@ class Label:
     folds: np.ndarray
 
 
-def make_label(label: np.ndarray, classes: Sequence[str], weights: np.ndarray | None, seed: int = 0) -> Label:
+def make_label(
+    label: np.ndarray,
+    classes: Sequence[str],
+    weights: np.ndarray | None,
+    seed: int = 0,
+    groups: np.ndarray | None = None,
+) -> Label:
     """The label as it is encoded.
 
     Args:
         label: class numbers, or values where there are no classes; (rows,).
         classes: their names.
         weights: how much each row counts; None: all the same.
-        seed: of the folds. They are drawn by chance, as many rows in each.
+        seed: of the folds. They are drawn by chance, as many rows in each, or groups.
+        groups: which rows belong together, (rows,); None where each stands alone. Of a single group, all do.
     """
     rows = len(label)
-    folds = np.random.default_rng(seed).permutation(rows) % FOLDS
+    places = np.arange(rows) if groups is None else np.unique(groups, return_inverse=True)[1]
+    places = places if rows and places.max() else np.arange(rows)
+    folds = (np.random.default_rng(seed).permutation(int(places.max(initial=0)) + 1) % FOLDS)[places]
     each = np.ones(rows) if weights is None else weights.astype(np.float64)
     if len(classes) > 2:
         values = (label[:, None] == np.arange(len(classes))).astype(np.float64)

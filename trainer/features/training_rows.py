@@ -11,12 +11,14 @@ import numpy as np
 import pyarrow as pa
 from onnx import TensorProto, helper
 
-from headrace.artifacts.raw_inputs import batch_rows, open_graph, raw_inputs
+from headrace.artifacts.raw_inputs import batch_rows, batches, open_graph, raw_inputs
 from headrace.artifacts.signature import Input, text_inputs
+from headrace.artifacts.text_batches import text_slices
 from headrace.trainer.encoder_graph import encoder_graph
 from headrace.trainer.features.encoding import Encoding
 from headrace.trainer.features.graph import FeatureGraph
 from headrace.trainer.graph import MATRIX, TEXTS, encoded_inputs
+from headrace.trainer.groups import groups_of
 
 SAMPLE_ROWS = 200_000  # that scales, quantiles and vocabularies of texts are fitted on: more would change nothing
 SAMPLE_CELLS = 40_000_000
@@ -42,6 +44,7 @@ class TrainRows:
         classes: the names of the classes; empty for a regression.
         ingredients: inputs that expressions read, and that are no features themselves.
         weights: how much each row counts; None: all the same.
+        together: the columns whose rows of one value belong together, see `trainer.groups`.
     """
 
     inputs: tuple[Input, ...]
@@ -51,6 +54,11 @@ class TrainRows:
     classes: tuple[str, ...] = ()
     ingredients: frozenset[str] = frozenset()
     weights: np.ndarray | None = None
+    together: tuple[str, ...] = ()
+
+    def groups(self) -> np.ndarray | None:
+        """Which rows belong together, (rows,); None: each stands alone."""
+        return groups_of(self.read(list(self.together))) if self.together else None
 
     @cached_property
     def sampled(self) -> np.ndarray:
@@ -62,9 +70,7 @@ class TrainRows:
     def sample(self) -> Encoded:
         """The sample, encoded."""
         names = [item.name for item in self.inputs]
-        columns = {
-            name: self.read([name])[name].take(pa.array(self.sampled)) for name in names
-        }  # one in memory at a time
+        columns = {name: _taken(self.read([name])[name], self.sampled) for name in names}  # one in memory at a time
         parts = list(self._encode(names, pa.table(columns)))
         texts = [part.texts for part in parts if part.texts is not None]
         return Encoded(np.concatenate([part.matrix for part in parts]), np.concatenate(texts) if texts else None)
@@ -77,12 +83,17 @@ class TrainRows:
         """The same batch by batch, for what is wide or has a width of its own in each."""
         session = self._session(graph, tensor, kind)
         rows = min(batch_rows(self.inputs), max(256, BATCH_CELLS // width))
-        for start in range(0, len(self.sampled), rows):
-            texts = self.sample.texts
-            part = Encoded(
-                self.sample.matrix[start : start + rows], None if texts is None else texts[start : start + rows]
-            )
-            yield _run(session, part)
+        matrix, texts = self.sample
+        for part in text_slices(self._lengths, rows):
+            yield _run(session, Encoded(matrix[part], None if texts is None else texts[part]))
+
+    @cached_property
+    def _lengths(self) -> np.ndarray:
+        """The characters of each of the sample's rows: of long texts fewer rows go into a batch, as in serving."""
+        texts = self.sample.texts
+        if texts is None:
+            return np.zeros(len(self.sampled), np.int64)
+        return np.array([sum(map(len, row)) for row in texts], np.int64)
 
     def of_all(self, graph: FeatureGraph, tensor: str, needed: Sequence[str]) -> np.ndarray:
         """What the graph gives for all rows, float32 (rows, k): codes, which float32 holds; it reads `needed` alone."""
@@ -102,14 +113,25 @@ class TrainRows:
         items = [item for _, item in chosen]
         encoder = open_graph(encoder_graph(items).SerializeToString())
         texts = [self.inputs[place].name for place in text_inputs(self.inputs)]
-        size = batch_rows(items)
-        for start in range(0, table.num_rows, size):
-            batch = table.slice(start, size)
+        for batch in batches(table, items):
             tensors = raw_inputs(batch, items)
             matrix = np.full((batch.num_rows, len(self.inputs)), np.nan)
             matrix[:, [place for place, _ in chosen]] = encoder.run([encoder.get_outputs()[0].name], tensors)[0]
             beside = [tensors.get(name, np.full((batch.num_rows, 1), "", object)) for name in texts]
             yield Encoded(matrix, np.concatenate(beside, axis=1) if beside else None)
+
+
+def _taken(column: pa.ChunkedArray, places: np.ndarray) -> pa.ChunkedArray:
+    """The values at places, which are in their order.
+
+    Chunk by chunk: Arrow's own function joins the chunks, and of texts no more than 2 GiB fit into one.
+    """
+    taken, start = [], 0
+    for chunk in column.chunks:
+        low, high = np.searchsorted(places, (start, start + len(chunk)))
+        taken.append(chunk.take(pa.array(places[low:high] - start)))
+        start += len(chunk)
+    return pa.chunked_array(taken, column.type)
 
 
 def _run(session: Any, rows: Encoded) -> np.ndarray:

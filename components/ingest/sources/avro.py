@@ -33,13 +33,14 @@ _PRIMITIVES = {
 }
 _LOGICAL = {
     "date": pa.date32(),
-    "timestamp-millis": pa.timestamp("us"),
+    "timestamp-millis": pa.timestamp("ms"),
     "timestamp-micros": pa.timestamp("us"),
-    "local-timestamp-millis": pa.timestamp("us"),
+    "local-timestamp-millis": pa.timestamp("ms"),
     "local-timestamp-micros": pa.timestamp("us"),
     "decimal": pa.float64(),
     "uuid": pa.string(),
 }
+_MOMENTS = [name for name, type in _LOGICAL.items() if pa.types.is_temporal(type)]
 # What damaged bytes make a decoder stumble over.
 _DAMAGE = (
     ValueError,
@@ -187,6 +188,7 @@ def read_batches(file: SourceFile, fields: list[Field]) -> Iterator[pa.RecordBat
     """
     done = 0
     with contextlib.closing(_reader(file)) as opened:
+        _number_moments(opened.records.writer_schema)
         rows: list[dict[str, Any]] = []
         while True:
             try:
@@ -201,6 +203,18 @@ def read_batches(file: SourceFile, fields: list[Field]) -> Iterator[pa.RecordBat
             yield _batch(rows, fields, file, done)
             done += len(rows)
             rows = []
+
+
+def _number_moments(schema: Any) -> None:
+    """Has fastavro give dates and times as the numbers that they are: Python has none beyond the years 1 to 9999."""
+    if isinstance(schema, dict):
+        if schema.get("logicalType") in _MOMENTS:
+            del schema["logicalType"]
+        for inner in schema.values():
+            _number_moments(inner)
+    elif isinstance(schema, list):
+        for inner in schema:
+            _number_moments(inner)
 
 
 class _Records:
@@ -264,7 +278,7 @@ def _batch(rows: list[dict[str, Any]], fields: list[Field], file: SourceFile, do
         if one.convert is not None:
             values = [None if value is None else one.convert(value) for value in values]
         try:
-            arrays.append(pa.array(values, _utc(one.type)).cast(one.type))
+            arrays.append(pa.array(values, _stored(one.type)).cast(one.type))
         except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeError, OverflowError) as error:
             raise HeadraceError(
                 f"{file.name}, records {done + 1} to {done + len(rows)}, `{one.name}`: expected values that fit "
@@ -273,9 +287,11 @@ def _batch(rows: list[dict[str, Any]], fields: list[Field], file: SourceFile, do
     return pa.RecordBatch.from_arrays(arrays, names=[one.name for one in fields])
 
 
-def _utc(type: pa.DataType) -> pa.DataType:
-    """Times with a zone are made UTC; Arrow takes those without for UTC too."""
-    return pa.timestamp("us", "UTC") if pa.types.is_timestamp(type) else type
+def _stored(type: pa.DataType) -> pa.DataType:
+    """What Avro keeps values as: dates and times are numbers; times with a zone are UTC."""
+    if pa.types.is_date(type):
+        return pa.int32()
+    return pa.int64() if pa.types.is_timestamp(type) else type
 
 
 def _said(error: BaseException) -> str:

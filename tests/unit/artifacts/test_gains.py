@@ -33,6 +33,12 @@ def test_a_truth_value_counts_as_one():
     assert acted.tolist() == [100, 0, 100, 0]
 
 
+def test_a_whole_number_that_no_float_holds_is_rounded():
+    table = TABLE.set_column(0, "fee", pa.array([2**53 + 1, 1, 1, 1]))
+    acted, _ = Gains(Gain(0, "fee")).of(table, ACTUAL)
+    assert acted.tolist() == [2.0**53, 0, 1, 0]
+
+
 def test_a_gain_reads_back_from_json():
     gains = Gains(Gain(-5, "fee", 6), currency="EUR")
     value = {"true_positive": {"plus": -5, "column": "fee", "times": 6}, "currency": "EUR"}

@@ -24,7 +24,7 @@ EXPRESSIONS = [
     *(f"a {op} b" for op in ("+", "-", "*", "/", "//", "%", "<", "<=", ">", ">=", "==", "!=")),
     *(f"{name}(a)" for name in ("-", "abs", "sign", "exp", "log", "log2", "log10", "log1p", "sqrt", "sin", "cos")),
     *(f"{name}(a)" for name in ("floor", "ceil", "round", "is_missing")),
-    "a ** 2", "2 ** a", "min(a, b)", "max(a, b, 1)", "clip(a, 0, 1)", "coalesce(a, b)", "a in [1, 2]", "new + 1",
+    "a ** 2", "2 ** a", "a ** b", "min(a, b)", "max(a, b, 1)", "clip(a, 0, 1)", "coalesce(a, b)", "a in [1, 2]", "new + 1",
     "a < b and new", "a < b or new", "not new", "a if new else b", "coalesce(new, a > 1)", "is_missing(new)",
 ]  # fmt: skip
 

@@ -14,8 +14,10 @@ import pytest
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.components.ingest.opened import Opened, SourceFile
+from headrace.components.ingest.rows import Tally, typed_rows
 from headrace.components.ingest.sources.avro import open_avro
 from headrace.components.ingest.spec import DataSpec
+from headrace.components.ingest.table import open_table
 
 DATA = DataSpec(source="x", label="y")
 NOON = datetime.datetime(2024, 1, 1, 12, tzinfo=datetime.UTC)
@@ -158,3 +160,30 @@ def test_what_has_no_columns() -> None:
     fastavro.writer(out, {"type": "map", "values": "int"}, [{"a": 1}])
     with pytest.raises(HeadraceError, match="expected an Avro file of records. Received: one of map"):
         opened(out.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("kind", "logical", "type"),
+    [
+        ("int", "date", pa.date32()),
+        ("long", "timestamp-millis", pa.timestamp("ms")),
+        ("long", "timestamp-micros", pa.timestamp("us")),
+        ("long", "local-timestamp-millis", pa.timestamp("ms")),
+        ("long", "local-timestamp-micros", pa.timestamp("us")),
+    ],
+)
+def test_dates_and_times_that_python_has_not_are_missing(kind: str, logical: str, type: pa.DataType) -> None:
+    most = 2**31 - 1 if kind == "int" else 2**63 - 1
+    moment = {"type": kind, "logicalType": logical}
+    inner = {"type": "record", "name": "I", "fields": [{"name": "t", "type": moment}]}
+    fields = [{"name": "t", "type": ["null", moment]}, {"name": "in", "type": inner}]
+    out = io.BytesIO()
+    rows = [{"t": value, "in": {"t": value}} for value in (most, -most, 0)] + [{"t": None, "in": {"t": 1}}]
+    fastavro.writer(out, fastavro.parse_schema({"type": "record", "name": "R", "fields": fields}), rows)
+    source = opened(out.getvalue())
+    assert source.schema == pa.schema([("t", type), ("in.t", type)])
+    (kept,) = typed_rows(open_table("rows", [source], DATA), tally := Tally("rows", 0))
+    assert [kept.batch.column(name).is_null().to_pylist() for name in ("t", "in.t")] == [
+        [True, True, False, True], [True, True, False, False],
+    ]  # fmt: skip
+    assert [note.split(": ")[1][:16] for note in tally.notes()] == ["2 dates or times"] * 2

@@ -151,7 +151,8 @@ def test_pictures_get_tiles_and_repetitions_are_found_by_their_bytes(tmp_path: P
     assert "alike" not in images  # without a column of groups, nothing is known of near-duplicates
 
 
-def test_near_duplicates_are_shown_by_group_those_with_different_labels_first(tmp_path: Path) -> None:
+@pytest.mark.parametrize("label", ["label", "number"])  # a name that the queries use too
+def test_near_duplicates_are_shown_by_group_those_with_different_labels_first(tmp_path: Path, label: str) -> None:
     rows = 100
     contents = [picture(i % 90) for i in range(rows)]  # the last ten are copies of the first
     groups = {3: "b", 4: "b", 95: "b", 10: "a", 11: "a", 12: "a", 13: "a", 14: "a", 0: "copy", 90: "copy"}
@@ -159,12 +160,12 @@ def test_near_duplicates_are_shown_by_group_those_with_different_labels_first(tm
         tmp_path / "data",
         {
             "path": [f"{i:02d}.png" for i in range(rows)],
-            "label": ["cat" if i < 4 else "dog" for i in range(rows)],
+            label: ["cat" if i < 4 else "dog" for i in range(rows)],
             "image": contents,
             "sha256": [hashlib.sha256(content).hexdigest() for content in contents],
             "group": [groups.get(i, f"alone-{i}") for i in range(rows)],
         },
-        label="label",
+        label=label,
         id="path",
     )
     findings = check_rows(tmp_path / "data", tmp_path / "out", ValidateSpec())

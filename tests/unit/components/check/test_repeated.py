@@ -71,6 +71,14 @@ def test_a_row_of_test_that_train_has(tmp_path: Path) -> None:
     assert found["split_overlap test"].examples == ["r90"]
 
 
+def test_a_row_of_test_that_train_has_with_another_label(tmp_path: Path) -> None:
+    found = find(snapshot(tmp_path / "data", with_row(table(100), 90, 3, y="0"), id="id"))
+    assert set(found) == {"label_conflicts", "split_overlap test"}
+    overlap = found["split_overlap test"]
+    assert overlap.expected == "at most 0.00% of the rows of test to stand in train too, the label aside"
+    assert (overlap.received, overlap.examples) == ("1 of 15 rows that do (6.67%)", ["r90"])
+
+
 def test_conflicting_labels_are_named_together(tmp_path: Path) -> None:
     columns = with_row(table(100), 8, 3, y="0")
     columns = with_row(columns, 50, 61, y="0")
@@ -122,9 +130,9 @@ def test_counts_are_those_of_a_plain_count(seed: int, tmp_path: Path) -> None:
     repeats = sum(number - 1 for number in counts.values())
     assert found["duplicates"].received.startswith(f"{repeats:,} of 3,000 rows")
     ends = [0, data.info.rows["train"], data.info.rows["train"] + data.info.rows["eval"], rows]
-    train = set(lines[: ends[1]])
+    train = {tuple(features) for *features, _ in lines[: ends[1]]}
     for place, split in enumerate(SPLITS[1:], 1):
-        shared = sum(line in train for line in lines[ends[place] : ends[place + 1]])
+        shared = sum(tuple(features) in train for *features, _ in lines[ends[place] : ends[place + 1]])
         assert found[f"split_overlap {split}"].rows == shared
     labels: dict[Any, set[str]] = {}
     for *features, label in lines:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.artifacts.dataset import DatasetInfo, describe, write_dataset
+from headrace.artifacts.dataset import Dataset, DatasetInfo, describe, write_dataset
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.raw_inputs import open_graph, run_graph
 from headrace.artifacts.transform import Transform, open_transform
@@ -141,6 +141,19 @@ def test_only_the_train_split_is_looked_at(tmp_path):
     write_snapshot(tmp_path / "strange", train, strange)
     first = fit(tmp_path / "plain", features(), tmp_path / "one")
     assert first == fit(tmp_path / "strange", features(), tmp_path / "two")
+
+
+def test_the_file_is_opened_once_however_many_columns_it_has(tmp_path, monkeypatch):
+    """Each time, what it says of all of its columns would be read again."""
+    wide = table().select(["y", "amount"])
+    for number in range(50):
+        wide = wide.append_column(f"x{number}", wide["amount"])
+    write_snapshot(tmp_path / "wide", wide, wide)
+    opened, file = [], Dataset.file
+    monkeypatch.setattr(Dataset, "file", lambda self, split: opened.append(split) or file(self, split))
+    recipe = fit(tmp_path / "wide", features(), tmp_path / "out")
+    assert len(recipe.inputs) == 51
+    assert opened == ["train"]
 
 
 def test_the_graph_does_what_the_recipe_says(tmp_path):

@@ -134,3 +134,11 @@ def test_numbers_that_are_ids_are_matched_by_their_digits(tmp_path_factory):
     numbers = schema(id=pa.int64(), label=pa.string())
     found = changes(tmp_path_factory, (numbers, {"train": [(7, "0")]}, {}), (texts, {"train": [("7", "1")]}, {}))
     assert (found.changed, found.added, found.removed) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("name", ["file_row_number", "FILE_ROW_NUMBER", "row", "split"])
+def test_a_column_may_be_called_as_the_tables_own_are(tmp_path_factory, name):
+    kinds = pa.schema([("id", pa.string()), (name, pa.int64()), ("label", pa.string())])
+    before, after = {"train": [("a", 7, "0"), ("b", 8, "1")]}, {"train": [("a", 7, "0"), ("b", 9, "1")]}
+    found = changes(tmp_path_factory, (kinds, before, {}), (kinds, after, {}))
+    assert (found.changed, found.ids["changed"]) == (1, ("b",))

@@ -33,7 +33,7 @@ TEXT_VALUES = st.one_of(
     st.text(LETTERS, max_size=12),
     st.sampled_from(["Refund now, refund!", "12.5", "-3e2", "1e999", " 7 ", "a b a b", "A B", "!?"]),
 )
-NUMBER_VALUES = st.one_of(st.none(), st.integers(-50, 50), st.sampled_from([0.5, -0.25, 1e6, 2.5, -1.5]))
+NUMBER_VALUES = st.one_of(st.none(), st.integers(-50, 50), st.sampled_from([0.5, -0.25, 1e6, 2.5, -1.5, -0.0, 1e308]))
 MOMENTS = st.datetimes(dt.datetime(2000, 1, 1), dt.datetime(2060, 1, 1)).map(
     lambda moment: moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 )
@@ -135,6 +135,34 @@ def test_what_a_library_approximates_agrees_closely(function: str, values: list[
         got = np.array(in_graph(text, table, inputs), np.float64)
         expected = np.array(in_arrow(text, table), np.float64)
         np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-15)
+
+
+POWERS = st.sampled_from(["a ** b", "(a * a) ** b", "a ** (b * b)", "(0 / b) ** a", "coalesce(a ** b, -1)"])
+
+
+@settings(max_examples=40, deadline=None)
+@given(POWERS, st.lists(st.fixed_dictionaries({"a": NUMBER_VALUES, "b": NUMBER_VALUES}), min_size=1))
+def test_powers_agree_whatever_is_missing_or_infinite(text: str, rows: list[dict[str, float | None]]) -> None:
+    table = pa.table({name: pa.array([row[name] for row in rows], pa.float64()) for name in "ab"})
+    got, expected = in_graph(text, table, (Input("a", "number"), Input("b", "number"))), in_arrow(text, table)
+    assert got == [value if value is None else pytest.approx(value, rel=1e-12) for value in expected]
+
+
+@pytest.mark.parametrize("text", ["a ** b", "a ** 0", "1 ** a", "(a * 10) ** 0", "1 ** (a * 10)"])
+def test_no_power_of_what_is_missing_is_a_number(text: str) -> None:
+    table = pa.table({"a": pa.array([None, None, 1.0, 1e308], pa.float64()), "b": [0.0, 1.0, None, 0.0]})
+    inputs = (Input("a", "number"), Input("b", "number"))
+    assert in_graph(text, table, inputs) == in_arrow(text, table)
+    assert in_graph(text, table, inputs)[:2] == [None, None]
+
+
+def test_whole_numbers_beyond_2_53_are_the_next_float_in_both() -> None:
+    table = pa.table({"a": pa.array([2**53 + 1, -(2**63), None])})
+    for text in ("a", "a + 1", "a > 0", "a in [1, 2]"):
+        assert in_graph(text, table, (Input("a", "number"),)) == in_arrow(text, table)
+    assert in_arrow("a", table) == [2.0**53, -(2.0**63), None]
+    moments = pa.table({"since": pa.array([2**61 + 1], pa.int64()).cast(pa.timestamp("us"))})
+    assert in_arrow("since - date('1970-01-01')", moments) == [2**61 / 86_400_000_000]
 
 
 PARTS = ("year", "quarter", "month", "day", "weekday", "day_of_year", "hour", "minute")

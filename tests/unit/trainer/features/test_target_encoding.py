@@ -114,3 +114,43 @@ def test_principal_components_leave_target_encodings_alone(tmp_path, noise):
     table = noise.append_column("a", pa.array(np.arange(5_000.0))).append_column("b", pa.array(np.arange(5_000.0) % 7))
     opened, _ = transformed(tmp_path, table, encode={"place": "target"}, reduce={"pca": 1})
     assert opened.recipe.features == ["target(place)", "component 1"]
+
+
+def test_rows_that_belong_together_are_in_one_fold():
+    """A category that only names the group is told by no row of it."""
+    random = np.random.default_rng(3)
+    groups = random.integers(100, 140, 800)
+    values = (groups % 2).astype(np.float64)  # the label is the group's alone
+    codes = (groups - 99)[:, None].astype(np.float64)
+    label = make_label(values, (), None, groups=groups)
+    assert set(label.folds) == set(range(FOLDS))
+    assert all(len(set(label.folds[groups == one])) == 1 for one in set(groups))
+    _, held_out = fit_target(codes, [40], label, 1.0)
+    alone = fit_target(codes, [40], make_label(values, (), None), 1.0)[1]
+    assert abs(np.corrcoef(held_out[:, 0], values)[0, 1]) < 0.5 < np.corrcoef(alone[:, 0], values)[0, 1]
+
+
+@pytest.mark.parametrize("groups", [np.zeros(50), np.arange(50)])
+def test_a_single_group_is_divided_as_rows_that_stand_alone_are(groups):
+    label = make_label(np.arange(50.0), (), None, groups=groups)
+    assert sorted(np.bincount(label.folds)) == [10] * FOLDS
+
+
+def test_the_transform_keeps_groups_together(tmp_path):
+    from headrace.artifacts.dataset import DatasetInfo
+    from headrace.components.transform.fit import TableSplit, fit_transform
+    from headrace.components.transform.spec import FeaturesSpec
+
+    random = np.random.default_rng(4)
+    groups = random.integers(0, 60, 1_200)
+    table = pa.table(
+        {"shop": [f"s{one}" for one in groups], "x": random.normal(size=1_200), "y": [str(one % 2) for one in groups]}
+    )
+    features = FeaturesSpec.model_validate({"encode": {"shop": "target"}})
+
+    def told(split):
+        info = DatasetInfo("classification", [], "y", {"train": 1_200}, ["0", "1"], query={"split": split})
+        _, fitted = fit_transform(TableSplit(table), info, features, "linear")
+        return abs(np.corrcoef(np.asarray(fitted.out_of_fold["target(shop)"]), groups % 2)[0, 1])
+
+    assert told({"by": "group", "column": "shop"}) < 0.5 < told({"by": "hash"})
