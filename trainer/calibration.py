@@ -24,6 +24,7 @@ from headrace.trainer.calibration_graph import mended_graph
 from headrace.trainer.loss import loss
 from headrace.trainer.model import Features, Model, Rows
 from headrace.trainer.parameters import Calibration
+from headrace.trainer.threads import one_blas_thread
 
 SURE = 1e-5  # a probability counts as at least this far from 0 and 1: float32 tells no more of it near 1
 SPACING = 0.25  # of an isotonic map's knots, in log odds: else a step would tell neighbouring float32 apart
@@ -100,27 +101,43 @@ class Calibrated:
 
 
 def calibrated(model: Model, method: Calibration, rows: Rows, classes: int) -> Model:
-    """Fits the mending on rows that the model was not trained on.
+    """Fits the mending on rows that the model was not trained on; the same on any number of threads.
 
     Args:
         model: the trained model.
         method: how; `none` gives the model back as it is.
-        rows: the eval split, with the rows' own weights.
+        rows: the eval split, with the rows' own weights; those of weight 0 count for nothing.
         classes: how many; 0 for a regression.
 
     Raises:
-        HeadraceError: a regression has no probabilities; or these rows lack a class.
+        HeadraceError: a regression has no probabilities; or the rows that count lack a class.
     """
     if method == "none":
         return model
     if not classes:
         raise HeadraceError("train.calibrate: expected a classification. Received: a regression")
+    rows = _counted(rows)
     present = np.unique(rows.labels)
     if len(present) < classes:
+        which = "" if rows.weights is None else " with a weight above 0"
         raise HeadraceError(
-            f"train.calibrate: expected rows of each of the {classes} classes in the eval split. "
+            f"train.calibrate: expected rows of each of the {classes} classes{which} in the eval split. "
             f"Received: rows of {len(present)}; make data.split.eval larger, or do without"
         )
+    with one_blas_thread():
+        return _calibrated(model, method, rows, classes)
+
+
+def _counted(rows: Rows) -> Rows:
+    """The rows of a weight above 0, with weights of mean 1: none of the others is evidence of anything."""
+    if rows.weights is None or rows.weights.all():
+        return rows
+    kept = rows.weights > 0
+    weights = rows.weights[kept]
+    return Rows(rows.features[kept], rows.labels[kept], weights / weights.mean() if len(weights) else weights)
+
+
+def _calibrated(model: Model, method: Calibration, rows: Rows, classes: int) -> Calibrated:
     answers = model.predict(rows.features)
     maps: tuple[Map, ...] = ()
     temperature = None

@@ -71,8 +71,8 @@ class TuneSpec(Section):
     minutes: float | None = Field(default=None, gt=0)
     """How long is searched at most; how far that comes depends on the machine."""
     folds: int | None = Field(default=None, ge=0, le=20)
-    """In how many folds of the train split each trial is judged; 0: on the eval split. By default 5 where train has
-    fewer than 2,000 rows and is not split by time, else 0."""
+    """In how many folds of the train split each trial is judged, rows of one id or group together; 0: on the eval
+    split. By default 5 where train has fewer than 2,000 rows and is not split by time, else 0."""
     parallel: int = Field(default=4, ge=1, le=64)
     """How many trials are suggested together, each knowing nothing of the others; as many of them as there are cores
     and memory for run at the same time."""

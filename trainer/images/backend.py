@@ -10,6 +10,7 @@ from importlib import import_module
 import keras
 
 from headrace.trainer.parameters import MixedPrecision
+from headrace.trainer.threads import tensorflow_threads
 
 _AMPERE = 8.0  # compute capability: from here on, NVIDIA's chips multiply bfloat16
 _POLICIES = {"none": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
@@ -26,10 +27,7 @@ def reproducible(seed: int) -> None:
         tensorflow.config.experimental.enable_op_determinism()
         threads = os.environ.get("HEADRACE_CORES") or os.environ.get("OMP_NUM_THREADS")
         if threads and threads.isdigit() and int(threads):
-            try:
-                tensorflow.config.threading.set_intra_op_parallelism_threads(int(threads))
-            except RuntimeError:  # it has begun to compute already, with the threads that it has
-                print(f"TensorFlow keeps its threads: {tensorflow.config.threading.get_intra_op_parallelism_threads()}")
+            tensorflow_threads(int(threads))
 
 
 def policy(wanted: MixedPrecision) -> str:

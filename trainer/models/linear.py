@@ -26,6 +26,7 @@ from headrace.trainer.graph import FEATURES, Graph
 from headrace.trainer.loss import loss, metric_name
 from headrace.trainer.model import Features, Job, Rows
 from headrace.trainer.parameters import LinearParameters
+from headrace.trainer.threads import one_blas_thread
 
 PATH = tuple(float(f"{10 ** -(step / 2):.3g}") for step in range(13))  # penalties, from 1 to 0.000001
 PATIENCE = 3  # penalties without improvement on the eval split that end the path
@@ -62,7 +63,9 @@ class Linear:
     def predict(self, features: Features) -> np.ndarray:
         """The model's answer in float64."""
         filled = _bounded(_filled(features, self.means))
-        return answers(np.asarray(filled @ self.weights) + self.bias, self.classes)
+        with one_blas_thread():
+            scores = np.asarray(filled @ self.weights) + self.bias
+        return answers(scores, self.classes)
 
     def graph(self, output: str) -> onnx.ModelProto:
         """One product of matrices, in float64."""
@@ -114,7 +117,16 @@ def linear_graph(
 
 
 def fit(job: Job) -> Linear:
-    """Fits along the path of penalties and keeps what does best on the eval split."""
+    """Fits along the path of penalties and keeps what does best on the eval split; the same on any number of threads.
+
+    Raises:
+        HeadraceError: of several classes, the train split has rows of one alone.
+    """
+    with one_blas_thread():
+        return _fit(job)
+
+
+def _fit(job: Job) -> Linear:
     parameters: LinearParameters = job.parameters
     scale = _Scale.of(job.train)
     train, evaluation = scale.apply(job.train.features), scale.apply(job.evaluation.features)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -11,14 +12,16 @@ import numpy as np
 import onnx
 import tensorflow as tf
 
-from headrace.trainer.model import Features, Job
+from headrace.trainer.model import Features, Job, Rows
 from headrace.trainer.network.descent import descend
 from headrace.trainer.network.keras_graph import keras_graph
 from headrace.trainer.network.layers import Network, build, counts_of_codes, settle_unseen
 from headrace.trainer.network.layout import Layout, dense, fit_layout
 from headrace.trainer.parameters import MlpParameters
+from headrace.trainer.threads import tensorflow_threads
 
 BATCH_ROWS = 16_384  # rows that are answered at once
+_THREADS = 2  # TensorFlow's sums come out the same with one or two, and otherwise with more
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,9 @@ def fit(job: Job) -> Mlp:
     """Trains on the train split until the eval split has not improved for a while."""
     parameters: MlpParameters = job.parameters.for_rows(job.train.features.shape[0])
     _reproducible(job.seed)
-    layout = fit_layout(job.train.features, job.features, parameters.numeric_bins, job.seed)
-    labels = job.train.labels
-    mean, spread = (float(labels.mean()), float(labels.std()) or 1.0) if job.classes == 0 else (0.0, 1.0)
+    counted = slice(None) if job.train.weights is None else job.train.weights > 0
+    layout = fit_layout(job.train.features[counted], job.features, parameters.numeric_bins, job.seed)
+    mean, spread = _scale(job.train) if job.classes == 0 else (0.0, 1.0)
     network = build(layout, len(job.features), job.classes, parameters, mean, spread)
     progress = descend(network.logits, _standardized(job, mean, spread), parameters, _loss(job.classes))
     _settle(network, layout, job)
@@ -77,8 +80,15 @@ def fit(job: Job) -> Mlp:
 def _reproducible(seed: int) -> None:
     """The same seed gives the same weights, and float32 is float32 on every device."""
     keras.utils.set_random_seed(seed)
+    tensorflow_threads(min(_THREADS, int(os.environ.get("OMP_NUM_THREADS", 0)) or _THREADS))
     tf.config.experimental.enable_op_determinism()
     tf.config.experimental.enable_tensor_float_32_execution(False)  # of 10 bits: the graph would answer otherwise
+
+
+def _scale(rows: Rows) -> tuple[float, float]:
+    """The labels' mean and standard deviation, by the rows' weights; 1 where they do not vary."""
+    mean = float(np.average(rows.labels, weights=rows.weights))
+    return mean, float(np.sqrt(np.average((rows.labels - mean) ** 2, weights=rows.weights))) or 1.0
 
 
 def _standardized(job: Job, mean: float, spread: float) -> Job:

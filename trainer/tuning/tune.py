@@ -18,7 +18,8 @@ from headrace.artifacts.tuning import Trial, Tuning
 from headrace.trainer.parameters import Training
 from headrace.trainer.rows import ready
 from headrace.trainer.tuning.checkpoint import Checkpoint, checkpoint_root, key_of, open_checkpoint
-from headrace.trainer.tuning.problem import Problem, count_folds, make_folds, value_of
+from headrace.trainer.tuning.folds import count_folds, make_folds
+from headrace.trainer.tuning.problem import Problem, value_of
 from headrace.trainer.tuning.search import ENDLESS, Plan, Search, importance
 from headrace.trainer.tuning.space import Space, space_for
 from headrace.trainer.tuning.trial import Result, Task
@@ -76,7 +77,8 @@ def tune(
         "versions": [__version__, _optuna_version()],
     }
     rows = ready(snapshot, opened, training)
-    folds = make_folds(count_folds(settings.folds, snapshot), snapshot, rows.train.labels, training.seed)
+    wanted, fewer = count_folds(settings.folds, snapshot), settings.folds is None
+    folds = make_folds(wanted, snapshot, rows.train.labels, training.seed, rows.train.weights, fewer)
     problem = Problem(
         training.kind,
         training.parameters,

@@ -107,6 +107,32 @@ def test_weights_count():
         assert weighted.mean() > plain.mean() + 0.1
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_rows_without_weight_are_as_if_they_were_not_there(method):
+    rows, others = sure_rows(800), sure_rows(2_400, seed=5)
+    features = np.concatenate([rows.features, 3 * others.features])  # also where no row that counts is
+    labels = np.concatenate([rows.labels, 1 - others.labels])
+    counts = np.concatenate([np.full(800, 4.0), np.zeros(2_400)])
+    mended = calibrated(Sure(), method, Rows(features, labels, counts), 2)
+    alone = calibrated(Sure(), method, rows, 2)
+    answers = mended.predict(features)
+    assert np.isfinite(answers).all()
+    np.testing.assert_allclose(answers, alone.predict(features), rtol=1e-9)
+    found, expected = (each.parameters["calibration"]["eval_log_loss"] for each in (mended, alone))
+    assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_class_whose_rows_all_lack_weight_is_absent(method):
+    rows = sure_rows(500)
+    for weights, present in ((np.where(rows.labels == 1, 0.0, 1.0), 1), (np.zeros(500), 0)):
+        with pytest.raises(
+            HeadraceError,
+            match=f"each of the 2 classes with a weight above 0 in the eval split. Received: rows of {present}",
+        ):
+            calibrated(Sure(), method, Rows(rows.features, rows.labels, weights), 2)
+
+
 def test_what_cannot_be_calibrated_is_refused():
     with pytest.raises(HeadraceError, match="expected a classification. Received: a regression"):
         calibrated(Sure(), "sigmoid", sure_rows(10), 0)

@@ -1,6 +1,11 @@
 """Linear models: what scikit-learn itself would fit, behind one product of matrices."""
 
+import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +17,38 @@ from headrace.trainer.model import Rows
 from headrace.trainer.models.linear import PATH, fit
 from headrace.trainer.parameters import LinearParameters
 from tests.unit.trainer.learning import difference, job
+
+ROOT = Path(__file__).resolve().parents[3]
+FITTED = """
+import hashlib, json
+import numpy as np
+import scipy.sparse
+from dataclasses import replace
+from headrace.trainer.calibration import calibrated
+from headrace.trainer.models.linear import fit
+from headrace.trainer.parameters import LinearParameters
+from tests.unit.trainer.learning import job
+
+def digest(*arrays):
+    return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
+
+found = {}
+for classes, rows, width, l1_ratio in [(2, 30_000, 30, 0), (0, 30_000, 30, 0), (3, 6_000, 30, 0), (2, 600, 60, 0.5)]:
+    asked = job(classes, LinearParameters(l1_ratio=l1_ratio), rows=rows, width=width)
+    model = fit(asked)
+    name = f"{classes} classes, {width} features"
+    found[name] = digest(model.weights, model.bias)
+    found[f"{name}: answers"] = digest(model.predict(np.random.default_rng(1).normal(size=(4_000, width))))
+    found[f"{name}: curve"] = repr(model.curve)
+    if classes == 2:
+        odds = replace(asked.train, weights=None)
+        found[f"{name}: calibration"] = repr(calibrated(model, "sigmoid", odds, 2).maps)
+asked = job(2, LinearParameters(alpha=0.01), rows=3_000, width=400)
+words = [replace(rows, features=scipy.sparse.csr_matrix(rows.features)) for rows in (asked.train, asked.evaluation)]
+model = fit(replace(asked, train=words[0], evaluation=words[1]))
+found["words"] = digest(model.weights, model.bias)
+print(json.dumps(found))
+"""
 
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
@@ -92,6 +129,34 @@ def test_the_same_seed_gives_the_same_model_and_rounds_are_told():
     one, two = fit(asked), fit(replace(asked, on_round=None))
     np.testing.assert_array_equal(one.weights, two.weights)
     assert told == list(enumerate(one.curve["eval"], 1))
+
+
+def test_any_number_of_threads_gives_the_same_model_to_the_last_bit():
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", FITTED],
+            cwd=ROOT,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for threads in ("1", "2")
+    ]
+    one, two = (json.loads(process.communicate(timeout=300)[0].splitlines()[-1]) for process in running)
+    assert one == two
+
+
+def test_fitting_leaves_the_threads_as_they_were():
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    with threadpool_limits(limits=2, user_api="blas"):
+        before = threadpool_info()
+        fit(job(2, LinearParameters(alpha=0.01)))
+        after = {entry["filepath"]: entry["num_threads"] for entry in threadpool_info()}
+    assert before
+    assert {entry["filepath"]: after[entry["filepath"]] for entry in before} == {
+        entry["filepath"]: entry["num_threads"] for entry in before
+    }
 
 
 def test_weights_count():

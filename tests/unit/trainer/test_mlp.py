@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +18,14 @@ from headrace.trainer.network.layout import fit_layout
 from headrace.trainer.parameters import MlpParameters
 from tests.unit.trainer.learning import difference, features, job
 
+FITTED = """
+import hashlib
+from headrace.trainer.models.mlp import fit
+from headrace.trainer.parameters import MlpParameters
+from tests.unit.trainer.learning import job
+model = fit(job(0, MlpParameters(epochs=2), rows=15_000, width=200))
+print(hashlib.sha256(b"".join(variable.numpy().tobytes() for variable in model.network.variables)).hexdigest())
+"""
 SMALL = MlpParameters(hidden_units=(16,), numeric_bins=4, batch_size=32, epochs=6, learning_rate=1e-2)
 
 
@@ -91,6 +103,38 @@ def test_rows_without_weight_teach_nothing() -> None:
     model = fit(replace(asked, train=replace(asked.train, labels=wrong)))
     right = model.predict(asked.evaluation.features).argmax(axis=1) == asked.evaluation.labels
     assert right.mean() > 0.65
+
+
+def test_a_number_without_weight_does_not_scale_the_others() -> None:
+    from headrace.trainer.models.mlp import fit
+
+    weights = np.where(np.arange(600) % 20, 1.0, 0.0)
+    asked = job(0, replace(SMALL, epochs=3), rows=600, weights=weights)
+
+    def odd(rows: Rows) -> Rows:
+        nothing = rows.weights == 0
+        features = np.where(nothing[:, None], np.float32(1e9), rows.features)
+        return replace(rows, features=features, labels=np.where(nothing, 1e12, rows.labels))
+
+    found = fit(replace(asked, train=odd(asked.train), evaluation=odd(asked.evaluation)))
+    assert found.curve == fit(asked).curve
+
+
+@pytest.mark.slow
+def test_any_number_of_threads_gives_the_same_network_to_the_last_bit() -> None:
+    """More of them than two would round otherwise, on so many features."""
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", FITTED],
+            cwd=Path(__file__).resolve().parents[3],
+            env={**os.environ, "OMP_NUM_THREADS": cores},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for cores in ("1", "4")
+    ]
+    one, four = (process.communicate(timeout=300)[0].splitlines()[-1] for process in running)
+    assert one == four
 
 
 @pytest.mark.slow

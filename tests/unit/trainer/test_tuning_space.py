@@ -1,17 +1,14 @@
-"""Search spaces: their edges, their defaults, and how folds divide the train split."""
+"""Search spaces: their edges, and their defaults."""
 
 from __future__ import annotations
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from headrace.artifacts.dataset import Column, Dataset, DatasetInfo, describe, write_dataset
 from headrace.artifacts.errors import HeadraceError
 from headrace.trainer.model import Rows
 from headrace.trainer.parameters import PARAMETERS
-from headrace.trainer.tuning.problem import count_folds, make_folds, part, value_of, with_values
+from headrace.trainer.tuning.problem import part, value_of, with_values
 from headrace.trainer.tuning.space import SPACES, Choice, Range, grid, space_for
 
 
@@ -77,55 +74,9 @@ def test_parameters_of_a_kind_and_of_ones_own_module():
     assert module.parameters == {"a": 1, "b": 3} and value_of(module, "b") == 3
 
 
-def snapshot(folder, ids=None, split="hash", rows=60):
-    """A snapshot whose eval and test splits are empty of sense: folds must not need them."""
-    columns = {"id": ids or [f"r{i}" for i in range(rows)], "y": ["no" if i % 5 else "yes" for i in range(rows)]}
-    table = pa.table(columns)
-    info = DatasetInfo("classification", [Column("id", "string"), Column("y", "string")], "y", {"train": rows, "eval": 9, "test": 9}, ["no", "yes"], "yes", "id", query={"split": {"by": split}})  # fmt: skip
-    with write_dataset(folder) as (files, details):
-        details.update(describe(info))
-        pq.write_table(table, files["train"])
-        for name in ("eval", "test"):
-            files[name].write_bytes(b"")
-    return Dataset.open(folder), np.array([0 if value == "no" else 1 for value in columns["y"]], np.int32)
-
-
-def test_folds_judge_each_row_once_and_divide_classes_evenly(tmp_path):
-    data, y = snapshot(tmp_path / "d")
-    folds = make_folds(4, data, y, seed=3)
-    assert np.array_equal(np.sort(np.concatenate([fold.judged for fold in folds])), np.arange(60))
-    for fold in folds:
-        assert not set(fold.learned) & set(fold.judged) and int(y[fold.judged].sum()) == 3
-    again = make_folds(4, data, y, seed=3)
-    assert all(np.array_equal(a.judged, b.judged) for a, b in zip(folds, again, strict=True))
-    assert make_folds(0, data, y, seed=3) == ()
-
-
-def test_rows_of_one_id_are_never_on_both_sides(tmp_path):
-    ids = [f"r{i // 3}" for i in range(57)] + [None] * 3
-    data, y = snapshot(tmp_path / "d", ids)
-    folds = make_folds(5, data, y, seed=0)
-    groups = np.array([i // 3 if i < 57 else -i for i in range(60)])
-    for fold in folds:
-        assert not set(groups[fold.learned]) & set(groups[fold.judged])
-    assert len({index for index, fold in enumerate(folds) for row in (57, 58, 59) if row in fold.judged}) > 1
-
-
-def test_folds_by_themselves_only_where_train_is_small_and_not_split_by_time(tmp_path):
-    small, _ = snapshot(tmp_path / "a")
-    assert count_folds(None, small) == 5 and count_folds(0, small) == 0 and count_folds(3, small) == 3
-    timed, y = snapshot(tmp_path / "b", split="time")
-    assert count_folds(None, timed) == 0
-    with pytest.raises(
-        HeadraceError, match="expected 0 for data that is split by time: folds would learn from the future"
-    ):
-        count_folds(3, timed)
-    with pytest.raises(HeadraceError, match="expected at least 80 rows in train for 40 folds. Received: 60"):
-        make_folds(40, timed, y, 0)
-
-
-def test_a_part_of_rows_keeps_their_weights():
+def test_a_part_of_rows_keeps_their_weights_with_a_mean_of_one():
     rows = Rows(np.arange(6, dtype=np.float32).reshape(3, 2), np.array([0, 1, 0]), np.array([1.0, 2.0, 3.0]))
     some = part(rows, np.array([2, 0]))
     assert some.features.tolist() == [[4, 5], [0, 1]] and some.labels.tolist() == [0, 0]
-    assert some.weights.tolist() == [3, 1]
+    assert some.weights.tolist() == [1.5, 0.5], "a penalty per row would otherwise weigh more or less than in training"
+    assert part(Rows(rows.features, rows.labels), np.array([2, 0])).weights is None
