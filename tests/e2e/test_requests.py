@@ -156,7 +156,7 @@ def test_predict_says_what_the_server_says(url: str, instance: dict[str, Any], t
     assert predict("--json", json.dumps({**instance, "age": float("nan")})) == (1, "", expected)
     code, out, err = predict()
     assert (code, out) == (2, "")
-    assert err.endswith("Error: expected one of --json, --csv and --image\n")
+    assert err.endswith("Error: expected one of --json, --csv and --image. Received: none\n")
 
 
 def test_a_csv_that_lacks_a_column(url: str, trained: Project, tmp_path: Any) -> None:
