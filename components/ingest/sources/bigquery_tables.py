@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.components.fingerprint.url import public, redact, resolve
+from headrace.components.ingest.sources.bigquery_views import Unfollowable, views_of
 from headrace.components.ingest.sources.query import as_query
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"^(?P<project>[^./]+(?::[^./]+)?)(?:[./](?P<dataset>[^./]+)[./](?P<table>[^./]+))?/?$")
 RETRY_SECONDS = 60.0
 _MOST_REFERENCED = 50  # tables that BigQuery lists of a query; of more, some are left out
-# Tables whose time of change BigQuery keeps; of views it lists the tables below them.
+# Tables whose time of change BigQuery keeps.
 DATED = ("TABLE", "SNAPSHOT", "CLONE")
 _TODAY = re.compile(r"\b(CURRENT_(DATE|TIME|DATETIME|TIMESTAMP)|RAND|GENERATE_UUID|SESSION_USER)\b", re.IGNORECASE)
 
@@ -105,14 +106,17 @@ def query_config(what: Asked, *, dry_run: bool) -> Any:
 def content_digest(source: str, settings: Mapping[str, Any]) -> Any:
     """What names the content of a table or a query's result, as plain values, without reading any rows where possible.
 
-    A table is named by its schema, rows, bytes and time of change; a query by its text and the tables that it reads,
-    which a dry run tells without charge. With `CURRENT_DATE` and its like in the query, the day (UTC) belongs to it.
-    Where the query reads what BigQuery has no time of change for (external tables, such as files in a bucket), it is
-    run, and its rows are digested.
+    A table is named by its schema, rows, bytes and time of change; a query by its text, the tables that it reads,
+    which a dry run tells without charge, and the text of the views between. With `CURRENT_DATE` and its like in one of
+    these texts, the day (UTC) belongs to it. Where the query reads what BigQuery has no time of change for (external
+    tables, such as files in a bucket), or calls functions that are not BigQuery's own, it is run, and its rows are
+    digested.
 
     Raises:
         HeadraceError: no such table, no permission, a query that BigQuery refuses, or no connection.
     """
+    from google.api_core.exceptions import Forbidden
+
     what = asked(source, settings)
     client = connect(what)
     with failures(what):
@@ -123,11 +127,16 @@ def content_digest(source: str, settings: Mapping[str, Any]) -> Any:
             return _content(client, what, f"SELECT * FROM `{what.table}`")
         query = what.query or ""
         job = client.query(query, job_config=query_config(what, dry_run=True), retry=retrying(), job_retry=None)
-        tables = [client.get_table(one, retry=retrying()) for one in job.referenced_tables]
+        try:
+            tables = [client.get_table(one, retry=retrying()) for one in job.referenced_tables]
+            views = views_of(client, what.project, query, retrying())
+        except (Unfollowable, Forbidden):  # who may ask a view need not be allowed to look at the tables below it
+            return _content(client, what, query)
     if len(tables) >= _MOST_REFERENCED or any(table.table_type not in (*DATED, "VIEW") for table in tables):
         return _content(client, what, query)
-    day = datetime.datetime.now(datetime.UTC).date().isoformat() if _TODAY.search(query) else None
-    return [query, day, sorted(_describe(table) for table in tables)]
+    today = any(_TODAY.search(text) for text in (query, *views.values()))
+    day = datetime.datetime.now(datetime.UTC).date().isoformat() if today else None
+    return [query, day, sorted(_describe(table) for table in tables), sorted(views.items())]
 
 
 def _describe(table: Any) -> list[Any]:

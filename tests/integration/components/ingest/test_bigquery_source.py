@@ -192,3 +192,22 @@ def test_what_has_no_time_of_change_goes_by_its_content(warehouse: Warehouse) ->
     warehouse.tables["shop.sheet"] = pa.table({"a": [3, 2, 2]})  # without a word of when
     assert fingerprint("bigquery://proj.shop.sheet") != first
     assert warehouse.billed == 3
+
+
+def test_a_view_that_is_defined_anew_is_another_source(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    warehouse.views["shop.grown"] = "SELECT * FROM shop.people WHERE id > 1"
+    warehouse.views["shop.names"] = "SELECT name FROM `proj.shop.grown`"
+    asked = {"query": "SELECT n.name FROM shop.names AS n"}
+    first = fingerprint("bigquery://proj", asked)
+    assert fingerprint("bigquery://proj", asked) == first
+    warehouse.views["shop.grown"] = "SELECT * FROM shop.people WHERE id > 2"
+    second = fingerprint("bigquery://proj", asked)
+    assert second != first
+    warehouse.write("shop.people", PEOPLE)
+    assert fingerprint("bigquery://proj", asked) != second
+    assert warehouse.billed == 0
+
+
+def test_a_query_that_calls_a_function_of_ones_own_goes_by_its_content(warehouse: Warehouse) -> None:
+    with pytest.raises(HeadraceError):  # which the service of this test has not; it is asked for the rows all the same
+        fingerprint("bigquery://proj", {"query": "SELECT shop.twice(id) FROM shop.people"})
