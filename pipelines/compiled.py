@@ -21,10 +21,7 @@ from headrace.pipelines.local.workers.environments import digest
 if TYPE_CHECKING:
     from headrace.pipelines.spec import Spec
 
-_CODE = (
-    *("pipelines/*.py", "components/**/*.py", "artifacts/metrics.py"),
-    *("platforms/resources.py", "platforms/kubeflow/platform_spec.py"),
-)
+_CODE = ("pipelines/*.py", *(f"{folder}/**/*.py" for folder in ("artifacts", "components", "platforms", "trainer")))
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,13 @@
 """The cache of compiled specs: used when nothing changed, never when anything did."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from headrace.artifacts.errors import HeadraceError
+from headrace.pipelines import compiled as compiled_module
 from headrace.pipelines.compiled import compiled
 
 SPEC = "name: m\ntask: classification\ndata:\n  source: t.csv\n  label: y\n"
@@ -48,6 +53,29 @@ def test_a_changed_spec_or_image_compiles_anew(spec, tmp_path, monkeypatch):
     assert not compile_counted(spec, home)[1]
     spec.write_text(SPEC + "# a word\n")
     assert compile_counted(spec, home)[1]
+
+
+LOADED = """
+import sys
+from pathlib import Path
+from headrace.pipelines.compile import training_ir
+from headrace.pipelines.spec import load_spec
+training_ir(load_spec(Path(sys.argv[1])), "")
+for module in list(sys.modules.values()):
+    if module.__name__.startswith("headrace.") and getattr(module, "__file__", None):
+        print(Path(module.__file__).resolve())
+"""
+
+
+def test_whatever_code_compiles_is_part_of_the_key(spec):
+    from headrace.pipelines.compiled import _CODE
+
+    root = Path(compiled_module.__file__).resolve().parent.parent
+    known = {path for pattern in _CODE for path in root.glob(pattern)}
+    done = subprocess.run([sys.executable, "-c", LOADED, spec], capture_output=True, text=True, check=True)
+    loaded = {Path(line) for line in done.stdout.splitlines() if line.startswith(str(root))}
+    assert root / "trainer" / "parameters.py" in loaded
+    assert not loaded - known
 
 
 def test_of_a_spec_with_a_mistake_nobody_is_told(spec, tmp_path):
