@@ -16,7 +16,8 @@ from headrace.pipelines import interrupt
 if interrupt.is_command():
     interrupt.heed()  # before anything is imported that takes a while
     # The interpreter looks through all objects once more before it ends; of a command nothing is left to be found.
-    atexit.register(gc.freeze)
+    # DuckDB, though, would complain at length of those of its own that nobody has looked for.
+    atexit.register(lambda: None if "duckdb" in sys.modules else gc.freeze())
 
 import click
 

@@ -115,3 +115,13 @@ def test_no_such_model_and_not_its_data(trained: Project, tmp_path: Path) -> Non
     snapshot(tmp_path / "other", schema(id=pa.string(), label=pa.string()), {"train": [("1", "0")]})
     other = trained.headrace("reproduce", "churn", "--data", tmp_path / "other")
     assert (other.code, "expected the snapshot sha256:" in other.err) == (1, True)
+
+
+def test_a_comparison_says_what_differs_and_nothing_else(trained: Project, tmp_path: Path) -> None:
+    """What libraries complain of at a process's end looks like a crash."""
+    kinds = schema(id=pa.string(), size=pa.float64(), label=pa.string())
+    snapshot(tmp_path / "a", kinds, {"train": [("a", 1.0, "0"), ("b", 2.0, "1")]})
+    snapshot(tmp_path / "b", kinds, {"train": [("a", 1.0, "0"), ("b", 3.0, "1")]})
+    done = trained.headrace("data", "diff", str(tmp_path / "a"), str(tmp_path / "b"))
+    assert "1 changed" in done.out
+    assert done.err == ""
