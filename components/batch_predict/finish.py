@@ -80,18 +80,18 @@ def check_keys(job: Job, work: Work, parts: Sequence[Part]) -> None:
 
     files = [str(work.part_file(part.number)) for part in parts]
     with duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": str(work.folder / "keys")}) as engine:
-        key = '"' + job.key.replace('"', '""') + '"'
-        if work.format == "arrow":
-            rows = ds.dataset(files, format="ipc")
-            engine.register("answered", rows)
+        # The key alone, under another name: in DuckDB's eyes two columns must not differ in case alone.
+        if work.format in ("arrow", "parquet"):
+            rows = ds.dataset(files, format="ipc" if work.format == "arrow" else "parquet")
+            engine.register("answered", rows.scanner(columns={"key": ds.field(job.key)}))
             source = "answered"
-        elif work.format == "parquet":
-            source = f"read_parquet({files!r})"
         elif work.format == "csv":
-            source = _csv(files, job.folder)
+            source = _csv(files, job.folder, job.key)
         else:
-            source = f"read_json({files!r}, format='newline_delimited', columns={{{key}: 'VARCHAR'}})"
-        repeated = f"SELECT {key}, count(*) FROM {source} GROUP BY 1 HAVING count(*) > 1"
+            key = '"' + job.key.replace('"', '""') + '"'
+            form = f"format='newline_delimited', columns={{{key}: 'VARCHAR'}}"
+            source = f"(SELECT {key} AS key FROM read_json({files!r}, {form}))"
+        repeated = f"SELECT key, count(*) FROM {source} GROUP BY 1 HAVING count(*) > 1"
         [(count,)] = engine.execute(f"SELECT count(*) FROM ({repeated})").fetchall()
         if not count:
             return
@@ -102,14 +102,15 @@ def check_keys(job: Job, work: Work, parts: Sequence[Part]) -> None:
     )
 
 
-def _csv(files: Sequence[str], headers: bool) -> str:
-    """Parts of CSV as DuckDB reads them: without `headers` only the first one says what its columns are."""
+def _csv(files: Sequence[str], headers: bool, key: str) -> str:
+    """The key in parts of CSV, as DuckDB reads them: without `headers` only the first one says what its columns are."""
     with Path(files[0]).open(newline="", encoding="utf-8") as stream:
         names = next(csv.reader(stream))
-    columns = ", ".join('"' + name.replace('"', '""') + "\": 'VARCHAR'" for name in names)
+    columns = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(len(names)))
     form = f"auto_detect=false, delim=',', quote='\"', escape='\"', columns={{{columns}}}"
     groups = [(files, "true")] if headers else [(files[:1], "true"), (files[1:], "false")]
-    read = [f"SELECT * FROM read_csv({list(group)!r}, header={header}, {form})" for group, header in groups if group]
+    chosen = f"SELECT c{names.index(key)} AS key"
+    read = [f"{chosen} FROM read_csv({list(group)!r}, header={header}, {form})" for group, header in groups if group]
     return f"({' UNION ALL '.join(read)})"
 
 
