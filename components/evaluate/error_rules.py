@@ -1,12 +1,13 @@
 """What the rows that a model is wrong about share: a shallow decision tree over the errors, in words.
 
 The tree is grown on a third of the rows, loses on another those cuts that chance made, and is measured on the last: its
-figures are not what a search makes of chance. Unlike slices, its cuts are where the errors change: `age > 61.5`, not a
+figures are not what a search makes of chance. Unlike slices, its cuts are where the errors change: `age ≥ 62`, not a
 quartile.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 from sklearn.tree import DecisionTreeRegressor
 
 from headrace.artifacts.errors_found import ErrorRule
+from headrace.components.evaluate.groups import ordered, texts_of, unit_of
 from headrace.components.evaluate.losses import LEAST_RATIO, Sums, each, excess, sums_of, worse
 from headrace.components.evaluate.scores import Array, Floats
 
@@ -25,6 +27,7 @@ MOST_COLUMNS = 100  # likewise
 MOST_VALUES = 12  # of a column of words, the most frequent
 LEVEL = 0.05  # of all rules together
 CUT = 0.01  # of a cut: both of its sides must differ on rows that it was not chosen on
+_A_DAY = {"s": 86_400, "ms": 86_400e3, "us": 86_400e6, "ns": 86_400e9}  # in these units
 
 
 class Rules(NamedTuple):
@@ -35,11 +38,23 @@ class Rules(NamedTuple):
 
 
 class _Question(NamedTuple):
-    """A column of the tree: a number to compare, a moment, or whether a column has one value."""
+    """A column of the tree: a number to compare, a moment, or whether a column has one value.
+
+    Attributes:
+        column: its name.
+        kind: number | whole | date | timestamp | value
+        value: the one value.
+        known: (K,) the values to compare, lowest first; moments as whole numbers.
+        cells: (K,) the same as the tree has them: rounded, and moments in days.
+        type: the column's.
+    """
 
     column: str
-    kind: str  # number | date | timestamp | value
+    kind: str
     value: str = ""
+    known: Array = np.empty(0)
+    cells: Floats = np.empty(0)
+    type: pa.DataType = pa.null()
 
 
 def error_rules(table: pa.Table, columns: list[str], values: Floats, wrong: Array | None, seed: int) -> Rules:
@@ -104,25 +119,37 @@ def _cells(table: pa.Table, least: int) -> tuple[list[_Question], Array]:
     questions: list[_Question] = []
     found: list[Array] = []
     for field in table.schema:
-        column, kind = table[field.name], field.type
-        if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-            questions.append(_Question(field.name, "number"))
-            found.append(np.asarray(column.cast(pa.float64(), safe=False).to_numpy()))  # 2^53 + 1 is rounded
-        elif pa.types.is_temporal(kind):
-            moments = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64()).cast(pa.float64(), safe=False)
-            questions.append(_Question(field.name, "date" if pa.types.is_date(kind) else "timestamp"))
-            found.append(np.asarray(moments.to_numpy()) / 86_400e6)
+        column = table[field.name]
+        if compared := _kind(field.type):
+            values, missing = ordered(column)
+            known = np.sort(values[~missing])
+            scale = _A_DAY[unit_of(field.type)] if compared in ("date", "timestamp") else 1
+            cells = _cell(known / scale).astype(np.float64)
+            questions.append(_Question(field.name, compared, known=known, cells=cells, type=field.type))
+            found.append(_cell(np.where(missing, np.nan, values / scale)))
         else:
             texts = column.cast(pa.string()).fill_null("")
             counts = pc.value_counts(texts).to_pylist()
             ranked = sorted((item["counts"], item["values"]) for item in counts if item["counts"] >= least)
             for _, value in ranked[: -MOST_VALUES - 1 : -1]:
                 questions.append(_Question(field.name, "value", value))
-                found.append(np.asarray(pc.equal(texts, value).to_numpy(), np.float64))
-    # Float32 is what the tree compares: infinite values would be refused.
+                found.append(np.asarray(pc.equal(texts, value).to_numpy(), np.float32))
+    return questions, np.column_stack(found) if found else np.empty(0)
+
+
+def _kind(of: pa.DataType) -> str:
+    """How a column is compared; blank where it is not."""
+    if pa.types.is_temporal(of):
+        return "date" if pa.types.is_date(of) else "timestamp"
+    if pa.types.is_integer(of):
+        return "whole"
+    return "number" if pa.types.is_floating(of) else ""
+
+
+def _cell(values: Floats) -> Array:
+    """Float32 is what the tree compares: infinite values would be refused."""
     limit = float(np.finfo(np.float32).max)
-    cells = [np.clip(values, -limit, limit).astype(np.float32) for values in found]
-    return questions, np.column_stack(cells) if cells else np.empty(0)
+    return np.clip(values, -limit, limit).astype(np.float32)
 
 
 def _described(
@@ -189,22 +216,39 @@ def _words(bounds: dict[int, _Bounds], questions: list[_Question], gaps: Array) 
 
 
 def _compared(question: _Question, found: _Bounds, gaps: bool) -> str:
-    low, high = _moment(question.kind, found.low), _moment(question.kind, found.high)
-    if np.isinf(found.low) and np.isinf(found.high):
+    whole = question.kind == "whole"  # `≥ 2024` is plainer than `> 2023`
+    low, high = (
+        "" if np.isinf(cut) else _edge(question, cut, whole and above)
+        for cut, above in ((found.low, True), (found.high, False))
+    )
+    if not low and not high:
         text = f"{question.column} is known"
-    elif np.isinf(found.low):
+    elif not low:
         text = f"{question.column} ≤ {high}"
-    elif np.isinf(found.high):
-        text = f"{question.column} > {low}"
+    elif not high:
+        text = f"{question.column} {'≥' if whole else '>'} {low}"
+    elif low == high:
+        text = f"{question.column} is {low}"
     else:
-        text = f"{low} < {question.column} ≤ {high}"
+        text = f"{low} {'≤' if whole else '<'} {question.column} ≤ {high}"
     return f"{text} or missing" if gaps and found.missing else text
 
 
-def _moment(kind: str, value: float) -> str:
-    if np.isinf(value):
-        return ""
-    if kind == "number":
-        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.6g}"
-    moment = np.datetime64(int(value * 86_400e6), "us")
-    return str(moment.astype("datetime64[D]" if kind == "date" else "datetime64[s]"))
+def _edge(question: _Question, cut: float, next_one: bool) -> str:
+    """A short text that has the column's values on the same sides as the cut has their cells.
+
+    Args:
+        question: of a number or a moment.
+        cut: above which a cell is on the right side.
+        next_one: for a whole number, the lowest on the right side, not the highest on the left.
+    """
+    place = int(np.searchsorted(question.cells, cut, side="right"))
+    low, high = question.known[place - 1].item(), question.known[place].item()
+    if question.kind == "number":
+        at = cut if low <= cut < high else low  # cells are rounded, so that a cut between two may be beside both values
+        texts = (f"{at:.{digits}g}" for digits in range(4 if abs(at) < 1e4 else 6, 18))
+        return next(text for text in texts if low <= float(text) < high)
+    if question.kind == "whole":
+        return str(min(max(math.floor(cut), low), high - 1) + next_one)
+    highest = min(max(math.floor(cut * _A_DAY[unit_of(question.type)]), low), high - 1)
+    return next(text for text, value in texts_of(np.int64(highest), question.type) if value >= low)

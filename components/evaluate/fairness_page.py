@@ -6,6 +6,7 @@ from headrace.artifacts import report as r
 from headrace.artifacts.evaluation import Evaluation
 from headrace.artifacts.fairness_found import RATES, Fairness, Group
 from headrace.artifacts.metrics import FAIRNESS, METRICS
+from headrace.components.evaluate.thresholds import shown
 
 _MOST_LINES = 6  # groups in a calibration chart
 _MOST_OPENED = 3  # beyond, only the first comparison is unfolded
@@ -36,7 +37,7 @@ def fairness_blocks(found: Evaluation) -> list[r.Html]:
     text = "How the model treats the groups of a column, with 95 % bootstrap intervals."
     if found.positive is not None:
         text += f" Positive means that {found.label} is {found.positive}"
-        text += "." if found.threshold is None else f", predicted from a probability of {r.number(found.threshold)} on."
+        text += "." if found.threshold is None else f", predicted from a probability of {shown(found.threshold)} on."
     return [r.section("Fairness", *blocks, intro=text)]
 
 

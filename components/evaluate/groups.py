@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -101,19 +102,19 @@ def _distinct(labels: list[str]) -> list[str]:
 
 
 def _quartiles(column: pa.ChunkedArray[Any]) -> tuple[list[str], Array]:
-    values, missing = _ordered(column)
+    values, missing = ordered(column)
     # Edges are values that occur, so that a quartile's name can be read off the data.
     known = np.sort(values[~missing])
     edges = np.unique(known[((len(known) - 1) * _QUARTILES).astype(np.int64)])
     codes = np.searchsorted(edges[1:-1], values, side="right")
     codes[missing] = len(edges) - 1
-    names = _edges(edges, column.type)
+    names = _edges(edges, known, column.type)
     ends = [")"] * (len(names) - 2) + ["]"]
     labels = [f"[{low}, {high}{end}" for low, high, end in zip(names, names[1:], ends, strict=False)]
     return [*labels, MISSING], codes
 
 
-def _ordered(column: pa.ChunkedArray[Any]) -> tuple[Array, Array]:
+def ordered(column: pa.ChunkedArray[Any]) -> tuple[Array, Array]:
     """(N,) numbers in the order of the column's values, whole ones to the last digit; and (N,) which are missing."""
     kind = column.type
     if pa.types.is_floating(kind):
@@ -125,16 +126,40 @@ def _ordered(column: pa.ChunkedArray[Any]) -> tuple[Array, Array]:
     return np.asarray(pc.fill_null(numbers, 0).to_numpy()), np.asarray(pc.is_null(column).to_numpy())
 
 
-def _edges(edges: Array, kind: pa.DataType) -> list[str]:
-    """The shortest texts that tell edges apart: two of the same name would be one quartile to a gate."""
-    tried: list[list[str]]
+def unit_of(kind: pa.DataType) -> str:
+    """What moments are whole numbers of, in `ordered`."""
+    return str(kind.unit) if pa.types.is_timestamp(kind) else "us"
+
+
+def _edges(edges: Array, known: Array, kind: pa.DataType) -> list[str]:
+    """The shortest texts that a quartile's values lie between, and no others: of two, none has another's name.
+
+    Args:
+        edges: values at which quartiles begin, and the highest value.
+        known: all values, lowest first.
+        kind: the column's type.
+    """
+    befores = known[np.searchsorted(known, edges) - 1]  # of the first edge no value is; there it is not looked at
+    names = []
+    for place, (edge, before) in enumerate(zip(edges, befores, strict=True)):
+        tried = texts_of(edge, kind)
+        if place == len(edges) - 1:
+            names.append(next(text for text, value in tried if value >= edge))
+        else:
+            names.append(next(text for text, value in tried if value <= edge and (place == 0 or value > before)))
+    return names
+
+
+def texts_of(edge: Any, kind: pa.DataType) -> Iterator[tuple[str, Any]]:
+    """Texts of a value with what they say, the shortest first; the last says all of it. Moments are cut off."""
     if pa.types.is_temporal(kind):
-        moments = edges.astype(f"datetime64[{kind.unit if pa.types.is_timestamp(kind) else 'us'}]")
-        units = ["D", *_UNITS] if pa.types.is_date(kind) else _UNITS
-        tried = [[str(moment.astype(f"datetime64[{unit}]")) for moment in moments] for unit in units]
-    elif edges.dtype.kind in "iu":
-        tried = [[f"{edge:g}" for edge in edges.tolist()], [str(edge) for edge in edges.tolist()]]
+        own = unit_of(kind)
+        for unit in ["D", *_UNITS] if pa.types.is_date(kind) else _UNITS:
+            moment = edge.astype(f"datetime64[{own}]").astype(f"datetime64[{unit}]")
+            yield str(moment), moment.astype(f"datetime64[{own}]").astype(np.int64)
+    elif edge.dtype.kind in "iu":
+        yield str(edge), edge
     else:
-        digits = range(_LEAST_DIGITS, _MOST_DIGITS + 1)
-        tried = [[f"{edge:.{most}g}" for edge in edges.tolist()] for most in digits]
-    return next((names for names in tried if len(set(names)) == len(edges)), tried[-1])
+        for digits in range(_LEAST_DIGITS, _MOST_DIGITS + 1):
+            text = f"{edge:.{digits}g}"
+            yield text, float(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from headrace.artifacts import report as r
 from headrace.artifacts.measured import Threshold
 from headrace.components.evaluate.ranking import Levels
 from headrace.components.evaluate.scores import Floats
@@ -27,7 +28,7 @@ def threshold_table(found: Levels, own: float) -> tuple[Threshold, ...]:
     total = right[0] + wrong[0]
     share = (right + wrong) / total
     at = np.searchsorted(-share, [-value for value in _SELECTED], side="right") - 1
-    wanted = np.unique(np.r_[_GRID, found.scores[np.clip(at, 0, len(found.scores) - 1)], own])
+    wanted = np.unique([*_GRID, *(_short(found.scores, max(int(level), 0)) for level in at), own])
     rows: dict[int, Threshold] = {}
     for threshold in wanted:
         level = int(np.searchsorted(found.scores, threshold, side="left"))
@@ -35,6 +36,18 @@ def threshold_table(found: Levels, own: float) -> tuple[Threshold, ...]:
         if level not in rows or chosen:
             rows[level] = _row(float(threshold), chosen, right, wrong, level)
     return tuple(rows[level] for level in sorted(rows))
+
+
+def shown(threshold: float | None) -> str:
+    """A threshold for a page, in as many digits as it has: who acts at fewer selects other rows."""
+    text = r.number(threshold)
+    return text if threshold is None or float(text) == threshold else str(threshold)
+
+
+def _short(scores: Floats, level: int) -> float:
+    """The shortest number that selects a level and those above it, and no other."""
+    below, own = float(scores[level - 1]) if level else 0.0, float(scores[level])
+    return next((short for digits in range(1, 18) if below < (short := round(own, digits)) <= own), own)
 
 
 def _row(threshold: float, chosen: bool, right: Floats, wrong: Floats, level: int) -> Threshold:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from headrace.artifacts import report as r
 from headrace.artifacts.evaluation import Evaluation
 from headrace.artifacts.value_found import Amount, Value
+from headrace.components.evaluate.thresholds import shown
 
 _WHO = {
     "model": "The model, as it is served",
@@ -72,7 +73,7 @@ def _advice(value: Value) -> str:
     best = value.amounts.get("best")
     if best is None or value.best_threshold is None or best.total <= value.amounts["model"].total:
         return ""
-    text = f"At a threshold of {value.best_threshold:g} it would bring {money(best.total, value.currency)}:"
+    text = f"At a threshold of {shown(value.best_threshold)} it would bring {money(best.total, value.currency)}:"
     return f"{text} `train: {{threshold: value}}` serves it so."
 
 
@@ -81,9 +82,9 @@ def _row(value: Value, name: str) -> list[r.Cell]:
     who = _WHO[name]
     if name == "model" and value.threshold is not None:
         best = f", best on the {value.chosen_on} split" if value.best_threshold == value.threshold else ""
-        who += f", from {r.number(value.threshold)} on{best}"
+        who += f", from {shown(value.threshold)} on{best}"
     if name == "best" and value.best_threshold is not None:
-        who = f"The model from {r.number(value.best_threshold)} on, best on the {value.chosen_on} split"
+        who = f"The model from {shown(value.best_threshold)} on, best on the {value.chosen_on} split"
     interval = "" if amount.low == amount.high else f"{money(amount.low)} – {money(amount.high)}"
     per_row = money(amount.per_row, value.currency)
     return [who, r.percent(amount.share), money(amount.total, value.currency), interval, per_row, _more(value, name)]
@@ -109,9 +110,9 @@ def _charts(value: Value) -> list[r.Html]:
         r.Line(words, [(0.0, value.amounts[name].total), (last, value.amounts[name].total)], dashed=True)
         for name, words in (("all", "every row"), ("none", "none"))
     ]
-    caption = f"Served from {r.number(value.threshold)} on" if value.threshold is not None else ""
+    caption = f"Served from {shown(value.threshold)} on" if value.threshold is not None else ""
     if value.best_threshold not in (None, value.threshold):
-        caption += f"; best on the {value.chosen_on} split from {r.number(value.best_threshold)} on"
+        caption += f"; best on the {value.chosen_on} split from {shown(value.best_threshold)} on"
     chart = r.line_chart(lines, "Value by threshold", "Threshold", unit, caption=f"{caption}.")
     reversed_points = [(point.share, point.total) for point in reversed(points)]
     by_share = r.Line("the model, likeliest first", reversed_points, band=list(reversed(band)))

@@ -151,7 +151,7 @@ def _skew(
     """Skew against logged requests, and what departs from the schema in them."""
     if requests is None:
         return Compared(), _Logged()
-    from headrace.components.examine.serving import describe_requests, find_in_requests, unread
+    from headrace.components.examine.serving import describe_requests, find_in_requests, find_unfit, unread
 
     try:
         described = describe_requests(requests, statistics.columns)
@@ -159,7 +159,10 @@ def _skew(
         return Compared(), _Logged([unread(str(error), settings.skew.level)])
     absent = [name for name in described.absent if name not in dropped]
     notes = [f"not held against logged requests, which do not have them: {', '.join(absent)}"] if absent else []
-    departures = find_in_requests(described, statistics, schema)
+    departures = [
+        *find_unfit(described, settings.skew.level, dropped),
+        *find_in_requests(described, statistics, schema),
+    ]
     return (
         compare("skew", statistics, described.statistics, schema, settings.skew),
         _Logged(departures, notes, described.statistics),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from headrace.artifacts.findings import DATASET, Finding
 
 if TYPE_CHECKING:
@@ -62,10 +64,18 @@ def _values(feature: schema_pb2.Feature, schema: schema_pb2.Schema) -> str:
         return "one of " + _some(list(feature.string_domain.value))
     if domain in ("int_domain", "float_domain"):
         bounds = getattr(feature, domain)
-        ends = [f"from {bounds.min:g}"] if bounds.HasField("min") else []
-        ends += [f"up to {bounds.max:g}"] if bounds.HasField("max") else []
+        ends = [f"from {_bound(bounds.min)}"] if bounds.HasField("min") else []
+        ends += [f"up to {_bound(bounds.max)}"] if bounds.HasField("max") else []
         return " ".join(ends)
     return ""
+
+
+def _bound(value: float) -> str:
+    """All digits of a whole number, and as many as tell a float32 from any other, which float_domain has."""
+    if isinstance(value, int):
+        return str(value)
+    texts = (f"{value:.{digits}g}" for digits in range(6, 10))
+    return next((text for text in texts if np.float32(text) == np.float32(value)), str(value))
 
 
 def _some(values: list[str], most: int = 8) -> str:

@@ -228,6 +228,16 @@ SPECIAL: list[dict[str, Any]] = [
     {"name": "requests-none", "requests": "no-requests"},
     {"name": "requests-none-error", "requests": "no-requests", "settings": {"skew": "error"}},
     {"name": "requests-wrong", "requests": "requests-wrong"},
+    {"name": "requests-wrong-error", "requests": "requests-wrong", "settings": {"skew": "error"}},
+    {"name": "requests-wrong-dropped", "requests": "requests-wrong", "dropped": ["note", "nothing", "amount"]},
+    {"name": "requests-wrong-once", "requests": "requests-wrong-once"},
+    {"name": "requests-fraction", "requests": "requests-fraction"},
+    {
+        "name": "requests-whole",  # where the schema lets the column have fractions
+        "requests": "requests-alike",
+        "edits": [('name: "count"\n  type: INT', 'name: "count"\n  type: FLOAT')],
+    },
+    {"name": "requests-first-without", "requests": "requests-first-without"},
     {"name": "requests-broken", "requests": "requests-broken"},
     {"name": "sliced", "describe": {"weight": "count", "slices": ["plan", "flag"]}},
     {"name": "with-checks", "checks": "checks", "champion": "base"},
@@ -284,8 +294,11 @@ def requests(folder: Path) -> None:
     kinds = {
         "alike": [{"instance": row, "time": "2025-04-01"} for row in plain],
         "other": [{**row, "plan": "gold", "amount": (row.get("amount") or 1) * 50} for row in plain],
-        "wrong": [{**row, "amount": "much"} for row in plain],
+        "wrong": [{**row, "amount": "much", "plan": "pro"} for row in plain],
+        "wrong-once": [*({**row, "plan": "pro"} for row in plain), {**plain[1], "amount": "much"}],
+        "fraction": [*({**row, "plan": "pro"} for row in plain), {**plain[1], "count": 2.5}],
         "broken": [plain[0], None],
+        "first-without": [{"count": 1}, *({**row, "plan": f"2024-0{i % 4 + 1}-05"} for i, row in enumerate(plain))],
     }
     for kind, lines in kinds.items():
         (folder / f"requests-{kind}").mkdir()
@@ -454,7 +467,6 @@ def test_without_requests_that_can_be_read_there_is_a_report_and_a_finding(
 ) -> None:
     for job, why in {
         "requests-none": "none in .jsonl or .parquet files",
-        "requests-wrong": "log.jsonl with `amount` of another type than float64: ",
         "requests-broken": "log.jsonl, which is no log of requests: expected an object a line, not null",
     }.items():
         assert results[job]["ok"] is True
@@ -462,6 +474,34 @@ def test_without_requests_that_can_be_read_there_is_a_report_and_a_finding(
         assert told(results[job], "skew").startswith(why)
         assert "Name a folder of logged requests" in (folder / "jobs" / job / "report.html").read_text()
     assert results["requests-none-error"]["ok"] is False
+
+
+def test_a_column_of_another_type_in_requests_is_told_and_the_others_are_held_against_them(
+    results: dict[str, Any],
+) -> None:
+    for job, level in {
+        "requests-wrong": "warn",
+        "requests-wrong-once": "warn",
+        "requests-wrong-error": "error",
+    }.items():
+        assert checks_of(results[job]) == [("skew", level, "plan"), ("skew", level, "amount")], results[job]
+        told_of = results[job]["found"][1]["received"]
+        assert told_of.startswith(
+            "log.jsonl with `amount` of another type than float64: Failed to parse string: 'much'"
+        )
+    assert results["requests-wrong-error"]["ok"] is False
+    assert checks_of(results["requests-wrong-dropped"]) == [("skew", "warn", "plan")]
+
+
+def test_a_fraction_in_requests_is_a_number_and_a_departure_from_the_schema(results: dict[str, Any]) -> None:
+    assert checks_of(results["requests-fraction"]) == [("skew", "warn", "plan"), ("schema", "warn", "count")]
+    assert "got FLOAT" in told(results["requests-fraction"], "schema")
+    assert checks_of(results["requests-whole"]) == []  # nor are whole numbers one, where fractions may be
+
+
+def test_a_request_without_a_text_leaves_those_of_the_others_as_they_are(results: dict[str, Any]) -> None:
+    said = told(results["requests-first-without"], "schema")
+    assert "2024-01-05 (" in said and "00:00" not in said
 
 
 def test_the_report_shows_logged_requests_beside_the_splits(folder: Path, results: dict[str, Any]) -> None:

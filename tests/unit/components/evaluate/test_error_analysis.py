@@ -48,7 +48,7 @@ def test_what_errors_share_is_said_in_words():
     table = data(1)
     bad = (np.asarray(table["plan"]) == "basic") & (np.asarray(table["age"]) > 61)
     found = analysed(table, binary(table, bad))
-    assert found.rules[0].conditions == ("plan is basic", "age > 61.5")
+    assert found.rules[0].conditions == ("plan is basic", "age ≥ 62")
     rule = found.rules[0]
     assert rule.error > 2 * rule.others and rule.wrong > 0.5 > found.wrong and rule.p_value < 1e-6
     assert rule.rows == pytest.approx(bad.sum() / 3, rel=0.15) and found.measured == COUNT // 3
@@ -60,10 +60,73 @@ def test_figures_of_rules_are_of_rows_that_they_were_not_found_on():
     scores = binary(table, bad)
     values = losses(scores)
     rules = error_rules(table, COLUMNS, values, None, 0)
-    assert rules.found[0].conditions == ("age > 70.5",)
+    assert rules.found[0].conditions == ("age ≥ 71",)
     own = rules.measured[np.asarray(table["age"])[rules.measured] > 70]
     assert rules.found[0].rows == len(own)
     assert rules.found[0].error == pytest.approx(values[own].mean())
+
+
+def ruled(column: pa.Array, bad: np.ndarray):
+    """The rules of a column alone whose rows are bad or not, and the measured rows."""
+    loss = np.where(bad, 2.0, 0.2) + np.random.default_rng(0).exponential(0.1, len(bad))
+    return error_rules(pa.table({"c": column}), ["c"], loss, None, 0)
+
+
+def fulfil(column: pa.Array, words: str) -> np.ndarray:
+    """The rows that have what the words ask for."""
+    values, parts = np.asarray(column), words.split()
+    read = np.datetime64 if pa.types.is_temporal(column.type) else int if values.dtype.kind in "iu" else float
+    compare = {"≥": np.greater_equal, ">": np.greater, "≤": np.less_equal, "<": np.less}
+    if len(parts) == 5:
+        return compare[parts[1]](read(parts[0]), values) & compare[parts[3]](values, read(parts[4]))
+    return compare[parts[1]](values, read(parts[2]))
+
+
+@pytest.mark.parametrize("first", [2024, 2022, 10_000, 1236, 1_234_567, 20_000_001, 2**53 + 1, -2024])
+def test_a_whole_numbers_bound_is_told_to_the_last_digit(first):
+    step = max(1, abs(first) // 2**23)  # below it the tree, which compares float32, sees no difference
+    whole = first + step * np.random.default_rng(0).integers(-6, 6, COUNT)
+    for bad, words in ((whole >= first, "≥"), (whole < first, "≤")):
+        rules = ruled(pa.array(whole), bad)
+        (rule,) = rules.found
+        assert rule.conditions[0].split()[1] == words
+        assert rule.rows == fulfil(pa.array(whole), rule.conditions[0])[rules.measured].sum()
+        assert step > 1 or rule.conditions == (f"c {words} {first if words == '≥' else first - 1}",)
+
+
+STEPS = np.random.default_rng(1).integers(0, 12, COUNT)
+NOON = np.datetime64("2024-03-01T12:00:00", "s")
+BESIDE = np.random.default_rng(2).integers(0, 999, COUNT)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        2017.5 + STEPS,
+        12_345.0 + STEPS,
+        0.1 + 1e-6 * STEPS,
+        -1234.5 + 1e-9 * BESIDE + STEPS,
+        NOON + STEPS * 400,
+        (NOON + STEPS * 400).astype("datetime64[us]") + BESIDE,
+        (NOON + STEPS * 200).astype("datetime64[ns]") + BESIDE,
+        NOON.astype("datetime64[us]") + np.random.default_rng(3).integers(0, 10**9, COUNT),
+        (NOON + STEPS).astype("datetime64[ms]") + BESIDE,  # finer than the tree sees
+        (NOON + STEPS * 86_400).astype("datetime64[D]"),
+    ],
+    ids=lambda values: f"{values.dtype} {values[0]}",
+)
+def test_the_words_of_a_bound_are_true_of_the_rows_that_it_was_measured_on(values):
+    column = pa.array(values)
+    rules = ruled(column, values > np.unique(values)[len(np.unique(values)) // 2])
+    for rule in rules.found:
+        assert rule.rows == fulfil(column, rule.conditions[0])[rules.measured].sum(), rule.conditions
+    assert rules.found or "ms" in str(values.dtype)
+
+
+def test_one_whole_number_between_two_bounds_is_named():
+    whole = np.random.default_rng(0).integers(2018, 2030, COUNT)
+    assert ruled(pa.array(whole), whole == 2024).found[0].conditions == ("c is 2024",)
+    assert ruled(pa.array(whole), (whole > 2022) & (whole < 2026)).found[0].conditions == ("2023 ≤ c ≤ 2025",)
 
 
 def test_where_nothing_is_shared_there_is_no_rule():

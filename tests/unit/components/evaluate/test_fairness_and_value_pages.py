@@ -74,6 +74,16 @@ def test_a_model_worth_less_than_acting_on_all_is_told_what_to_do(rows):
     assert "train: {threshold: value} serves it so." in said
 
 
+def test_thresholds_are_told_in_full(rows):
+    scores, table = replace(rows[0], threshold=0.061234567), rows[1]
+    value = replace(valued(scores, table, SPEC, 0, lambda: rows), best_threshold=0.059876543)
+    said = text(value_blocks(replace(EMPTY, value=value)))
+    assert "The model, as it is served, from 0.061234567 on" in said and "The model from 0.059876543 on" in said
+    assert "Served from 0.061234567 on; best on the eval split from 0.059876543 on." in said
+    found = replace(EMPTY, threshold=0.061234567, fairness=fairness(*rows, ["g"]))
+    assert "predicted from a probability of 0.061234567 on." in text(fairness_blocks(found))
+
+
 def test_no_value_says_why(rows):
     spec = ValueSpec(true_positive="price")
     said = text(value_blocks(replace(EMPTY, value=valued(*rows, spec, 0))))

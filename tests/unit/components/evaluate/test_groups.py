@@ -95,6 +95,44 @@ def test_fractions_that_differ_in_the_seventh_digit():
     assert len(divide([0.5 + place * 1e-9 for place in range(40)])) == 4
 
 
+def bounds(name):
+    low, high = name[1:-1].split(", ")
+    return low, high, name.endswith("]")
+
+
+def test_whole_numbers_lie_within_their_quartiles_name():
+    found = divide([*[1_000_001] * 25, *[1_234_567] * 25, *[1_500_000] * 25, *range(2_000_000, 2_000_030)])
+    assert list(found) == [
+        "[1500000, 2000003)",
+        "[2000003, 2000029]",
+        "[1000001, 1234567)",
+        "[1234567, 1500000)",
+    ]
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-7, 1e7])
+def test_fractions_lie_within_their_quartiles_name_and_in_no_other(scale):
+    values = np.random.default_rng(0).random(200) * scale
+    for name, rows in divide(values.tolist()).items():
+        low, high, last = bounds(name)
+        inside = (values >= float(low)) & (values <= float(high) if last else values < float(high))
+        assert np.flatnonzero(inside).tolist() == rows, name
+
+
+def test_moments_lie_within_their_quartiles_name_and_in_no_other():
+    values = np.random.default_rng(0).integers(0, 100_000_000, 200).astype("datetime64[us]")
+    for name, rows in divide(values, pa.timestamp("us")).items():
+        low, high, last = bounds(name)
+        end = np.datetime64(high)
+        inside = (values >= np.datetime64(low)) & (values <= end if last else values < end)
+        assert np.flatnonzero(inside).tolist() == rows, name
+
+
+def test_edges_that_are_short_are_told_as_they_are():
+    cents = [round(0.25 * place, 2) for place in range(40)]
+    assert set(divide(cents)) == {"[0, 2.25)", "[2.25, 4.75)", "[4.75, 7.25)", "[7.25, 9.75]"}
+
+
 def test_a_text_that_says_missing_is_not_missing():
     found = divide(["(missing)", None, "a", "", "(missing)", "(missing) as text"])
     assert found["(missing)"] == [1, 3] and found["a"] == [2]

@@ -20,6 +20,9 @@ SCHEMA = parse_schema(
     feature { name: "f" type: INT int_domain { max: 9 } }
     feature { name: "g" type: BYTES string_domain { value: "x" } }
     feature { name: "h" }
+    feature { name: "i" type: INT int_domain { min: 1234567 max: 2000000 } }
+    feature { name: "j" type: FLOAT float_domain { min: 0.1 max: 1234567.5 } }
+    feature { name: "k" type: FLOAT float_domain { min: -inf max: 2e10 } }
     string_domain { name: "b" value: ["v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9"] }
     """
 )
@@ -36,6 +39,9 @@ SCHEMA = parse_schema(
         ("f", "a whole number, up to 9"),
         ("g", "text, one of x"),
         ("h", "a value"),
+        ("i", "a whole number, from 1234567 up to 2000000"),
+        ("j", "a number, from 0.1 up to 1234567.5"),
+        ("k", "a number, from -inf up to 2e+10"),
     ],
 )
 def test_an_expectation_is_told_in_words(name: str, words: str) -> None:
