@@ -14,16 +14,31 @@ from headrace.artifacts import report as r
 from headrace.artifacts.metrics import first_metrics, title_of
 from headrace.artifacts.segment_results import SegmentResults
 from headrace.components.segments.page import headline, state_badge, why
-from headrace.pipelines.local.record.results import SUCCEEDED, RunResult, TaskResult
+from headrace.pipelines.local.record.results import (
+    CANCELLED,
+    FAILED,
+    INTERRUPTED,
+    RUNNING,
+    SUCCEEDED,
+    RunResult,
+    TaskResult,
+)
 from headrace.pipelines.local.store.attempts import safe_name
 from headrace.pipelines.local.views.live import counts_text, joint_state
-from headrace.pipelines.local.views.view import seconds_text, task_text
+from headrace.pipelines.local.views.view import FAILURES, WORDS, message_text, seconds_text, task_text, trace_text
 from headrace.pipelines.outcome import Outcome
-from headrace.pipelines.segments import SUMMARY, in_loop, model_of, models_of
+from headrace.pipelines.segments import SUMMARY, exit_code, in_loop, model_of, models_of
 
 INDEX = "index.html"
 SEGMENTS = "segments"  # the folder of their pages, one for each model
 _ESCAPED = re.compile(r"\\([\\`*_\[\]<>#|])")  # a sign of Markdown that stands for itself
+_KINDS: dict[str, r.Kind] = {
+    SUCCEEDED: "good",
+    FAILED: "bad",
+    CANCELLED: "warn",
+    INTERRUPTED: "warn",
+    RUNNING: "info",
+}
 _SHOWN = 6  # metrics on the index page; the evaluation's report has them all
 
 
@@ -81,7 +96,7 @@ def _markdown_page(run: RunResult, task: TaskResult, source: Path) -> str:
 
 def index_page(run: RunResult, found: Outcome, links: dict[str, dict[str, str]]) -> str:
     """The page of a run: what came of it, its gates, its tasks."""
-    sections = []
+    sections = [r.section("What went wrong", *wrong)] if (wrong := _wrong(run, found)) else []
     if found.evaluation is not None:
         evaluation = found.evaluation
         tiles = [
@@ -110,7 +125,7 @@ def index_page(run: RunResult, found: Outcome, links: dict[str, dict[str, str]])
         tasks += _task_rows([task for task in leaves if in_loop(task)])
     sections.append(r.section("Tasks", r.table(["Task", "State", "Report"], tasks, "lll")))
     started = datetime.fromtimestamp(run.started).strftime("%Y-%m-%d %H:%M:%S")
-    status = _status(found)
+    status = _status(run, found)
     facts = [
         ("Run", run.id),
         ("Started", started),
@@ -120,8 +135,18 @@ def index_page(run: RunResult, found: Outcome, links: dict[str, dict[str, str]])
     return r.page(run.name, f"Run {run.id}", sections, status=status, facts=facts)
 
 
-def _status(found: Outcome) -> r.Html | None:
-    """What became of the model or models, in a word or two."""
+def _status(run: RunResult, found: Outcome) -> r.Html | None:
+    """What became of the run, where it did not end well, and of the model or models, in a word or two each."""
+    if exit_code(run, found.segments, found.passed) != 1:
+        return _model_badge(found)
+    state = r.badge(WORDS.get(run.state, run.state).lower(), _KINDS.get(run.state, "neutral"))
+    if found.segments is not None and all(one.good for one in found.segments.results):
+        return state  # beside which "all as it should be" would be none
+    model = _model_badge(found)
+    return state if model is None else r.Html(f"{state} {model}")
+
+
+def _model_badge(found: Outcome) -> r.Html | None:
     if found.segments is not None:
         return _segments_badge(found.segments)
     if found.pushed:
@@ -133,6 +158,34 @@ def _status(found: Outcome) -> r.Html | None:
     if found.behind:
         return r.badge("waits for another rollout", "neutral")
     return r.badge("not pushed", "bad") if found.passed is False else None
+
+
+def _wrong(run: RunResult, found: Outcome) -> list[r.Html]:
+    """Why a run failed, as the terminal has it, or in the midst of what it ended. Segments have their own reasons."""
+    failed = [task for task in run.failed() if not (found.segments and in_loop(task))]
+    blocks: list[r.Html] = []
+    for task in failed[:FAILURES]:
+        error = task.error
+        assert error is not None
+        blocks.append(r.callout(r.Html(r.prose(message_text(task)).replace("\n", "<br>")), "bad"))
+        if not error.user and (trace := trace_text(task)):
+            blocks.append(r.details(f"Where {task.label} failed", r.code(trace), opened=True))
+    if more := [task.label for task in failed[FAILURES:]]:
+        named = ", ".join(more[:FAILURES]) + (", ..." if len(more) > FAILURES else "")
+        blocks.append(r.paragraph(f"{len(more):,} more failed: {named}"))
+    if run.state in (CANCELLED, INTERRUPTED):
+        blocks.append(r.callout(_ended(run), "warn"))
+    elif run.error:
+        blocks.append(r.callout(run.error, "bad"))
+    return blocks
+
+
+def _ended(run: RunResult) -> str:
+    """By what a run was ended before its time, and which tasks were at work then."""
+    tasks = [task.label for task in run.tasks.values() if task.leaf and task.attempts and task.state == run.state]
+    midst = f" in the midst of {', '.join(tasks[:FAILURES])}{', ...' * (len(tasks) > FAILURES)}" if tasks else ""
+    how = run.error or ("cancelled" if run.state == CANCELLED else "the process that ran it died")
+    return f"{how[:1].upper()}{how[1:]}{midst}."
 
 
 def _segments(results: SegmentResults, run: RunResult, links: Mapping[str, Mapping[str, str]]) -> r.Html:
@@ -175,7 +228,7 @@ def _task_rows(looped: list[TaskResult]) -> list[tuple[r.Cell, r.Cell, r.Cell]]:
     return [
         (
             f"{name} × {len(tasks)}",
-            r.badge(counts_text(tasks), "good" if joint_state(tasks) == SUCCEEDED else "neutral"),
+            r.badge(counts_text(tasks), _KINDS.get(joint_state(tasks), "neutral")),
             "",
         )
         for name, tasks in named.items()
@@ -187,7 +240,7 @@ def _against(baseline: float | None) -> str:
 
 
 def _task_row(task: TaskResult, links: dict[str, dict[str, str]]) -> tuple[r.Cell, r.Cell, r.Cell]:
-    state = r.badge(task_text(task), "good" if task.state == SUCCEEDED else "neutral")
+    state = r.badge(task_text(task), _KINDS.get(task.state, "neutral"))
     pages = sorted(links.get(task.path, {}).items(), key=lambda item: item[0] != "report")
     named = [r.link("open" if len(pages) == 1 or output == "report" else output, file) for output, file in pages]
     return task.label, state, r.Html(" · ".join(named))

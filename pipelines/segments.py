@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from headrace.artifacts.errors import row_count
 from headrace.artifacts.metrics import title_of
 from headrace.artifacts.segment_results import STATES, SegmentResult, SegmentResults
 from headrace.components.segments.page import headline, why
@@ -95,12 +97,11 @@ def segments_text(results: SegmentResults) -> list[str]:
     """In lines for a terminal: how many got where, then those that need somebody; all of them where they are few."""
     found = results.results
     counts = ", ".join(f"{count:,} {state}" for state, count in results.counts.items())
-    lines = [f"{len(found):,} segments by {results.column}: {counts}"]
+    lines = [f"{len(found):,} segment{'s' * (len(found) != 1)} by {results.column}: {counts}"]
     metric = headline(results)
     judged = sorted(one.metrics[metric] for one in found if metric in one.metrics)
     if len(judged) > 1:
-        middle = judged[len(judged) // 2]
-        title = title_of(metric)
+        middle, title = statistics.median(judged), title_of(metric)
         lines.append(f"{title}: from {judged[0]:.4g} over {middle:.4g} in the middle to {judged[-1]:.4g}")
     listed = found if len(found) <= _LINES else [one for one in found if not one.good]
     ordered = sorted(listed, key=lambda one: (one.good, STATES.index(one.state), one.value))
@@ -109,7 +110,9 @@ def segments_text(results: SegmentResults) -> list[str]:
     if len(ordered) > _LINES:
         lines.append(f"  ... {len(ordered) - _LINES:,} more to look at, on the page `summarize-segments`")
     if results.without_value:
-        lines.append(f"{results.without_value:,} rows have no {results.column}, and belong to no segment.")
+        one = results.without_value == 1
+        have, belong = ("has", "belongs") if one else ("have", "belong")
+        lines.append(f"{row_count(results.without_value)} {have} no {results.column}, and {belong} to no segment.")
     return lines
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -119,7 +119,7 @@ def explain(data: bytes, signature: Signature, error: Exception) -> str:
             values = json_object(raw, where, [item.name for item in signature.inputs])
             missing = [item.name for item in signature.inputs if item.name not in values]
             if missing:
-                return f"{where}: expected the fields {', '.join(missing)} (null where missing). Received: none"
+                return f"{where}: expected {fields_of(missing)} (null where missing). Received: none"
             for item in signature.inputs:
                 _leaf(values[item.name], where, item)
     except BadRequest as found:
@@ -131,7 +131,7 @@ def explain(data: bytes, signature: Signature, error: Exception) -> str:
     return f"body: {error}"
 
 
-def json_object(raw: msgspec.Raw, where: str, known: Any) -> dict[str, msgspec.Raw]:
+def json_object(raw: msgspec.Raw, where: str, known: Collection[str]) -> dict[str, msgspec.Raw]:
     """An object's values by name; one that is none, or has unknown names, is a BadRequest."""
     try:
         values = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
@@ -141,9 +141,13 @@ def json_object(raw: msgspec.Raw, where: str, known: Any) -> dict[str, msgspec.R
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            listed = ", ".join(known)
-            raise BadRequest(f"{where}: expected only the fields {listed}. Received: {name[:_SHOWN]!r}{hint}")
+            raise BadRequest(f"{where}: expected only {fields_of(known)}. Received: {name[:_SHOWN]!r}{hint}")
     return values
+
+
+def fields_of(names: Collection[str]) -> str:
+    """Fields in words: `the field a`, `the fields a, b`."""
+    return f"the field{'s' * (len(names) != 1)} {', '.join(names)}"
 
 
 def json_list(raw: msgspec.Raw, where: str) -> list[msgspec.Raw]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ _LIBRARIES = {
     "cnn": ("keras", "tensorflow"),
     "module": ("scikit-learn", "keras", "tensorflow", "lightgbm"),
 }
+_VALUES = 6  # of a split that are spelt out
 _SHOWN = 12  # features whose importance is spelt out
 
 
@@ -70,7 +72,7 @@ def write_card(
         data={
             "Source": info.source.get("name", ""),
             "Rows": ", ".join(f"{rows:,} {split}" for split, rows in info.rows.items()),
-            "Split": split_in_words(info.query, info.id),
+            "Split": split_in_words(info.query, info.id, info.rows),
             "Left out": {column: reason for column, reason in recipe.excluded.items() if column != info.label},
             "Importance in training": {
                 name: f"{share:.1%}" for name, share in list(importance.items())[:_SHOWN] if share > 0
@@ -158,10 +160,41 @@ def _calibration(model: Learned) -> dict[str, str]:
     return {"Calibration": f"{found['method']}, fitted on the eval split, {change}"}
 
 
-def split_in_words(query: dict[str, Any], id: str | None) -> str:
-    """How the rows were split, for people."""
+def split_in_words(query: dict[str, Any], id: str | None, rows: Mapping[str, int]) -> str:
+    """How the rows were split, for people: by what, and the shares that came of it.
+
+    Args:
+        query: how the rows were read and split, as their snapshot says.
+        id: the id's column.
+        rows: split -> number of rows.
+    """
     split = query["split"]
-    return f"by {split['by']} of {id or 'all columns'}: {split['eval']:.0%} eval, {split['test']:.0%} test"
+    by, column = split["by"], split.get("column")
+    if by == "stratified":
+        how = f"stratified by {column or query.get('label', {}).get('name', 'the label')}"
+    else:
+        how = f"by {by} of {column or id or 'all columns'}"
+    total = max(sum(rows.values()), 1)
+    shares = ", ".join(f"{rows.get(name, 0) / total:.1%} {name}" for name in ("eval", "test"))
+    return f"{how}{_meant(split)}: {shares}"
+
+
+def _meant(split: Mapping[str, Any]) -> str:
+    """From when on, or by which values, rows are in eval and in test, where the spec says so."""
+    if split.get("eval_from"):
+        return f", eval from {_moment(split['eval_from'])}, test from {_moment(split['test_from'])} (UTC)"
+    if not (values := split.get("values")):
+        return ""
+    told = []
+    for name in ("train", "eval", "test"):
+        more = f" and {len(values[name]) - _VALUES:,} more" if len(values[name]) > _VALUES else ""
+        told.append(f"{name} is {', '.join(values[name][:_VALUES])}{more}")
+    return f" ({'; '.join(told)})"
+
+
+def _moment(text: str) -> str:
+    """A moment of ISO 8601 for people, who write midnight as the day alone."""
+    return text.replace("T", " ").removesuffix(" 00:00:00")
 
 
 def _limits(recipe: Transform, training: Training, model: Model) -> tuple[str, ...]:

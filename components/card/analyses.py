@@ -50,11 +50,12 @@ def class_table(found: Evaluation) -> Table:
 
 
 def worst_table(worst: WorstSlices) -> Table:
-    """The parts of the rows with the most error, found by trying all columns and pairs of them."""
-    loss = worst.loss.replace("_", " ")
+    """The parts of the rows with the most error, found by trying all columns, and pairs of them."""
+    loss, paired = worst.loss.replace("_", " "), len(worst.paired)
+    pairs = "all pairs of them" if paired == len(worst.columns) else f"pairs of {paired:,} of them"
     about = (
         f"{worst.tried:,} parts of at least {worst.least_rows:,} rows were tried, over {len(worst.columns):,} columns "
-        f"and pairs of them; listed are those with more {loss} than the other rows by more than chance."
+        f"and {pairs}; listed are those with more {loss} than the other rows by more than chance."
     )
     if not worst.found:
         return Table("Worst parts found", (), (), f"{about} None has.")

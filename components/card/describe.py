@@ -86,7 +86,8 @@ def evaluation_data(known: Known) -> dict[str, Any]:
     """Which rows it was judged on, and why these."""
     found, info = known.evaluation, known.info
     split = info.query.get("split", {})
-    column = f" of {split['column']}" if split.get("column") else f" of {info.id}" if info.id else ""
+    usual = info.label if split.get("by") == "stratified" else info.id
+    column = f" of {split.get('column') or usual}" if split.get("column") or usual else ""
     return {
         "Source": info.source.get("name") or info.source.get("uri", ""),
         "Snapshot": known.dataset,

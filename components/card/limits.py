@@ -47,10 +47,10 @@ def unsaid(card: ModelCard) -> tuple[str, ...]:
     """What only the owner can say, and did not."""
     wanted = {"purpose": card.purpose, "owners": card.owners, "out_of_scope": card.out_of_scope,
               "considerations": card.considerations}  # fmt: skip
-    missing = [f"`{name}`" for name, said in wanted.items() if not said]
+    missing = [name for name, said in wanted.items() if not said]  # plain: a card has no code in its sentences
     if not missing:
         return ()
-    return (f"The owner has not said: {', '.join(missing)}. Say it in the section `card` of the spec.",)
+    return (f"The owner has not said: {', '.join(missing)}. Say it in the spec's section card.",)
 
 
 def _gates(verdict: Verdict) -> Iterator[str]:
@@ -79,7 +79,7 @@ def _worst_slices(found: Evaluation) -> Iterator[str]:
             why = part.undefined.get(main, "no reason was given")
             yield f"On {slice_name(part)} ({part.rows:,} rows) it could not be judged: {why}."
     if not found.slices and not found.unjudged and found.worst is None:
-        yield "It was not measured on parts of the rows: `evaluate.slices` in the spec names none."
+        yield "It was not measured on parts of the rows: evaluate.slices in the spec names none."
 
 
 def _found_slice(item: WorstSlice, loss: str) -> str:
@@ -133,7 +133,7 @@ def _uncompared(found: Evaluation) -> Iterator[str]:
         elif not item.groups:
             yield f"{item.by}: not compared for fairness: {next(iter(item.undefined.values()), 'there is no group')}."
     if not found.fairness and found.positive is not None:
-        yield "No groups were compared for fairness: neither `evaluate.fairness` nor a gate in the spec names any."
+        yield "No groups were compared for fairness: neither evaluate.fairness nor a gate in the spec names any."
 
 
 def _drifting(

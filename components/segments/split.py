@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headrace.artifacts.dataset import SPLITS, Dataset, describe
-from headrace.artifacts.errors import HeadraceError, nearest_column
+from headrace.artifacts.errors import HeadraceError, nearest_column, row_count
 from headrace.artifacts.segments import LeftOut, Segment, Segments, part_file, write_segments
 from headrace.components.ingest.write import group_rows
 from headrace.components.segments.names import slugs, text_of
@@ -116,7 +116,7 @@ def _choose(counts: Counts, settings: ForEachSpec) -> tuple[list[object], list[L
         if text not in by_text:
             why = "no row has this value"
         elif rows < settings.least_rows:
-            why = f"{rows:,} rows, and for_each.least_rows is {settings.least_rows:,}"
+            why = f"{row_count(rows)}, and for_each.least_rows is {settings.least_rows:,}"
         elif empty := [split for split in SPLITS if not counts[split][value]]:
             why = f"no row of it is in the {empty[0]} split"
         else:
@@ -204,7 +204,10 @@ def notes(found: Segments) -> list[str]:
         rows = sum(one.rows for one in found.left_out)
         names = ", ".join(one.value for one in found.left_out[:3])
         more = f" and {len(found.left_out) - 3:,} more" if len(found.left_out) > 3 else ""
-        said.append(f"{len(found.left_out):,} values of `{found.column}` ({rows:,} rows) get no model: {names}{more}")
+        values, get = ("value", "gets") if len(found.left_out) == 1 else ("values", "get")
+        whose = f"{len(found.left_out):,} {values} of `{found.column}` ({row_count(rows)})"
+        said.append(f"{whose} {get} no model: {names}{more}")
     if found.without_value:
-        said.append(f"{found.without_value:,} rows have no `{found.column}`, and belong to no segment")
+        have, belong = ("has", "belongs") if found.without_value == 1 else ("have", "belong")
+        said.append(f"{row_count(found.without_value)} {have} no `{found.column}`, and {belong} to no segment")
     return said

@@ -217,7 +217,10 @@ def status(endpoint: str | None, output: Path | None, as_json: bool, platform: P
     found = [latest[endpoint]] if endpoint in latest else [] if endpoint else list(latest.values())
     if endpoint and not found:
         known = ", ".join(latest) or "none yet"
-        raise HeadraceError(f"endpoint {endpoint}: expected one with a rollout ({known}). Received: none there")
+        raise HeadraceError(
+            f"endpoint {endpoint}: expected one where a rollout has begun ({known}). Received: one without; "
+            f"`headrace rollout start {endpoint}` begins with the version that a push gave its first share"
+        )
     if output is not None:
         if len(found) != 1:
             raise click.UsageError("-o: expected with one ENDPOINT. Received: without")

@@ -15,9 +15,14 @@ from headrace.platforms.interface import Event
 _BADGES: dict[str, r.Kind] = {PROMOTED: "good", ROLLED_BACK: "bad", ABORTED: "warn", PAUSED: "warn", RUNNING: "info"}
 _VERDICTS: dict[str, r.Kind] = {"passed": "good", "harm": "bad", "open": "neutral"}
 _EXPLAINED = (
-    "The difference is that of the new version's share and of the share of the version before. It lies in the interval "
-    "at every look, with the probabilities of error below: looking often is not cheating. A check is passed when the "
-    "interval ends below the margin, and finds harm when it begins above. Each step has to be passed for itself."
+    "The difference is that of the new version's share and of the share of the version before. A check finds harm when "
+    "its evidence of harm reaches the number beside it: the difference is above the margin then. It is passed when its "
+    "evidence of health does: the difference is below. This holds at every look, with the probabilities of error "
+    "below: looking often is not cheating. Each step has to be passed for itself."
+)
+_BETWEEN = "The interval in brackets holds in the same way; an end that is not known yet is a question mark."
+_ELSEWHERE = (
+    "Of the predictions the largest of many differences is shown, with the predictions that it is of in brackets."
 )
 
 
@@ -84,7 +89,9 @@ def _checks(rollout: Rollout) -> Html:
         health = f"{found['e_health']:,g} of {found['passed_at']:,g}" if "e_health" in found else "–"
         rows.append([_title(rollout, found["check"]), verdict, *cells(found), evidence, health])
     heads = ["Check", "Verdict", "New", "Before", "Difference in points", "Margin", "Evidence of harm", "Of health"]
-    return r.section("Checks", r.table(heads, rows), intro=_EXPLAINED)
+    told = {kind for found in rollout.summaries() for kind in ("between", "at") if kind in found}
+    read = [words for kind, words in (("between", _BETWEEN), ("at", _ELSEWHERE)) if kind in told]
+    return r.section("Checks", r.table(heads, rows), intro=" ".join([_EXPLAINED, *read]))
 
 
 def _title(rollout: Rollout, name: str) -> str:

@@ -90,7 +90,8 @@ def decide(rollout: Rollout, now: float) -> Decision:
     if blind:
         return Decision(ROLLBACK, blind)
     if now - rollout.started - rollout.paused >= rollout.settings.most_hours * 3600:
-        doubt = f"still in doubt after {rollout.settings.most_hours:g} hours: {_open(found) or 'too few requests'}"
+        hours = several(rollout.settings.most_hours, "hour")
+        doubt = f"still in doubt after {hours}: {_open(found) or 'too few requests'}"
         by_itself = rollout.settings.undecided == "rollback" and rollout.status != STOPPED  # not what a person paused
         return Decision(ROLLBACK if by_itself else PAUSE, doubt)
     waits = _waits(rollout, found, now)
@@ -99,7 +100,9 @@ def decide(rollout: Rollout, now: float) -> Decision:
     last = rollout.step >= len(rollout.settings.steps) - 2
     passed = ", ".join(name for name, verdict in found.items() if verdict == checks.PASSED)
     words = f"{passed} passed" if passed else "no harm found"
-    return Decision(PROMOTE if last else ADVANCE, f"{words} with {int(rollout.step_requests):,} requests in this step")
+    return Decision(
+        PROMOTE if last else ADVANCE, f"{words} with {several(int(rollout.step_requests), 'request')} in this step"
+    )
 
 
 def _verdict(rollout: Rollout, name: str) -> str:
@@ -133,8 +136,8 @@ def _blind(rollout: Rollout, now: float) -> str:
         return ""
     if rollout.missed >= _MISSED:
         missed = f"expected some {int(rollout.missed):,} requests to reach version {rollout.subject.candidate}"
-        return f"{missed}. Received: none for {minutes:g} minutes; the server may have refused it"
-    return f"no server has answered for {minutes:g} minutes"
+        return f"{missed}. Received: none for {several(minutes, 'minute')}; the server may have refused it"
+    return f"no server has answered for {several(minutes, 'minute')}"
 
 
 def _waits(rollout: Rollout, found: Mapping[str, str], now: float) -> str:
@@ -146,9 +149,9 @@ def _waits(rollout: Rollout, found: Mapping[str, str], now: float) -> str:
     requests = settings.step_requests - rollout.step_requests
     needs = []
     if seconds > 0:
-        needs.append(f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{math.ceil(seconds)} seconds")
+        needs.append(f"{seconds / 60:.0f} minutes" if seconds > 90 else several(math.ceil(seconds), "second"))
     if requests > 0:
-        needs.append(f"{int(requests):,} requests")
+        needs.append(several(math.ceil(requests), "request"))
     last = rollout.step >= len(settings.steps) - 2
     if (last or settings.prove == "each") and _open(found):
         needs.append(f"evidence on {_open(found)}")
@@ -157,6 +160,11 @@ def _waits(rollout: Rollout, found: Mapping[str, str], now: float) -> str:
 
 def _open(found: Mapping[str, str]) -> str:
     return ", ".join(name for name, verdict in found.items() if verdict == checks.OPEN)
+
+
+def several(count: float, unit: str) -> str:
+    """A count with its unit, which is plural for all but 1."""
+    return f"{count:,.10g} {unit}{'s' * (count != 1)}"
 
 
 def _percent(share: float | None) -> str:

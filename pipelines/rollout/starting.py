@@ -12,6 +12,7 @@ from headrace.artifacts.errors import HeadraceError
 from headrace.components.push.canary import Canary, canary
 from headrace.pipelines.rollout import acting, driving
 from headrace.pipelines.rollout.driving import Driver
+from headrace.pipelines.rollout.policy import several
 from headrace.pipelines.rollout.state import ABORTED, PAUSED, RUNNING, Rollout, Subject
 from headrace.platforms.interface import REJECTED, Endpoint, Platform
 
@@ -236,5 +237,5 @@ def described(settings: Canary) -> str:
     checks = [f"{name} within {getattr(settings, name):g}" for name in ("errors", "latency", "drift", "outcomes")
               if getattr(settings, name) is not None]  # fmt: skip
     steps = ", ".join(f"{step} %" for step in settings.steps)
-    least = f"at least {settings.step_minutes:g} minutes and {settings.step_requests:,} requests each"
+    least = f"at least {several(settings.step_minutes, 'minute')} and {several(settings.step_requests, 'request')} each"
     return f"{steps}; {least}; {', '.join(checks)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from headrace.pipelines.rollout.policy import several
 from headrace.pipelines.rollout.state import Rollout
 
 TITLES = {
@@ -101,5 +102,5 @@ def clock(seconds: float) -> str:
 
 def _ago(seconds: float) -> str:
     if seconds < 90:
-        return f"{max(0, int(seconds))} seconds"
+        return several(max(0, int(seconds)), "second")
     return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

@@ -21,7 +21,7 @@ from headrace.serving.exchange import Request, Response
 from headrace.serving.protocols.bodies import fault, reader
 from headrace.serving.protocols.tensors import Tensor, pictures_of, rows_of
 from headrace.serving.protocols.tf_serving import SIGNATURE
-from headrace.serving.request import EXACT, TYPES, BadRequest
+from headrace.serving.request import EXACT, TYPES, BadRequest, fields_of
 from headrace.serving.served import Served
 
 _encode = msgspec.json.Encoder().encode
@@ -233,6 +233,6 @@ def _check(item: Input, cells: Sequence[Any], where: str) -> None:
 def _misses(values: dict[str, Any], names: list[str], where: str) -> None:
     extra = [name for name in values if name not in names]
     if extra:
-        raise BadRequest(f"{where}: expected only the fields {', '.join(names)}. Received: {extra[0][:80]!r}")
-    missing = ", ".join(name for name in names if name not in values)
-    raise BadRequest(f"{where}: expected the fields {missing} (null where missing). Received: none")
+        raise BadRequest(f"{where}: expected only {fields_of(names)}. Received: {extra[0][:80]!r}")
+    missing = [name for name in names if name not in values]
+    raise BadRequest(f"{where}: expected {fields_of(missing)} (null where missing). Received: none")

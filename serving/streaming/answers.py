@@ -14,7 +14,7 @@ import msgspec
 from headrace.artifacts.answer import predictions
 from headrace.artifacts.signature import Signature
 from headrace.serving.encode import days
-from headrace.serving.request import TYPES, BadRequest, explain, json_object, malformed
+from headrace.serving.request import TYPES, BadRequest, explain, fields_of, json_object, malformed
 from headrace.serving.served import Served
 from headrace.serving.streaming.message import Message, Record
 
@@ -170,7 +170,7 @@ def object_decoder(signature: Signature, keep: Sequence[str], ignore_others: boo
             raise BadRequest(f"message{told.removeprefix('body')}") from None
         missing = [name for name in known if name not in values]
         if missing:
-            raise BadRequest(f"message: expected the fields {', '.join(missing)} (null where missing). Received: none")
+            raise BadRequest(f"message: expected {fields_of(missing)} (null where missing). Received: none")
         kept = _kept({name: values[name] for name in keep}) if keep else b""
         return _object({name: values[name] for name in names}), kept
 

@@ -59,7 +59,7 @@ def test_a_good_request(url: str, instance: dict[str, Any]) -> None:
 REFUSED: dict[str, tuple[Any, str]] = {
     "a missing field": (
         lambda good: of(good, without(good, "plan")),
-        "instances[1]: expected the fields plan (null where missing). Received: none",
+        "instances[1]: expected the field plan (null where missing). Received: none",
     ),
     "an extra field": (
         lambda good: of({**good, "churned": 1}),

@@ -42,7 +42,7 @@ def write_card(
         data={
             "Source": info.source.get("name", ""),
             "Pictures": ", ".join(f"{rows:,} {split}" for split, rows in info.rows.items()),
-            "Split": split_in_words(info.query, info.query["split"].get("column") or info.id),
+            "Split": split_in_words(info.query, info.id, info.rows),
             "Baseline": f"{constant.words(info.classes or ())}: {constant.metric} "
             f"{number(constant.values['eval'])} on the eval split",
         },

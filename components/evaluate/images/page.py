@@ -170,9 +170,9 @@ def _labels(labels: Labels) -> Html:
     words = f"The labels themselves are right in {r.percent(labels.accuracy.value)} of {labels.accuracy.of:,} images"
     words += f" ({_interval(labels.accuracy)})."
     if labels.review:
-        words += (
-            f" Of the {labels.review.of:,} labels that the review list doubts most, {labels.review.count:,} are wrong."
-        )
+        listed, wrong = labels.review.of, labels.review.count
+        labelled, are = f"label{'s' * (listed != 1)}", "is" if wrong == 1 else "are"
+        words += f" Of the {listed:,} {labelled} that the review list doubts most, {wrong:,} {are} wrong."
     return r.paragraph(words)
 
 

@@ -19,6 +19,7 @@ from headrace.pipelines.local import events
 from headrace.pipelines.local.record.results import (
     CANCELLED,
     FAILED,
+    INTERRUPTED,
     RUNNING,
     SKIPPED,
     SUCCEEDED,
@@ -30,9 +31,9 @@ from headrace.pipelines.local.views.view import WORDS, can_show, first_line, sec
 INTERVAL = 0.1  # seconds between two pictures
 ALONE = 3  # iterations of a loop that are shown one by one; more become one line
 _SIZE = (80, 24)  # of a terminal that does not know its own
-_SIGNS = {SUCCEEDED: "✓", FAILED: "✗", SKIPPED: "–", CANCELLED: "■", RUNNING: "•"}
-_ASCII = {SUCCEEDED: "+", FAILED: "x", SKIPPED: "-", CANCELLED: "=", RUNNING: "*"}
-_COLOURS = {SUCCEEDED: "32", FAILED: "1;31", SKIPPED: "2", CANCELLED: "33", RUNNING: "36"}
+_SIGNS = {SUCCEEDED: "✓", FAILED: "✗", SKIPPED: "–", CANCELLED: "■", INTERRUPTED: "!", RUNNING: "•"}
+_ASCII = {SUCCEEDED: "+", FAILED: "x", SKIPPED: "-", CANCELLED: "=", INTERRUPTED: "!", RUNNING: "*"}
+_COLOURS = {SUCCEEDED: "32", FAILED: "1;31", SKIPPED: "2", CANCELLED: "33", INTERRUPTED: "33", RUNNING: "36"}
 _DIM = "2"
 
 
@@ -170,7 +171,7 @@ def _many(label: str, tasks: list[TaskResult]) -> Row:
 def joint_state(tasks: list[TaskResult]) -> str:
     """The state of several tasks as one: the most urgent of theirs."""
     states = {task.state for task in tasks}
-    return next((s for s in (FAILED, RUNNING, CANCELLED, SUCCEEDED, SKIPPED) if s in states), SUCCEEDED)
+    return next((s for s in (FAILED, RUNNING, INTERRUPTED, CANCELLED, SUCCEEDED, SKIPPED) if s in states), SUCCEEDED)
 
 
 def counts_text(tasks: list[TaskResult]) -> str:

@@ -16,6 +16,7 @@ from headrace.pipelines.local import events
 from headrace.pipelines.local.record.results import (
     CANCELLED,
     FAILED,
+    INTERRUPTED,
     RUNNING,
     SKIPPED,
     SUCCEEDED,
@@ -27,7 +28,14 @@ LOG_LINES = 20  # of a failed task that has no traceback
 FAILURES = 5  # that are told at length; of a loop a thousand may have failed, and for the same reason
 PROGRESS = 10.0  # seconds between two lines that say how far a loop is
 _LATER = re.compile(r"\[(?:[3-9]|\d{2,})\]")  # an iteration that is not among the first three of its loop
-WORDS = {SUCCEEDED: "done", FAILED: "FAILED", SKIPPED: "skipped", CANCELLED: "cancelled", RUNNING: "running"}
+WORDS = {
+    SUCCEEDED: "done",
+    FAILED: "FAILED",
+    SKIPPED: "skipped",
+    CANCELLED: "cancelled",
+    INTERRUPTED: "interrupted",
+    RUNNING: "running",
+}
 
 
 class View(Protocol):
@@ -200,18 +208,28 @@ def failure_text(result: RunResult, debug: bool = False) -> str:
         error = task.error
         assert error is not None
         if error.user and not debug:
-            parts.append(error.message if error.message.startswith(task.path) else f"{task.label}: {error.message}")
+            parts.append(message_text(task))
             continue
-        body = error.trace.rstrip() or _log_end(task.log)
         told = "" if error.trace else f": {error.message}"
         where = f"\nlog: {task.log}" if task.log else ""
-        parts.append(f"{body}\n{task.label} failed{told}{where}".strip())
+        parts.append(f"{trace_text(task)}\n{task.label} failed{told}{where}".strip())
     if more := [task.label for task in failed[FAILURES:]]:
         named = ", ".join(more[:FAILURES]) + (", ..." if len(more) > FAILURES else "")
         parts.append(f"{len(more)} more failed: {named}")
     if result.error:
         parts.append(result.error)
     return "\n\n".join(parts)
+
+
+def message_text(task: TaskResult) -> str:
+    """What a failed task said, after its name."""
+    message = task.error.message if task.error else ""
+    return message if message.startswith(task.path) else f"{task.label}: {message}"
+
+
+def trace_text(task: TaskResult) -> str:
+    """The traceback of a failed task; of a program, which has none, the end of its log."""
+    return (task.error.trace.rstrip() if task.error else "") or _log_end(task.log)
 
 
 def summary_text(result: RunResult) -> str:
@@ -221,7 +239,11 @@ def summary_text(result: RunResult) -> str:
     said = [f"{len(leaves)} task{'' if len(leaves) == 1 else 's'}"]
     if cached := sum(task.cached for task in leaves):
         said.append(f"{cached} cached")
-    said += [f"{counts[state]} {WORDS[state].lower()}" for state in (FAILED, SKIPPED, CANCELLED) if counts[state]]
+    said += [
+        f"{counts[state]} {WORDS[state].lower()}"
+        for state in (FAILED, SKIPPED, CANCELLED, INTERRUPTED)
+        if counts[state]
+    ]
     return f"{result.name} {result.id}: {result.state} in {seconds_text(result.seconds)} ({', '.join(said)})"
 
 

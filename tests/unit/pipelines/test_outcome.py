@@ -1,12 +1,15 @@
 """What is said of a run that has little to tell, and the page of its reports."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from headrace.artifacts.evaluation import Evaluation, write_evaluation
 from headrace.pipelines.local.record.results import (
+    CANCELLED,
     FAILED,
+    INTERRUPTED,
     SKIPPED,
     SUCCEEDED,
     ArtifactRecord,
@@ -77,6 +80,54 @@ def test_a_model_with_one_answer_is_told(tmp_path):
         "of 0.5; train.threshold can choose another, such as `f1`",
     )
     assert outcome_text(said, "m").startswith("note: evaluate: every row of the test split")
+
+
+def test_the_page_of_a_failed_run_says_why(tmp_path):
+    wanted = TaskError("E", "data: expected `x` > 0. Received:\nnone", user=True)
+    raised = TaskError("ValueError", "only <one> class", trace="Traceback:\nValueError: only <one> class\n")
+    result = run(
+        tmp_path, task("ingest", FAILED, error=wanted), task("train", FAILED, error=raised), task("gate", SKIPPED),
+        state=FAILED,
+    )  # fmt: skip
+    text = publish_reports(result, outcome(result)).read_text()
+    assert '</h1><span class="badge bad">failed</span>' in text
+    assert '<span class="badge bad">FAILED in 0.00 s</span>' in text
+    assert '<span class="badge neutral">skipped</span>' in text
+    assert "ingest: data: expected <code>x</code> &gt; 0. Received:<br>none</div>" in text
+    assert "train: only &lt;one&gt; class</div>" in text
+    assert "<pre><code>Traceback:\nValueError: only &lt;one&gt; class</code></pre>" in text
+    assert "What went wrong" not in index_page(run(tmp_path, task("ingest")), outcome(run(tmp_path)), {})
+
+
+def test_of_many_that_failed_the_page_tells_the_first_at_length(tmp_path):
+    error = TaskError("E", "no rows", user=True)
+    result = run(tmp_path, *(task(f"t{n}", FAILED, error=error) for n in range(12)), state=FAILED)
+    text = index_page(result, outcome(result), {})
+    assert text.count("no rows</div>") == 5
+    assert "7 more failed: t5, t6, t7, t8, t9, ...</p>" in text
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "words"),
+    [
+        (CANCELLED, "cancelled by SIGINT", "Cancelled by SIGINT"),
+        (CANCELLED, "", "Cancelled"),
+        (INTERRUPTED, "", "The process that ran it died"),
+    ],
+)
+def test_the_page_of_a_run_that_was_ended_says_in_the_midst_of_what(state, error, words, tmp_path):
+    tasks = task("ingest"), task("tune", state, attempts=1), task("train", state)
+    text = index_page(replace(run(tmp_path, *tasks, state=state), error=error), outcome(run(tmp_path)), {})
+    assert f'</h1><span class="badge warn">{state.lower()}</span>' in text
+    assert f'<div class="callout warn">{words} in the midst of tune.</div>' in text and "callout bad" not in text
+
+
+def test_a_failed_run_that_has_pushed_shows_both(tmp_path):
+    error = TaskError("E", "no server", user=True)
+    tasks = task("gate", outputs={"passed": True}), task("push"), task("track", FAILED, error=error)
+    result = run(tmp_path, *tasks, state=FAILED)
+    text = index_page(result, outcome(result), {})
+    assert '<span class="badge bad">failed</span> <span class="badge good">pushed</span>' in text
 
 
 def test_an_emptied_store_leaves_nothing_to_show(tmp_path):

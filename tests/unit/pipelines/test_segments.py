@@ -268,12 +268,18 @@ def test_few_segments_are_all_listed(tmp_path: Path) -> None:
     text = outcome_text(outcome(run(tmp_path, results, failed, state=FAILED)), "m")
     assert text.splitlines() == [
         "3 segments by region: 1 failed, 1 not passed, 1 live",
-        "ROC AUC: from 0.6 over 0.81 in the middle to 0.81",
+        "ROC AUC: from 0.6 over 0.705 in the middle to 0.81",
         "  Segment     State       ROC AUC   Rows  Why",
         "  Region 001  failed               1,000  for-loop-1[1]/train: only one class",
         "  Region 002  not passed      0.6  1,000",
         "  Region 000  live           0.81  1,000  m-0 version 2",
     ]
+
+
+def test_one_row_without_a_segment_is_told_as_one(tmp_path: Path) -> None:
+    lines = outcome_text(outcome(run(tmp_path, replace(of(one(0)), without_value=1))), "m").splitlines()
+    assert lines[0] == "1 segment by region: 1 live"
+    assert lines[-1] == "1 row has no region, and belongs to no segment."
 
 
 def test_of_hundreds_only_those_that_need_somebody(tmp_path: Path) -> None:
@@ -315,6 +321,19 @@ def test_the_runs_page_leads_to_each_segments_pages(tmp_path: Path) -> None:
     assert 'href="segments/m-299/evaluate.html"' in text
     assert "evaluate × 300" in text
     assert text.count("<tr>") < 20  # no line for each task of each segment
+
+
+def test_the_runs_page_tells_a_failed_run_from_segments_to_look_at(tmp_path: Path) -> None:
+    in_one = task("for-loop-1[1]/train", FAILED, error=ERROR)
+    found = run(tmp_path, of(one(0), one(1, "failed")), in_one, state=FAILED)
+    text = publish_reports(found, outcome(found)).read_text()
+    assert '<span class="badge bad">1 to look at</span>' in text
+    assert '<span class="badge bad">1 FAILED</span>' in text
+    assert "What went wrong" not in text  # the segment says it
+    found = run(tmp_path / "whole", of(one(0)), task("track", FAILED, error=ERROR), state=FAILED)
+    text = publish_reports(found, outcome(found)).read_text()
+    assert '<span class="badge bad">failed</span>' in text and "all as it should be" not in text
+    assert "track: only one class" in text
 
 
 def told(*happened: events.Event) -> list[str]:

@@ -147,6 +147,10 @@ WRONG = [
         body(GOOD, {k: GOOD[k] for k in ("tenure", "is_new", "signup")}),
         "instances[1]: expected the fields spend per month, plan (null where missing). Received: none",
     ),
+    (
+        body({k: GOOD[k] for k in GOOD if k != "plan"}),
+        "instances[0]: expected the field plan (null where missing). Received: none",
+    ),
     (body({**GOOD, "tenure": "abc"}), 'instances[0].tenure: expected a number or null. Received: "abc"'),
     (body({**GOOD, "tenure": "12"}), 'instances[0].tenure: expected a number or null. Received: "12"'),
     (body({**GOOD, "tenure": True}), "instances[0].tenure: expected a number or null. Received: true"),

@@ -55,7 +55,7 @@ WRONG = [
     ({**GOOD, "signup": "2022-13-01"}, "message.signup: expected a date such as"),
     ({**GOOD, "signup": "2022-02-30"}, "message.signup: expected a day that exists"),
     ({**GOOD, "more": 1}, "message: expected only the fields"),
-    ({name: value for name, value in GOOD.items() if name != "plan"}, "message: expected the fields plan"),
+    ({name: value for name, value in GOOD.items() if name != "plan"}, "message: expected the field plan (null"),
 ]
 
 
@@ -84,7 +84,7 @@ def test_fields_are_kept_and_passed_over_where_asked(served: Served) -> None:
     (strict,) = records(Answers(served, keep=["customer"]), body)
     assert "Received: 'noise'" in strict.reason
     (without,) = records(Answers(served, keep=["customer"], ignore_others=True), GOOD)
-    assert without.reason == "message: expected the fields customer (null where missing). Received: none"
+    assert without.reason == "message: expected the field customer (null where missing). Received: none"
     (both,) = records(Answers(served, keep=["tenure"]), GOOD)  # an input can be kept as well
     assert json.loads(both.value)["fields"] == {"tenure": 12}
 

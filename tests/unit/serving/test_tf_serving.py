@@ -85,6 +85,7 @@ def test_values(bundles: dict[str, Path]) -> None:
         ({"instances": [{**ROW, "plan": {"b64": "%"}}]}, 'b64: expected {"b64": ...} with bytes in Base64'),
         ({"instances": [{**ROW, "tenor": 1}]}, "instances[0]: expected only the fields tenure, spend per month, is_new, plan, signup. Received: 'tenor'"),
         ({"instances": [{"tenure": 1}]}, "instances[0]: expected the fields spend per month, is_new, plan, signup (null where missing). Received: none"),
+        ({"instances": [{k: v for k, v in ROW.items() if k != "plan"}]}, "instances[0]: expected the field plan (null where missing). Received: none"),
         ({"instances": [{**ROW, "signup": "soon"}]}, "inputs.signup.data[0]: expected a date such as "),
         ({"inputs": {**ROW, "tenure": [1, 2]}}, "inputs: expected equally many values of each. Received: [1, 2]"),
         ({"inputs": 3}, "inputs: expected an object. Received: 3"),

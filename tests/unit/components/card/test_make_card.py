@@ -47,8 +47,9 @@ def test_a_card_is_complete_though_nobody_typed_anything(tmp_path: Path) -> None
                   "Quantitative analyses", "Caveats and recommendations", "Gates", "Environment", "Lineage"):  # fmt: skip
         assert f"\n## {title}\n" in text
     assert card.purpose == "Predicts churned, one of 0, 1, from a row of 1 column."
-    unsaid = "The owner has not said: `purpose`, `owners`, `out_of_scope`, `considerations`."
+    unsaid = "The owner has not said: purpose, owners, out_of_scope, considerations."
     assert any(limit.startswith(unsaid) for limit in card.limits)
+    assert "`" not in card.to_html() and "`" not in text
     assert card.details["Learner"] == "trees" and card.details["Latency"].startswith("median 0.2500 ms, p99 0.5000 ms")
     assert card.lineage["Code"] == "abc123" and card.lineage["Model"] == card.model_digest
     assert card.data["Labels in train"] == "0: 80.0%, 1: 20.0%"
@@ -111,7 +112,13 @@ def test_the_worst_parts_that_were_found_come_first(tmp_path: Path) -> None:
         "Worst part: plan × region = basic × north (50 rows), mean log loss 0.9000 against 0.3000 on all other rows: "
         "it says 0.2000 where 0.5000 is true."
     )
-    assert "Worst parts found" in [table.title for table in card.analyses]
+    told = {table.title: table.about for table in card.analyses}["Worst parts found"]
+    assert "over 2 columns and pairs of 0 of them;" in told
+    paired = changed(finished_run(tmp_path / "all"), worst=replace(worst, paired=worst.columns)).card()
+    assert (
+        "over 2 columns and all pairs of them;"
+        in {one.title: one.about for one in paired.analyses}["Worst parts found"]
+    )
 
 
 def test_fairness_and_value_are_in_it(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import datetime
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 
 import pyarrow as pa
@@ -90,7 +91,12 @@ def test_too_few_rows_are_left_out_and_told_of(tmp_path):
     assert found.left_out[0].why == "2 rows, and for_each.least_rows is 3"
     assert notes(found) == [
         "2 values of `region` (3 rows) get no model: b, c",
-        "1 rows have no `region`, and belong to no segment",
+        "1 row has no `region`, and belongs to no segment",
+    ]
+    alone = replace(found, left_out=(replace(found.left_out[1], rows=1),), without_value=2)
+    assert notes(alone) == [
+        "1 value of `region` (1 row) gets no model: c",
+        "2 rows have no `region`, and belong to no segment",
     ]
 
 

@@ -138,6 +138,16 @@ def test_signs_differ_without_colour_and_without_unicode(stage):
     assert one.shown[4].endswith("...")
 
 
+def test_what_a_dead_process_left_behind_has_a_sign_of_its_own(stage):
+    one = stage(colour=False)
+    one.end("ingest")
+    one.end("tune", state="INTERRUPTED")
+    assert one.shown[2].split() == ["!", "tune", "interrupted"]
+    loop = [task(f"loop[{n}]/train", state) for n, state in enumerate(["SUCCEEDED", "INTERRUPTED", "CANCELLED"])]
+    assert live.joint_state(loop) == live.joint_state(loop[1:2]) == "INTERRUPTED"
+    assert live.joint_state(loop[::2]) == "CANCELLED"
+
+
 def test_names_cannot_move_the_cursor_and_wide_characters_count_twice(stage):
     one = stage(columns=30)
     one.end("evil\x1b[2Jname\n", "訓練")

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.pipelines.rollout import acting, driving, starting
+from headrace.pipelines.rollout import acting, driving, policy, starting
 from headrace.pipelines.rollout.page import rollout_page
 from headrace.pipelines.rollout.state import from_json, to_json
 from headrace.pipelines.rollout.text import status_json, status_text
@@ -255,6 +256,17 @@ def test_it_is_told_to_people_and_machines(world: World) -> None:
     assert status_json(rollout)["checks"][0]["check"] == "errors"
     page = rollout_page(rollout, world.platform.registry.history("prices"))
     assert "Failed requests" in page and "<script" not in page
+    assert "is passed when its evidence of health does" in page and "the interval ends" not in page
+    assert "The interval in brackets holds" in page and "the largest of many differences" in page
+
+
+def test_what_a_step_waits_for_is_counted_in_words(world: World) -> None:
+    rollout = replace(world.start(), step_since=world.now, step_requests=99)
+    assert policy.decide(rollout, world.now + 59).reason == "1 second and 1 request"
+    assert policy.decide(rollout, world.now + 58).reason == "2 seconds and 1 request"
+    assert policy.decide(replace(rollout, step_requests=98.5), world.now + 61).reason == "2 requests"
+    blind = replace(rollout, blind_since=world.now, settings=world.settings(blind_minutes=1))
+    assert policy.decide(blind, world.now + 60).reason == "no server has answered for 1 minute"
 
 
 def test_a_look_at_the_same_time_as_another_counts_once(world: World) -> None:

@@ -13,8 +13,9 @@ import pytest
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.evaluation import read_evaluation
-from headrace.artifacts.image_evaluation import UNCERTAIN, WRONG, read_images
+from headrace.artifacts.image_evaluation import UNCERTAIN, WRONG, Labels, Share, read_images
 from headrace.components.evaluate.evaluate import evaluate
+from headrace.components.evaluate.images import page
 from headrace.components.evaluate.images.assess import assess_images
 from headrace.components.evaluate.images.network import Network
 from headrace.components.evaluate.spec import EvaluateSpec
@@ -62,6 +63,12 @@ def test_against_the_truth_the_labels_are_a_rival(network, data):
     assert seen.found.labels.review.value == 1.0  # all that the list doubts are wrong
     assert seen.mistakes == ()
     assert [item.truth for item in seen.found.review[:6]] == [item.predicted for item in seen.found.review[:6]]
+
+
+@pytest.mark.parametrize(("wrong", "words"), [(1, "1 is wrong."), (2, "2 are wrong.")])
+def test_wrong_labels_are_counted_in_words(wrong, words):
+    labels = Labels(Share(180, 200, 0.85, 0.94), {}, Share(wrong, 39, 0.0, 0.2))
+    assert f"Of the 39 labels that the review list doubts most, {words}" in page._labels(labels)
 
 
 def test_images_without_a_truth_are_left_out(network, tables, tmp_path):
