@@ -12,9 +12,10 @@ from headrace.components.fingerprint.logs import log_files
 from headrace.components.fingerprint.url import absolute, sources_of
 from headrace.components.ingest.spec import DataSpec
 from headrace.pipelines.check_aggregates import with_aggregates
-from headrace.pipelines.check_evaluate import evaluated_columns, value_mistakes
+from headrace.pipelines.check_data import row_mistakes
+from headrace.pipelines.check_evaluate import evaluated_columns, gate_mistakes, value_mistakes
 from headrace.pipelines.check_features import feature_mistakes
-from headrace.pipelines.check_label import label_mistakes
+from headrace.pipelines.check_label import known_classes, label_mistakes
 from headrace.pipelines.check_train import train_mistakes
 from headrace.pipelines.compile import schema_text, with_functions
 from headrace.pipelines.compiled import resolve_source
@@ -114,11 +115,11 @@ def mistakes(spec: Spec, rows: pa.Table, head: Head) -> list[tuple[Place, str]]:
         beside = "the label and the id" if spec.data.id else "the label"
         found.append((("data", "source"), f"expected columns to learn from beside {beside}. Received: none"))
     types = {field.name: column_type(field.type) for field in rows.schema}
-    found += label_mistakes(spec, rows, head)
+    found += label_mistakes(spec, rows, head) + row_mistakes(spec, rows, head)
     if spec.for_each and (message := _segments(spec.for_each.segment, spec.data, rows.schema)):
         found.append((("for_each", "segment"), message))
     found += _learned_segment(spec)
-    found += value_mistakes(spec.evaluate, types)
+    found += value_mistakes(spec.evaluate, types) + gate_mistakes(spec.evaluate, known_classes(spec, rows, head.whole))
     return found + feature_mistakes(spec, rows.schema) + train_mistakes(spec, rows, head.whole)
 
 

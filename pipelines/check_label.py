@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headrace.artifacts.dataset import SPLITS
 from headrace.artifacts.errors import HeadraceError, row_count
@@ -43,6 +44,17 @@ def label_mistakes(spec: Spec, rows: pa.Table, head: Head) -> list[tuple[Place, 
     left_out = spec.data.watermark is not None or any(join.how == "inner" for join in spec.data.join)
     # The label of rows that ingestion leaves out, as older than the last snapshot or without a partner, may be missing.
     return _values(spec, rows, head) if needed <= set(head.read) and not left_out else []
+
+
+def known_classes(spec: Spec, rows: pa.Table, whole: bool) -> list[str] | None:
+    """The classes as gates and weights name them; None where they are not known, as there are more rows than these."""
+    label = spec.data.label
+    if not whole or spec.predicted == "regression" or label.expression is not None:
+        return None
+    if label.name not in rows.column_names:
+        return None
+    values = pc.unique(rows[label.name].drop_null()).to_pylist()
+    return sorted(str(value).lower() if isinstance(value, bool) else str(value) for value in values)
 
 
 def _expression(text: str, schema: pa.Schema) -> str | None:

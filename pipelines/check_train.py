@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from headrace.artifacts.errors import nearest_column
+from headrace.pipelines.check_label import known_classes
 from headrace.pipelines.spec import Spec
 from headrace.pipelines.yaml_lines import Place
 from headrace.trainer.expressions.arrow import column_type
@@ -46,13 +46,8 @@ def _monotone(spec: Spec, types: dict[str, str]) -> dict[str, str]:
 
 def _classes(spec: Spec, head: pa.Table, whole: bool) -> dict[str, str]:
     """Weights of classes that the label does not have."""
-    label, weights = spec.data.label, spec.train.class_weight
-    if not (whole and isinstance(weights, dict) and label.expression is None and label.name in head.column_names):
+    weights, known = spec.train.class_weight, known_classes(spec, head, whole)
+    if not isinstance(weights, dict) or known is None:
         return {}
-    column = head[label.name]
-    known = sorted(
-        str(value).lower() if isinstance(value, bool) else str(value)
-        for value in pc.unique(column.drop_null()).to_pylist()
-    )
-    text = f"expected a class of `{label.name}`: {', '.join(known[:20])}"
+    text = f"expected a class of `{spec.data.label.name}`: {', '.join(known[:20])}"
     return {name: f"{text}. Received: {name}" for name in weights if name not in known}

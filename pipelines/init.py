@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.artifacts.dataset import DatasetInfo
-from headrace.artifacts.errors import HeadraceError, nearest_column, row_count
+from headrace.artifacts.dataset import DatasetInfo, names_its_row
+from headrace.artifacts.errors import HeadraceError, nearest_column
 from headrace.artifacts.folder import write_text
 from headrace.artifacts.report import number, percent
 from headrace.components.fingerprint.url import absolute, is_url, public
@@ -24,16 +25,26 @@ from headrace.components.ingest.ingest import check_left_out, left_out, read_tab
 from headrace.components.ingest.label import make_label
 from headrace.components.ingest.open import first_text_file
 from headrace.components.ingest.rows import head_rows
-from headrace.components.ingest.spec import DataSpec
+from headrace.components.ingest.spec import DataSpec, Split
 from headrace.components.ingest.written import comma_amounts, written_as
 from headrace.components.transform.inputs import exclusion
 from headrace.components.transform.spec import FeaturesSpec
+from headrace.pipelines.check_data import id_mistake
 from headrace.pipelines.image_task import IMAGES
-from headrace.pipelines.init_hints import check_header, column_notes, label_notes, mixed_words, positive_class
+from headrace.pipelines.init_hints import (
+    check_header,
+    column_notes,
+    ill_written,
+    label_notes,
+    mixed_words,
+    positive_class,
+)
 from headrace.pipelines.init_images import holds_images, image_spec_text, inspect_images
 from headrace.pipelines.spec_words import gate_words, model_name, quoted, source_name, source_path, spec_text_of
 
 MOST_ROWS = 200_000  # that are looked at
+_NEAR = 1.1  # times as many different texts may be in the train split, by how the rows fall
+_SPLIT = Split()
 FEW_CLASSES = 20  # a whole-number label with more values is taken for a quantity
 
 
@@ -121,23 +132,46 @@ def inspect(data: DataSpec, task: str | None, id: str | None) -> Look:
     if id is not None:
         _check_id(table, id, label, source)
     id = id or infer_id(table, label)
-    info = DatasetInfo(task=task, columns=[], label=label, rows={}, id=id)
-    reasons = {
-        name: exclusion(name, table[name], info, FeaturesSpec())
-        for name in table.column_names
-        if name not in (label, id)
-    }
-    excluded = {name: reason for name, reason in reasons.items() if reason}
+    names = [name for name in table.column_names if name not in (label, id)]
+    excluded = _excluded(table.select(names), DatasetInfo(task=task, columns=[], label=label, rows={}, id=id))
     told = [*notes, *(label_notes(table[label]) if task == "classification" else [])]
-    for name, column in _texts(table).items():
-        mixed = mixed_words(column) if name not in (label, id) else None
-        if mixed and name in excluded:
-            excluded[name] = f"{mixed}, and take it out of here"
-        elif mixed and not any(note.startswith(f"`{name}` stays text") for note in notes):
+    for name, column in _texts(table.select(names)).items():
+        noted = any(note.startswith(f"`{name}` stays text") for note in notes)
+        mixed = mixed_words(column, data.decimal)
+        hint = None if mixed or noted else ill_written(name, column, data.decimal)
+        if (mixed or hint) and name in excluded:
+            excluded[name] = f"{mixed or hint}, and take it out of here"
+        elif mixed and not noted:
             told.append(f"`{name}` is {mixed}")
-    told += column_notes(table, [name for name in table.column_names if name not in (label, id, *excluded)])
+        elif hint:
+            told.append(f"`{name}` {hint}")
+    told += column_notes(table, [name for name in names if name not in excluded])
     positive = positive_class(table[label]) if task == "classification" else None
     return Look(table, task, id, excluded, told, data, positive)
+
+
+def _excluded(table: pa.Table, info: DatasetInfo) -> dict[str, str]:
+    """What is no feature, and why: by all rows, or by as few as a run trains on, of which more texts are different."""
+    reasons = {name: exclusion(name, table[name], info, FeaturesSpec()) for name in table.column_names}
+    trained = _trained(table.num_rows)
+    for name, column in _texts(table).items():
+        reasons[name] = reasons[name] or _names_rows(name, column.take(trained), info)
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def _names_rows(name: str, column: pa.ChunkedArray, info: DatasetInfo) -> str | None:
+    return exclusion(name, column, info, FeaturesSpec()) if _names_its_row(column) else None
+
+
+def _names_its_row(column: pa.ChunkedArray, more: float = 1.0) -> bool:
+    """Whether a text, with so many times as many different ones, identifies its row."""
+    return names_its_row(round(more * pc.count_distinct(column).as_py()), len(column) - column.null_count)
+
+
+def _trained(rows: int) -> pa.Array:
+    """So many rows as the train split of the spec that is written has, drawn as a split by hash draws them."""
+    share = 1 - _SPLIT.eval - _SPLIT.test
+    return pa.array(np.sort(np.random.default_rng(0).permutation(rows)[: round(share * rows)]))
 
 
 def read_as_written(data: DataSpec) -> tuple[DataSpec, pa.Table, list[str]]:
@@ -209,19 +243,8 @@ def _check_id(table: pa.Table, id: str, label: str, source: str) -> None:
         )
     if id == label:
         raise HeadraceError(f"--id: expected another column than the label. Received: `{id}` for both")
-    column = table[id]
-    if column.null_count:
-        raise HeadraceError(
-            f"{source}: expected an id in every row. Received: {row_count(column.null_count)} without `{id}`, "
-            f"first row {pc.index(pc.is_null(column), True).as_py() + 1}"
-        )
-    counts = pc.value_counts(column.combine_chunks())
-    twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
-    if len(twice):
-        raise HeadraceError(
-            f"{source}: expected every `{id}` once. "
-            f"Received: {len(twice):,} ids more than once, such as {twice[0].as_py()!r}"
-        )
+    if wrong := id_mistake(id, table[id]):
+        raise HeadraceError(f"{source}: {wrong}")
 
 
 def infer_id(table: pa.Table, label: str) -> str | None:
@@ -297,7 +320,12 @@ def _column_words(column: pa.ChunkedArray) -> str:
     missing = f", {percent(column.null_count / len(column))} missing" if column.null_count else ""
     if pa.types.is_string(column.type):
         values = pc.count_distinct(column).as_py()
-        return f"category, {values:,} value{'' if values == 1 else 's'}{missing}"
+        nearly = ""
+        if _names_its_row(column.take(_trained(len(column))), _NEAR):
+            nearly = (
+                ": where the train split has a few more, it names the row, and is left out (features.keep keeps it)"
+            )
+        return f"category, {values:,} value{'' if values == 1 else 's'}{missing}{nearly}"
     if pa.types.is_boolean(column.type):
         return f"boolean{missing}"
     low, high = pc.min_max(column).as_py().values()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 
@@ -10,9 +11,10 @@ import pyarrow.compute as pc
 
 from headrace.artifacts.errors import HeadraceError
 from headrace.artifacts.report import percent
+from headrace.artifacts.written import COMMA_NUMBER, amount_expression
 from headrace.components.ingest.columns import row_numbers
 from headrace.components.ingest.infer import infer_column, names_are_values
-from headrace.components.ingest.patterns import CODE, DATE, NUMBER_LIKE
+from headrace.components.ingest.patterns import CODE, DATE, MOST, NUMBER, TIME
 
 _SOUGHT = frozenset(  # what a class is called that one looks for
     (
@@ -25,6 +27,11 @@ _SOUGHT = frozenset(  # what a class is called that one looks for
 _FEW_ROWS = 10  # of a class: hardly one for each split
 _ROWS = 30  # fewer prove nothing by their numbers
 _HALF = 0.5
+_LIKE_A_DATE = (
+    r"^\s*([0-9]{1,2}[/.-][0-9]{1,2}[/.-]([0-9]{4}|[0-9]{2})|[0-9]{4}[/.-][0-9]{1,2}[/.-][0-9]{1,2}|"
+    r"[0-9]{1,2}[ /-][A-Za-z]{3}[ /-]([0-9]{4}|[0-9]{2})|[A-Za-z]{3} [0-9]{1,2},? [0-9]{4})"
+    r"([ T][0-9]{1,2}:[0-9]{2}.*)?\s*$"
+)
 
 
 def check_header(rows: pa.Table, name: str) -> None:
@@ -109,20 +116,84 @@ def column_notes(rows: pa.Table, names: Sequence[str]) -> list[str]:
     return notes
 
 
-def mixed_words(column: pa.ChunkedArray) -> str | None:
+def mixed_words(column: pa.ChunkedArray, decimal: str = ".") -> str | None:
     """Why a column of texts is rather one of numbers or dates with other texts among them; None where it is not."""
     values = column.drop_null()
-    fits = pc.or_(pc.match_substring_regex(values, NUMBER_LIKE), pc.match_substring_regex(values, DATE))
+    number = COMMA_NUMBER if decimal == "," else NUMBER
+    fits = functools.reduce(pc.or_, (pc.match_substring_regex(values, pattern) for pattern in (number, DATE, TIME)))
     fits = pc.and_not(fits, pc.match_substring_regex(values, CODE))
     share = pc.mean(fits).as_py() or 0.0
-    others = pc.value_counts(values.filter(pc.invert(fits)))
-    if share < _HALF or not len(others) or len(others) > max(3, len(values) / 100):
+    if share < _HALF or not (shown := _few(values, fits)):
         return None
-    shown = ", ".join(repr(one.as_py()) for one in others.field("values").slice(0, 3))
+    if pa.types.is_string(infer_column(values.filter(fits), decimal).type):
+        return None  # without those texts it would stay text all the same
     return (
         f"text, as {percent(1 - share)} of its values are no numbers or dates ({shown}); list these in "
         "data.null_values if they mean missing"
     )
+
+
+def ill_written(name: str, column: pa.ChunkedArray, decimal: str) -> str | None:
+    """What a column of texts looks like that is not taken for it, as not all is written alike, and what to do then."""
+    values = column.drop_null()
+    if not len(values):
+        return None
+    codes = pc.any(pc.match_substring_regex(values, f"{CODE}+$")).as_py()
+    return (None if codes else _amounts_words(name, values, decimal)) or _dates_words(values)
+
+
+def _amounts_words(name: str, values: pa.ChunkedArray, decimal: str) -> str | None:
+    own, other = (_amounts(values, sign) for sign in (decimal, "." if decimal == "," else ","))
+    declared = f"data.types: {{{name}: amount}}"
+    if pc.all(own).as_py():
+        shown = _examples(values, "[0-9.,' ]+")
+        return (
+            f"looks like amounts, in several units ({shown}); convert them to one at the source, or, where the unit "
+            f"means nothing, set {declared}"
+        )
+    share = pc.mean(own).as_py()
+    if pc.mean(other).as_py() >= MOST > share:
+        its, theirs = ("point", "comma") if decimal == "," else ("comma", "point")
+        return (
+            f"looks like amounts with a decimal {its} ({_examples(values.filter(other), '.')}), and numbers of this "
+            f"source have a decimal {theirs}; write all with the same sign at the source"
+        )
+    if share >= MOST and (shown := _few(values, own)):
+        return (
+            f"looks like amounts, but {percent(1 - share)} of its values are none ({shown}); list these in "
+            f"data.null_values if they mean missing, and set {declared}"
+        )
+    both = pc.or_(own, other)
+    if pc.mean(both).as_py() >= MOST:
+        shown = _examples(values.filter(both), "[0-9]+")
+        return f"looks like amounts, written in several ways ({shown}); write all in one at the source, such as 1234.50"
+    return None
+
+
+def _amounts(values: pa.ChunkedArray, decimal: str) -> pa.ChunkedArray:
+    """Which texts are amounts, with this sign before the fraction."""
+    fits = pc.match_substring_regex(values, amount_expression(decimal))
+    return pc.and_(fits, pc.match_substring_regex(values, "[0-9]"))
+
+
+def _dates_words(values: pa.ChunkedArray) -> str | None:
+    if pc.mean(pc.match_substring_regex(values, _LIKE_A_DATE)).as_py() < MOST:
+        return None
+    shown = _examples(pc.replace_substring_regex(values, "[A-Za-z]+", "a"), "[0-9]+", values)
+    return f"looks like dates, written in several ways ({shown}); write all in one at the source, best as 2024-01-31"
+
+
+def _few(values: pa.ChunkedArray, fits: pa.ChunkedArray) -> str:
+    """The first texts that do not fit, where there are some and few different ones."""
+    others = pc.unique(values.filter(pc.invert(fits)))
+    return ", ".join(map(repr, others.slice(0, 3).to_pylist())) if len(others) <= max(3, len(values) / 100) else ""
+
+
+def _examples(values: pa.ChunkedArray, alike: str, shown: pa.ChunkedArray | None = None) -> str:
+    """The first texts that differ in more than in what a pattern finds, three at most."""
+    shapes = pc.replace_substring_regex(values, alike, "")
+    places = [pc.index(shapes, shape).as_py() for shape in pc.unique(shapes).slice(0, 3)]
+    return ", ".join(repr((values if shown is None else shown)[place].as_py()) for place in places)
 
 
 def _counted(column: pa.ChunkedArray) -> dict[str, int]:

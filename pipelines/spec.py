@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -25,8 +23,9 @@ from headrace.components.transform.spec import FeaturesSpec
 from headrace.components.validate.spec import ValidateSpec
 from headrace.pipelines.image_task import IMAGES, image_misfits, with_image_defaults
 from headrace.pipelines.resources_spec import ResourcesSpec, check_steps
+from headrace.pipelines.spec_mistakes import messages
 from headrace.pipelines.submit_spec import SubmitSpec
-from headrace.pipelines.yaml_lines import YamlFile, read_yaml
+from headrace.pipelines.yaml_lines import read_yaml
 
 _NAME = re.compile(r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")
 
@@ -144,58 +143,4 @@ def load_spec(file: Path | str) -> Spec:
     try:
         return Spec.model_validate(yaml.value)
     except ValidationError as error:
-        raise SpecError("\n".join(_message(yaml, entry) for entry in error.errors(include_url=False))) from None
-
-
-def _message(yaml: YamlFile, error: Any) -> str:
-    """One mistake in the house's grammar, with the line where the field stands."""
-    place: tuple[str | int, ...] = error["loc"]
-    kind, context = error["type"], error.get("ctx", {})
-    field = ".".join(str(part) for part in place)
-    where = f"{yaml.file}:{yaml.line(place)}"
-    received = _short(error["input"])
-    if kind == "extra_forbidden":
-        return f"{where}: unknown field `{place[-1]}`{_nearest(place)}"
-    if kind == "missing":
-        return f"{where}: {field}: expected this field. Received: nothing"
-    if kind == "value_error":
-        return f"{where}: {field + ': ' if field else ''}{context['error']}"
-    if kind == "literal_error":
-        return f"{where}: {field}: expected {context['expected']}. Received: {received}"
-    if kind == "invalid_key":
-        where = f"{yaml.file}:{yaml.line((*place[:-1], str(place[-1])))}"
-        return f"{where}: expected a text as the name of a field. Received: {received}; put it in quotes"
-    if kind == "string_type" and isinstance(error["input"], str | int | float | date):
-        return f"{where}: {field}: expected a text. Received: {received}; if it is a name, put it in quotes"
-    if kind in ("model_type", "model_attributes_type", "dict_type"):
-        return f"{where}: {field}: expected a mapping of fields. Received: {received}"
-    expectation = error["msg"].removeprefix("Input should be ").removeprefix("Value should ")
-    return f"{where}: {field}: expected {expectation}. Received: {received}"
-
-
-def _nearest(place: tuple[str | int, ...]) -> str:
-    """What an unknown field was probably meant to be."""
-    fields = _fields_at(Spec, place[:-1])
-    near = difflib.get_close_matches(str(place[-1]), fields, n=1)
-    if near:
-        return f"; did you mean `{near[0]}`?"
-    return f"; the fields here are {', '.join(fields)}" if fields else ""
-
-
-def _fields_at(annotation: object, place: tuple[str | int, ...]) -> list[str]:
-    """The fields known at a place: down through sections, lists, what is named by the user, and what may be None."""
-    while arguments := [a for a in get_args(annotation) if isinstance(a, type) or get_args(a)]:
-        named = get_origin(annotation) is dict
-        annotation, place = arguments[-1 if named else 0], place[1:] if named else place
-    if not (isinstance(annotation, type) and issubclass(annotation, Section)):
-        return []
-    known = annotation.known_fields()
-    for position, part in enumerate(place):
-        if isinstance(part, str):
-            return _fields_at(known.get(part), tuple(p for p in place[position + 1 :] if isinstance(p, str)))
-    return list(known)
-
-
-def _short(value: object) -> str:
-    text = "nothing" if value is None else value.isoformat() if isinstance(value, date) else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+        raise SpecError("\n".join(messages(yaml, Spec, error.errors(include_url=False)))) from None

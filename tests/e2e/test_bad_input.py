@@ -233,11 +233,11 @@ SPECS: dict[str, tuple[str, list[str]]] = {
     ),
     "a wrong type": (
         SPEC + "features:\n  drop: 3\n",
-        ["spec.yaml:8: features.drop: expected a valid list. Received: 3"],
+        ["spec.yaml:8: features.drop: expected a list of texts. Received: 3"],
     ),
     "no number": (
         SPEC + "  split: {eval: 0.1, test: lots}\n",
-        ["spec.yaml:7: data.split.test: expected a valid number, unable to parse string as a number. Received: 'lots'"],
+        ["spec.yaml:7: data.split.test: expected a number. Received: 'lots'"],
     ),
     "another task": (
         SPEC.replace("task: classification", "task: ranking"),

@@ -81,3 +81,40 @@ def test_what_fits_passes_and_the_pipeline_hands_the_gains_to_training(tmp_path)
     assert (
         "value" not in yaml.safe_load(training_ir(other, ""))["root"]["dag"]["tasks"]["train"]["inputs"]["parameters"]
     )
+
+
+@pytest.mark.parametrize(
+    ("gate", "message"),
+    [
+        ('{metric: recall, class: "3", at_least: 0.5}', "evaluate.gates.0.class: expected a class of the label: no, yes. Received: 3"),
+        ("{metric: auc, at_least: 1.5}", "evaluate.gates.0.at_least: expected 1 or less, as auc is never more. Received: 1.5"),
+        ("{metric: log_loss, at_most: -0.1}", "evaluate.gates.0.at_most: expected 0 or more, as log_loss is never less. Received: -0.1"),
+        ("{fairness: demographic_parity_ratio, by: plan, at_least: 2}", "evaluate.gates.0.at_least: expected 1 or less, as demographic_parity_ratio is never more. Received: 2"),
+    ],
+)  # fmt: skip
+def test_a_gate_that_no_model_can_pass_is_refused(tmp_path, gate, message):
+    with pytest.raises(SpecError) as raised:
+        check(tmp_path, f"{{gates: [{gate}]}}")
+    assert str(raised.value) == f"{tmp_path / 'spec.yaml'}:5: {message}"
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        '{metric: recall, class: "yes", at_least: 1}',
+        "{metric: top_decile_lift, at_least: 3}",
+        "{metric: log_loss, at_most: 3}",
+        "{metric: auc, at_least: 1}",
+    ],
+)
+def test_a_gate_that_a_model_may_pass_is_not(tmp_path, gate):
+    check(tmp_path, f"{{gates: [{gate}]}}")
+
+
+def test_an_error_of_numbers_is_at_most_what_it_likes(tmp_path):
+    check(
+        tmp_path,
+        "{gates: [{metric: rmse, at_most: 5}, {metric: bias, at_most: -1}]}",
+        task="regression",
+        label="amount",
+    )

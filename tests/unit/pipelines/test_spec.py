@@ -78,7 +78,82 @@ def test_what_yaml_takes_for_no_text(field, message, tmp_path):
 @pytest.mark.parametrize(("label", "shown"), [("1", "1"), ("2024-01-31", "2024-01-31"), ("on", "True")])
 def test_a_label_that_yaml_takes_for_no_text(label, shown, tmp_path):
     (message,) = errors(MINIMAL.replace("label: y", f"label: {label}"), tmp_path)
-    assert message == f"5: data.label.name: expected a text. Received: {shown}; if it is a name, put it in quotes"
+    assert message == f"5: data.label: expected a text. Received: {shown}; if it is a name, put it in quotes"
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        (
+            "train: {threshold: 2}",
+            "train.threshold: expected one of value, f1, youden, or a number from 0 to 1. Received: 2",
+        ),
+        (
+            "train: {class_weight: balancd}",
+            "train.class_weight: expected `balanced`, or a mapping of names, each with a number, 0 or more. "
+            "Received: 'balancd'; did you mean `balanced`?",
+        ),
+        ("features: {encode: {city: 7}}", "features.encode.city: expected a text, a mapping, or a list. Received: 7"),
+        ("evaluate: {slices: [1]}", "evaluate.slices.0: expected a text, or a list of texts. Received: 1"),
+        (
+            "evaluate: {fairness: {by: [[a]]}}",
+            "evaluate.fairness.by.0: expected a text, or a list of 2 to 3 texts. Received: ['a']",
+        ),
+        (
+            "features: {missing_indicators: 3}",
+            "features.missing_indicators: expected true or false, or a list of texts. Received: 3",
+        ),
+    ],
+)
+def test_a_mistake_in_a_field_with_alternatives_is_told_once_with_all_of_them(field, message, tmp_path):
+    assert errors(MINIMAL + field + "\n", tmp_path) == [f"6: {message}"]
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("train: {class_weight: {a: many}}", "train.class_weight.a: expected a number, 0 or more. Received: 'many'"),
+        ("train: {class_weight: {a: -1}}", "train.class_weight.a: expected greater than or equal to 0. Received: -1"),
+        ("features: {missing_indicators: [[a]]}", "features.missing_indicators.0: expected a text. Received: ['a']"),
+    ],
+)
+def test_a_mistake_within_one_of_the_alternatives_is_told_where_it_stands(field, message, tmp_path):
+    assert errors(MINIMAL + field + "\n", tmp_path) == [f"6: {message}"]
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("train: {seed: abc}", "train.seed: expected a whole number. Received: 'abc'"),
+        ("train: {gbdt: {num_leaves: many}}", "train.gbdt.num_leaves: expected a whole number. Received: 'many'"),
+        ("features: {auto: maybe}", "features.auto: expected true or false. Received: 'maybe'"),
+        ("features: {drop: a}", "features.drop: expected a list of texts. Received: 'a'"),
+        ("  join: [{source: a, on: []}]", "data.join.0.on: expected at least 1 item. Received: []"),
+        (
+            "train: {parameters: {1: 2}}",
+            "train.parameters.1: expected a text. Received: 1; if it is a name, put it in quotes",
+        ),
+        (
+            "  split: {by: column, column: c, values: {trian: [a]}}",
+            "data.split.values.trian: expected 'train', 'eval' or 'test'. Received: 'trian'; did you mean `train`?",
+        ),
+    ],
+)
+def test_what_a_field_should_be_is_told_in_our_words(field, message, tmp_path):
+    assert errors(MINIMAL + field + "\n", tmp_path) == [f"6: {message}"]
+
+
+def test_the_nearest_word_is_told_of_a_value(tmp_path):
+    (message,) = errors(MINIMAL.replace("classification", "clasification"), tmp_path)
+    assert message == (
+        "2: task: expected 'classification', 'regression' or 'image_classification'. Received: 'clasification'; "
+        "did you mean `classification`?"
+    )
+
+
+def test_a_label_of_several_names(tmp_path):
+    (message,) = errors(MINIMAL.replace("label: y", "label: [a, b]"), tmp_path)
+    assert message == "5: data.label: expected a text. Received: ['a', 'b']"
 
 
 def test_a_section_that_is_none(tmp_path):

@@ -252,3 +252,20 @@ def test_doctor_names_what_is_missing_and_what_to_do(stage, spec, monkeypatch, t
     done = CliRunner().invoke(cli, [*arguments, "--json"])
     found = {(line["of"], line["what"]): line for line in map(json.loads, done.stdout.splitlines())}
     assert found["kubeflow http://127.0.0.1:1", "role x"]["ok"] is False
+
+
+def test_doctor_asks_an_emulator_for_no_bucket_and_no_images(stage, spec, monkeypatch, tmp_path):
+    from headrace.pipelines import doctor
+    from headrace.platforms.vertex import place_checks
+
+    absent = Finding("bucket gs://b", False, "could not be asked: 404", "gcloud storage buckets create gs://b")
+    monkeypatch.setattr(doctor, "open_runs", lambda where: stage)
+    monkeypatch.setattr(place_checks, "check_bucket", lambda where, root: [absent])
+    place = ["--project", "a", "--location", "l", "--root", "gs://b/r", "--endpoint", "http://127.0.0.1:1"]
+    (tmp_path / "p.yaml").write_text("deploymentSpec: {}\nroot: {}\n")
+    for emulated in (True, False):
+        monkeypatch.setattr(doctor, "is_emulator", lambda endpoint, answer=emulated: answer)
+        output = CliRunner().invoke(cli, ["doctor", "p.yaml", "--on", "vertex", *place, "--home", str(tmp_path)]).output
+        assert ("bucket gs://b: not there yet: `headrace submit` makes it" in output) is emulated
+        assert ("which is in no registry" in output) is not emulated
+        assert ("gcloud storage" in output or "make push-images" in output) is not emulated

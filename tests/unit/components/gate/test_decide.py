@@ -78,6 +78,19 @@ def test_with_all_evidence_everything_passes():
     assert judge(AUC).evidence == {"auc": 0.8}
 
 
+def test_the_advice_fits_what_is_wrong():
+    wrong_class = judge(Gate(metric="recall", **{"class": "3"}, at_least=0.5))
+    assert wrong_class.todo.startswith("Name a class that was measured in the gate's `class`")
+    few, *_ = decide(own(rows=12), GATES)
+    assert few.todo.startswith("What the reason says holds for every model: too few rows need more data")
+    missing, *_ = decide(replace(ALL, evaluation=None), GATES)
+    assert missing.todo.startswith("Find out why the evidence is not there")
+    low = judge(Gate(metric="auc", at_least=0.9)).todo
+    assert low.endswith(
+        "other settings of `train`; of a table, `features` and `train.tune` too"
+    )  # pictures have neither
+
+
 def test_all_failures_are_reported_together():
     gates = [Gate(metric="auc", at_least=0.9), AUC, Gate(metric="log_loss", at_most=0.1)]
     failed = [item.gate for item in decide(ALL, gates) if not item.passed]
