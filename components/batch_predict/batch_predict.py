@@ -21,14 +21,14 @@ from headrace.artifacts.parallel import cores, in_order
 from headrace.components.batch_predict.check import check_sources
 from headrace.components.batch_predict.finish import Files, check_keys, finish, free
 from headrace.components.batch_predict.job import Job, content_digest, data_spec
+from headrace.components.batch_predict.kept import as_type, kept_types, one_schema
 from headrace.components.batch_predict.parts import Part, PartWriter, Work
-from headrace.components.batch_predict.rows import Chunk, Source, chunks, empty_chunk, open_rows
+from headrace.components.batch_predict.rows import DATABASES, Chunk, Source, chunks, empty_chunk, open_rows
 from headrace.components.batch_predict.score import Done, RowScorer, category_columns, needed_columns
 from headrace.components.fingerprint.url import kind_of, public
 from headrace.components.ingest.opened import Opened
 from headrace.components.ingest.spec import DataSpec
 
-_DATABASES = ("sqlite", "postgresql", "bigquery")
 _LZ4 = ipc.IpcWriteOptions(compression="lz4")
 
 
@@ -87,7 +87,7 @@ def batch_predict(
         done = work.done()
         resumed = sum(part.rows + part.rejected for part in done.values())
         sizes = _sizes(sources)
-        sources, spooled = _readable(job, work, sources, notes)
+        sources, spooled = _readable(job, work, bundle, sources, notes)
         parts = _made(job, work, scorer, sources, done, progress, bundle)
         if _sizes(sources) != sizes and not spooled:
             raise HeadraceError(f"{shown(job)}: expected sources at rest. Received: some that changed meanwhile")
@@ -113,7 +113,7 @@ def shown(job: Job) -> str:
 
 def _is_database(job: Job) -> bool:
     """Whether the rows are those of a query, which need not come in the same order again."""
-    kinds = {kind_of(one) in _DATABASES for one in job.sources}
+    kinds = {kind_of(one) in DATABASES for one in job.sources}
     if len(kinds) > 1:
         raise HeadraceError(f"{shown(job)}: expected files, or databases. Received: some of both")
     return kinds == {True}
@@ -132,17 +132,21 @@ def _opened(job: Job, data: DataSpec, work: Work, bundle: Bundle) -> tuple[list[
     return sources, content_digest(job, data), notes
 
 
-def _readable(job: Job, work: Work, sources: list[Source], notes: list[str]) -> tuple[list[Source], str]:
+def _readable(
+    job: Job, work: Work, bundle: Bundle, sources: list[Source], notes: list[str]
+) -> tuple[list[Source], str]:
     """The sources as they can be read twice alike: rows of a database are first brought to a file, with its digest."""
     if not _is_database(job):
         return sources, ""
     file = work.folder / "source.arrow"
     if work.spooled() is None:
-        schema = sources[0].schema
+        schema = one_schema(needed_columns(job, bundle.signature), sources)
         with ipc.new_file(file, schema, options=_LZ4) as writer:
             for source in sources:
                 for batch in source.opened.batches():
-                    writer.write_batch(batch.select(schema.names).cast(schema))
+                    named = [(source.opened.name, one.name, batch.column(one.name), one.type) for one in schema]
+                    columns = [as_type(column, kind, where, name) for where, name, column, kind in named]
+                    writer.write_batch(pa.record_batch(columns, schema=schema))
                 notes += [note for note in source.opened.notes if note not in notes]
         write_json(file.with_suffix(".json"), {"sha256": file_digest(file), "time": datetime.now(UTC).isoformat()})
 
@@ -168,22 +172,23 @@ def _made(
     bundle: Bundle,
 ) -> list[Part]:
     """All parts, in order: those that are there, and the others as they are made."""
+    count, kinds, inputs = _Count(job, progress), kept_types(job, sources), len(bundle.signature.inputs)
+    columns, categories = needed_columns(job, bundle.signature), category_columns(bundle.signature)
+    parts: dict[int, Part] = {}
     if job.beam is not None:
         from headrace.components.batch_predict.beam import made_by_beam
 
-        return made_by_beam(job, work, bundle, sources, done)
-    threads = job.threads or cores()
-    parts: dict[int, Part] = {}
-    count = _Count(job, progress)
-    with ThreadPoolExecutor(threads, "batch") as pool:
-        columns, categories = needed_columns(job, bundle.signature), category_columns(bundle.signature)
-        wanted = _numbered(chunks(sources, columns, categories, job.max_rejects), job.part_rows)
-        new = _without(wanted, done, parts, count)
-        scored = in_order(pool, lambda one: (one[0], one[1], scorer.score(one[1])), new, 2 * threads)
-        _write(work, scored, parts, len(bundle.signature.inputs), count)
+        parts = {part.number: part for part in made_by_beam(job, work, bundle, sources, done)}
+    else:
+        threads = job.threads or cores()
+        with ThreadPoolExecutor(threads, "batch") as pool:
+            wanted = _numbered(chunks(sources, columns, categories, job.max_rejects), job.part_rows)
+            new = _without(wanted, done, parts, count)
+            scored = in_order(pool, lambda one: (one[0], one[1], scorer.score(one[1], kinds)), new, 2 * threads)
+            _write(work, scored, parts, inputs, count)
     if not parts:
-        empty = empty_chunk(sources[0], needed_columns(job, bundle.signature))
-        _write(work, [(0, empty, scorer.score(empty))], parts, len(bundle.signature.inputs), count)
+        empty = empty_chunk(sources[0], columns)
+        _write(work, [(0, empty, scorer.score(empty, kinds))], parts, inputs, count)
     return [parts[number] for number in sorted(parts)]
 
 

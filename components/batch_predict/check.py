@@ -11,6 +11,7 @@ import pyarrow as pa
 from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.errors import HeadraceError
 from headrace.components.batch_predict.job import Job, trained_with
+from headrace.components.batch_predict.kept import kept_problems, without_values
 from headrace.components.batch_predict.rows import Source
 from headrace.components.batch_predict.values import type_problem
 
@@ -25,6 +26,7 @@ def check_sources(job: Job, bundle: Bundle, sources: Sequence[Source]) -> None:
     """
     trained = trained_with(bundle)
     found = [problem for source in sources for problem in _problems(job, bundle, source, trained.get("types") or {})]
+    found += kept_problems(job, sources)
     if not found:
         return
     distinct = list(dict.fromkeys(found))
@@ -44,19 +46,25 @@ def _problems(job: Job, bundle: Bundle, source: Source, declared: Mapping[str, s
             yield f"{name}: expected one column `{item.name}`. Received: {schema.names.count(item.name)}"
         elif item.name in schema.names:
             parses = source.parses or item.name in declared
-            problem = type_problem(item, schema.field(item.name).type, parses, declared.get(item.name) == "string")
-            if problem:
+            kind = schema.field(item.name).type
+            problem = type_problem(item, kind, parses, declared.get(item.name) == "string")
+            if problem and not without_values(source, item.name, kind):
                 yield f"{name}, column `{item.name}`: {problem}"
     for option, column in [("--key", job.key), *(("--keep", one) for one in job.keep)]:
         if column is not None and column not in schema.names:
             yield f"{name}: expected the column `{column}` of {option}. Received: {_near([column], schema)}"
-        elif column is not None and _unwritable(schema.field(column).type):
+        elif column in repeated:
+            yield f"{name}: expected one column `{column}`. Received: {schema.names.count(column)}"
+        elif column is not None and _unwritable(job, schema.field(column).type):
             kind = schema.field(column).type
             yield f"{name}, column `{column}`: expected values that {option} can write. Received: {kind}"
 
 
-def _unwritable(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+def _unwritable(job: Job, kind: pa.DataType) -> bool:
+    if isinstance(kind, pa.BaseExtensionType) and job.written == "csv":
+        return True
+    binary = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+    return bool(pa.types.is_nested(kind) or any(is_one(kind) for is_one in binary))
 
 
 def _near(missing: list[str], schema: pa.Schema) -> str:

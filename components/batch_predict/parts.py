@@ -4,6 +4,7 @@
     job.json              what is made; parts of another job are thrown away
     lock                  held by the process that works
     source.arrow, .json   the rows of a source that could not be read twice alike
+    shared.json           the folder that Beam's workers share with this machine, which is taken away with this one
     part-00000.EXT        rows of the output
     part-00000.rejects    the rows without an answer, where there are some (Parquet)
     part-00000.json       written last, durably: without it, or with another digest, the part does not count
@@ -36,6 +37,7 @@ from headrace.components.batch_predict.score import REJECTS, Done
 from headrace.serving.batch.answers import LABEL, probability_names
 
 EXTENSIONS = {"parquet": ".parquet", "csv": ".csv", "jsonl": ".jsonl", "arrow": ".arrow"}
+_SHARED = "shared.json"
 _LZ4 = ipc.IpcWriteOptions(compression="lz4")
 
 
@@ -86,7 +88,8 @@ class Work:
         try:
             yield
         except BaseException:
-            if not any(self.folder.glob("part-*.json")) and not (self.folder / "source.json").exists():
+            useful = [*self.folder.glob("part-*.json"), *self.folder.glob("source.json"), *self.folder.glob(_SHARED)]
+            if not useful:
                 self.remove()
             raise
 
@@ -96,8 +99,7 @@ class Work:
         if self.belongs_to(identity):
             return False
         others = [place for place in self.folder.iterdir() if place.name not in ("lock", "job.json")]
-        for place in [*others, file]:
-            _remove(place)
+        self.empty()
         write_json(file, identity)
         return bool(others)
 
@@ -110,9 +112,33 @@ class Work:
 
     def empty(self) -> None:
         """Throws away all that was made before."""
+        self.forget()
+        _remove(self.folder / "job.json")  # first: what is left, if this is killed, belongs to no job
         for place in self.folder.iterdir():
             if place.name != "lock":
                 _remove(place)
+
+    def shared(self) -> str | None:
+        """The folder where Beam's workers leave parts; None where there is none yet."""
+        try:
+            return str(_read(self.folder / _SHARED)["place"])
+        except (KeyError, ArtifactError):
+            return None
+
+    def share(self, place: str) -> str:
+        """Makes a folder the one where Beam's workers leave parts."""
+        self.forget()
+        write_json(self.folder / _SHARED, {"place": place})
+        return place
+
+    def forget(self) -> None:
+        """Takes that folder away."""
+        place = self.shared()
+        if place is not None:
+            from headrace.components.batch_predict.beam import delete
+
+            delete(place)
+            (self.folder / _SHARED).unlink()
 
     def spooled(self) -> Path | None:
         """The file of a source's rows that were brought here whole; None where there is none."""
@@ -185,6 +211,7 @@ class Work:
 
     def remove(self) -> None:
         """Takes the folder away, when the output is there."""
+        self.forget()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -29,6 +29,7 @@ from headrace.components.ingest.opened import (
 )
 from headrace.components.ingest.spec import DataSpec
 
+DATABASES = ("sqlite", "postgresql", "bigquery")  # schemes of sources that are asked a query
 CHUNK_BYTES = 64 << 20  # of a file's rows at a time, about
 CHUNK_CELLS = 4_000_000  # of the model's matrix at a time
 _IMAGE_BYTES = 32 << 20
@@ -148,10 +149,8 @@ class _Numbers:
         return taken
 
     def _number(self, rejection: Rejection) -> int:
-        """The row's number: its place says it, of a text's lines as of rows."""
-        digits = rejection.place.rpartition(" ")[2].replace(",", "")
-        place = int(digits) if digits.isdigit() else self._next
-        return self._before + place
+        """The row's number; its place is for people, and may be that of a line."""
+        return self._before + (self._next if rejection.row is None else rejection.row)
 
     def next(self, rows: int) -> npt.NDArray[np.int64]:
         """The numbers of the next rows that were read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.signature import Signature
 from headrace.artifacts.written import written_types
 from headrace.components.batch_predict.job import MODEL_COLUMNS, ROW, Job, columns_of, trained_with
+from headrace.components.batch_predict.kept import as_type, kept_columns
 from headrace.components.batch_predict.rows import Chunk, Unreadable
 from headrace.components.batch_predict.values import carried
 from headrace.serving.batch.answers import answer_columns
@@ -42,8 +44,7 @@ class Done:
 
 def needed_columns(job: Job, signature: Signature) -> list[str]:
     """The source's columns that are read, each once."""
-    named = [job.key] if job.key else []
-    return list(dict.fromkeys([*(item.name for item in signature.inputs), *named, *job.keep]))
+    return list(dict.fromkeys([*(item.name for item in signature.inputs), *kept_columns(job)]))
 
 
 def category_columns(signature: Signature) -> list[str]:
@@ -71,8 +72,17 @@ class RowScorer:
         self._types = written_types(trained.get("types"))
         self._about = dict(zip(MODEL_COLUMNS, (bundle.name, bundle.version, bundle.digest), strict=True))
 
-    def score(self, chunk: Chunk) -> Done:
-        """Answers every row that can be answered; a row has one output or one reject."""
+    def score(self, chunk: Chunk, kinds: Mapping[str, pa.DataType] | None = None) -> Done:
+        """Answers every row that can be answered; a row has one output or one reject.
+
+        Args:
+            chunk: some rows.
+            kinds: the types of the key and of the kept columns in the output (`kept_types`), where they are not those
+                of the chunk.
+
+        Raises:
+            HeadraceError: one of them has a value that its type in the output has not.
+        """
         rows = chunk.batch.num_rows
         wrong: dict[int, str] = {}
         columns: dict[str, Any] = {}
@@ -89,18 +99,20 @@ class RowScorer:
         wrong = {**answered.refused, **wrong}
         fine = np.ones(rows, bool)
         fine[list(wrong)] = False
-        table = self._table(chunk, answered.outputs, None if fine.all() else fine)
+        table = self._table(chunk, answered.outputs, None if fine.all() else fine, kinds or {})
         return Done(table, self._rejects(chunk, wrong), answered.unseen, infinite)
 
-    def _table(self, chunk: Chunk, outputs: Any, fine: npt.NDArray[np.bool_] | None) -> pa.RecordBatch:
-        batch, rows = chunk.batch, chunk.rows
+    def _table(
+        self, chunk: Chunk, outputs: Any, fine: npt.NDArray[np.bool_] | None, kinds: Mapping[str, pa.DataType]
+    ) -> pa.RecordBatch:
+        rows = chunk.rows
         if fine is not None:
-            batch, rows, outputs = batch.filter(pa.array(fine)), rows[fine], outputs[fine]
+            rows, outputs = rows[fine], outputs[fine]
         count = len(rows)
         columns: dict[str, Any] = {} if self._job.key else {ROW: pa.array(rows)}
-        for name in ([self._job.key] if self._job.key else []) + list(self._job.keep):
-            column = batch.column(name)
-            columns[name] = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+        for name in kept_columns(self._job):
+            column = as_type(chunk.batch.column(name), kinds.get(name), chunk.source.opened.name, name)
+            columns[name] = column if fine is None else column.filter(pa.array(fine))
         columns |= answer_columns(self._bundle.signature, outputs)
         for name, value in self._about.items():  # of a bundle that is in no registry there is no version
             places = pa.array(np.zeros(count, np.int32)) if value is not None else pa.nulls(count, pa.int32())

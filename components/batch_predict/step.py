@@ -17,6 +17,7 @@ from headrace.artifacts.folder import write_json
 from headrace.components.batch_predict.batch_predict import batch_predict
 from headrace.components.batch_predict.check import check_sources
 from headrace.components.batch_predict.job import Job, Reading, content_digest, data_spec
+from headrace.components.batch_predict.parts import Work
 from headrace.components.batch_predict.report import write_report
 from headrace.components.batch_predict.rows import open_rows
 from headrace.components.batch_predict.score import REJECTS
@@ -63,7 +64,11 @@ def run(
     with tempfile.TemporaryDirectory(prefix=".batch-", dir=predictions.parent) as folder:
         output = Path(folder) / "predictions"
         job = Job(tuple(sources_of(source)), output, reading=_reading(reading), beam=beam, **options)
-        found = batch_predict(job, bundle)
+        try:
+            found = batch_predict(job, bundle)
+        except BaseException:
+            Work(job, bundle.signature).forget()  # without this folder nobody would find what Beam's workers shared
+            raise
         for place in (report, rejects):
             place.parent.mkdir(parents=True, exist_ok=True)
         write_report(report, found, bundle)
@@ -89,7 +94,8 @@ def check(model: Path, source: str, reading: Mapping[str, Any], key: str, keep: 
         HeadraceError: with all that does not fit.
     """
     bundle = Bundle.open(model)
-    job = Job(tuple(sources_of(source)), Path("rows"), key=key or None, keep=tuple(keep), reading=_reading(reading))
+    rows = Path("rows.jsonl")  # the format that takes most: which it will be is not known here
+    job = Job(tuple(sources_of(source)), rows, key=key or None, keep=tuple(keep), reading=_reading(reading))
     data = data_spec(job, bundle)
     sources = open_rows(job.sources, data)
     check_sources(job, bundle, sources)

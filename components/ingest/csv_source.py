@@ -150,7 +150,7 @@ class _Reader:
         if not self._first_ragged:
             self._first_ragged.append(row)
         why = f"expected {row.expected_columns} fields. Received: {row.actual_columns}"
-        self._ragged.add(Rejection(f"row {_number(row)}", why, row.text[:SHOWN]))
+        self._ragged.add(Rejection(f"row {_number(row)}", why, row.text[:SHOWN], row=_number(row)))
         return "skip"
 
     def _ragged_message(self) -> str:

@@ -91,6 +91,7 @@ class AnyRows:
 
     def __init__(self) -> None:
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+        self._blank = 0  # lines so far; only here they come by, as no decoder takes them
 
     def decode(self, lines: list[bytes], before: int, rejections: Rejections) -> list[Row]:
         """The lines' objects; blank lines have none.
@@ -111,6 +112,7 @@ class AnyRows:
     def _one_by_one(self, lines: list[bytes], before: int, rejections: Rejections) -> Iterator[Row]:
         for number, text in enumerate(lines, start=before + 1):
             if text.isspace():
+                self._blank += 1
                 continue
             try:
                 value = self._decoder.decode(text)
@@ -119,7 +121,8 @@ class AnyRows:
             except NO_JSON as error:
                 row, why = None, f"expected a JSON object. Received: damaged JSON ({error})"
             if row is None:
-                rejections.add(Rejection(f"line {number}", why, text[:SHOWN].decode(errors="replace")))
+                shown, row_number = text[:SHOWN].decode(errors="replace"), number - self._blank
+                rejections.add(Rejection(f"line {number}", why, shown, row=row_number))
             else:
                 yield row
 

@@ -38,6 +38,7 @@ class Rejection:
     why: str  # in the grammar of errors: "expected ... Received: ..."
     text: str = ""  # the beginning of the row as it stands in the source
     kept: str = ""  # what a snapshot keeps of `why`, where it has no value in it; else what was expected
+    row: int | None = None  # its number among the source's rows, from 1, where that is known; blank lines are no rows
 
 
 _KEPT: ContextVar[int] = ContextVar("rejections that are kept", default=20)

@@ -207,6 +207,21 @@ def test_damaged_lines_of_json(tmp_path, bundle, instances, online):
     assert [one["place"] for one in pq.read_table(found.files.rejects).to_pylist()] == ["line 4", "line 7"]
 
 
+@pytest.mark.parametrize("chunk", [1, 256])
+def test_blank_lines_of_json_are_no_rows(tmp_path, bundle, instances, monkeypatch, chunk):
+    monkeypatch.setattr("headrace.components.ingest.jsonl_rows._LINES", chunk)
+    lines = [json.dumps({"id": f"r{place}", **one}) for place, one in enumerate(instances[:5])]
+    (tmp_path / "a.jsonl").write_text("\n".join([lines[0], "", " ", lines[1], "{broken", *lines[2:], "", "[]", ""]))
+    (tmp_path / "b.jsonl").write_text("\n".join(["", lines[2], "{"]))
+    found = batch_predict(
+        Job((str(tmp_path / "*.jsonl"),), tmp_path / "out.parquet", keep=("id",), max_rejects=3), bundle
+    )
+    rows = [(row["row"], row["id"]) for row in read(tmp_path / "out.parquet")]
+    assert rows == [(1, "r0"), (2, "r1"), (4, "r2"), (5, "r3"), (6, "r4"), (8, "r2")]
+    rejects = pq.read_table(found.files.rejects).to_pylist()
+    assert [(one["row"], one["place"]) for one in rejects] == [(3, "line 5"), (7, "line 10"), (9, "line 3")]
+
+
 def test_many_unreadable_rows_are_all_listed(tmp_path, bundle, instances):
     file = write(tmp_path / "rows.csv", instances)
     file.write_text(file.read_text() + "ragged\n" * 200)
@@ -239,6 +254,23 @@ def test_a_key_of_any_name_is_looked_for_in_all_parts(tmp_path, bundle, instance
     with pytest.raises(HeadraceError, match=rf"Received: 1 of them more than once, such as 'r{ROWS - 1:04}'"):
         batch_predict(job, bundle)
     assert len(list(tmp_path.glob(".*/part-*.json"))) > 1
+
+
+@pytest.mark.parametrize("output", ["out.parquet", "out.csv", "out.jsonl", "out"])
+def test_a_key_beside_a_column_that_differs_in_case_alone(tmp_path, bundle, instances, output):
+    table = (
+        table_of(instances[:5])
+        .append_column("ID", pa.array(["same"] * 5))
+        .append_column("Label", pa.array(list("abcde")))
+    )
+    pq.write_table(table, tmp_path / "rows.parquet")
+    job = Job((str(tmp_path / "rows.parquet"),), tmp_path / output, key="id", keep=("ID", "Label"))
+    batch_predict(job, bundle)
+    if output != "out.csv":
+        assert {row["ID"] for row in read(tmp_path / output)} == {"same"}
+    twice = Job((str(tmp_path / "rows.parquet"),), tmp_path / f"2{output}", key="ID", keep=("id",))
+    with pytest.raises(HeadraceError, match=r"Received: 1 of them more than once, such as 'same'"):
+        batch_predict(twice, bundle)
 
 
 def test_nanoseconds_are_kept_as_text_in_json(tmp_path, bundle, instances):
