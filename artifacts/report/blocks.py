@@ -8,9 +8,13 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from headrace.artifacts.report.numbers import number, percent
+from headrace.artifacts.report.widths import columns, shortened
 
 Kind = Literal["good", "bad", "warn", "info", "neutral"]
 _CODE = re.compile(r"`([^`]+)`")
+_HALF_PAGE, _ROOMY = 4, 8  # columns of a matrix that half a page has room for; beyond the others, cells are small
+_UPRIGHT, _HEADER = 5, 20  # a header's columns in a small cell before it is turned, and at most
+_NAME = 20  # columns of a row's name in one line of a matrix
 _KINDS = ("good", "bad", "warn", "info", "neutral")
 
 
@@ -167,20 +171,35 @@ def heat_table(
     row_title: str = "Actual",
     column_title: str = "Predicted",
 ) -> Html:
-    """A matrix (rows, columns) coloured by each cell's share of its row, such as a confusion matrix."""
-    head = "".join(f'<th scope="col" class="c">{markup(label)}</th>' for label in column_labels)
+    """A matrix (rows, columns) coloured by each cell's share of its row, such as a confusion matrix.
+
+    With more than a few columns it is as wide as the page, with many its cells are small; up to 20 are in view at once.
+    """
+    dense = len(column_labels) > _ROOMY
+    turned = dense and any(columns(label) > _UPRIGHT for label in column_labels)
+    head = "".join(_header(label, dense) for label in column_labels)
     lines = []
     for label, row in zip(row_labels, values, strict=True):
         total = sum(row)
         cells = "".join(_heat_cell(value, value / total if total else 0.0) for value in row)
         lines.append(f'<tr><th scope="row">{markup(label)}</th>{cells}</tr>')
-    corner = f'<th scope="colgroup" class="c" colspan="{len(column_labels)}">{markup(column_title)}</th>'
+    corner = f'<th scope="colgroup" class="c" colspan="{len(column_labels)}"><span>{markup(column_title)}</span></th>'
+    wide = ' class="wide"' if len(column_labels) > _HALF_PAGE else ""
+    names = min(max((columns(label) for label in row_labels), default=0), _NAME)
+    style = f"heat{' dense' if dense else ''}{' turned' if turned else ''}"
     return Html(
-        f'<figure><figcaption>{markup(title)}</figcaption><div class="scroll" tabindex="0">'
-        f'<table class="heat"><thead><tr><td></td>{corner}</tr>'
+        f'<figure{wide}><figcaption>{markup(title)}</figcaption><div class="scroll" tabindex="0">'
+        f'<table class="{style}" style="--names:{names}ch"><thead><tr><td></td>{corner}</tr>'
         f'<tr><th scope="col">{markup(row_title)}</th>{head}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div></figure>"
     )
+
+
+def _header(label: str, short: bool) -> str:
+    """A column's name; where there is little room cut, and whole where the pointer rests on it, and in its row."""
+    shown = shortened(label, _HEADER) if short else label
+    whole = "" if shown == label else f' title="{html.escape(label, quote=True)}"'
+    return f'<th scope="col" class="c"{whole}><span>{markup(shown)}</span></th>'
 
 
 def _cells(row: Sequence[Cell], align: str) -> str:

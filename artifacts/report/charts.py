@@ -7,17 +7,16 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from headrace.artifacts.report.axes import HEIGHT, WIDTH, Frame, Range, nothing, value_axis
 from headrace.artifacts.report.blocks import Html, markup
 from headrace.artifacts.report.numbers import number
-from headrace.artifacts.report.scales import Scale, extent, tick_label, ticks
+from headrace.artifacts.report.scales import Scale, extent
+from headrace.artifacts.report.widths import SIGN, columns, shortened
 
-WIDTH, HEIGHT = 480, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 26, 42
-_COLOURS = 6
-_LABEL = 24  # characters of a bar's label that are shown
-_SIGN = 6.8  # pixels of a figure's width, at most
-
-Range = tuple[float, float]
+_COLOURS, _DASHES = 6, 4  # of the page's style
+MOST_LINES = _COLOURS * _DASHES  # that can be told apart in one chart
+_FEW_DOTS = 30  # up to here a dot of a scatter is larger, so that it is seen on its own
+_LABEL = 24  # columns of a bar's label that are shown
 
 
 @dataclass(frozen=True)
@@ -52,18 +51,19 @@ def line_chart(
     caption: str = "",
 ) -> Html:
     """Lines over a common x axis: ROC, precision-recall, calibration, learning curves."""
-    points = [point for line in lines for point in line.points]
+    points = [point for line in lines for run in _runs(line.points) for point in run]
     bounds = [y for line in lines for pair in line.band for y in pair]
-    frame = _Frame.around(
+    frame = Frame.around(
         x_range or extent(x for x, _ in points),
         y_range or extent([*(y for _, y in points), *bounds], pad=0.05),
     )
-    drawn, colour, legend = [], 0, []
+    legend, places = [], {False: 0, True: 0}
     for line in lines:
-        style = "ref" if line.dashed else f"s{colour % _COLOURS}"
-        colour += not line.dashed
-        legend.append((line.name, style))
-        drawn.append(_line(line, style, frame))
+        place = places[line.dashed]
+        legend.append((line.name, _dashes("ref", place) if line.dashed else _style(place)))
+        places[line.dashed] += 1
+    drawn = [_line(line, style, frame) for line, (_, style) in zip(lines, legend, strict=True)]
+    drawn += [] if points else [nothing(HEIGHT)]
     shown = _legend(legend) if len(lines) > 1 else ""
     return _figure(title, shown, frame.axes(x_label, y_label) + "".join(drawn), caption)
 
@@ -78,21 +78,19 @@ def scatter_chart(
     caption: str = "",
 ) -> Html:
     """Points; with `diagonal` the line y = x and equal ranges, with `zero` the line y = 0."""
-    xs, ys = extent((x for x, _ in points), 0.03), extent((y for _, y in points), 0.05)
+    shown = [point for run in _runs(points) for point in run]
+    xs, ys = extent((x for x, _ in shown), 0.03), extent([*(y for _, y in shown), *([0.0] if zero else [])], 0.05)
     if diagonal:
         xs = ys = (min(xs[0], ys[0]), max(xs[1], ys[1]))
-    frame = _Frame.around(xs, ys)
-    dots = "".join(
-        f'<circle cx="{frame.x(x)}" cy="{frame.y(y)}" r="2.2"/>'
-        for x, y in points
-        if math.isfinite(x) and math.isfinite(y)
-    )
+    frame = Frame.around(xs, ys)
+    radius = 2.2 if len(shown) > _FEW_DOTS else 3.4
+    dots = "".join(f'<circle cx="{frame.x(x)}" cy="{frame.y(y)}" r="{radius}"/>' for x, y in shown)
     reference = ""
     if diagonal:
         reference = _path([(xs[0], xs[0]), (xs[1], xs[1])], frame, "line ref")
     elif zero:
         reference = _path([(xs[0], 0.0), (xs[1], 0.0)], frame, "line ref")
-    body = frame.axes(x_label, y_label) + f'<g class="dots s0">{dots}</g>' + reference
+    body = frame.axes(x_label, y_label) + f'<g class="dots s0">{dots}</g>' + (reference if shown else nothing(HEIGHT))
     return _figure(title, "", body, caption)
 
 
@@ -107,16 +105,16 @@ def bar_chart(
     """Horizontal bars from zero, each with its value; `reference`, (name, value), is a dashed line across."""
     ends = [end for bar in bars for end in (bar.value, bar.low, bar.high) if end is not None]
     low, high = value_range or extent([0.0, *ends, *([reference[1]] if reference else [])])
-    longest = max((len(bar.label) for bar in bars), default=0)
+    longest = max((columns(bar.label) for bar in bars), default=0)
     left = min(_LABEL, longest) * 7.2 + 16
     step, top = 26, 8
-    height = top + step * len(bars) + 30
+    height = top + step * max(len(bars), 1) + 30
     widest = max((len(number(bar.value, digits)) for bar in bars), default=0)
-    scale = Scale(low, high, left, WIDTH - max(52, widest * _SIGN + 10))  # the longest figure may stand at the end
-    axis = _value_axis(scale, top, top + step * len(bars))
+    scale = Scale(low, high, left, WIDTH - max(52, widest * SIGN + 10))  # the longest figure may stand at the end
+    axis = value_axis(scale, top, top + step * len(bars)) if bars else nothing(height)
     drawn = "".join(_bar(bar, scale, top + step * index, digits) for index, bar in enumerate(bars))
     legend = ""
-    if reference:
+    if reference and bars:
         x = scale(reference[1])
         drawn += f'<path class="line ref" d="M{x},{top}V{top + step * len(bars)}"/>'
         legend = _legend([(f"{reference[0]} {number(reference[1], digits)}", "ref")])
@@ -137,101 +135,91 @@ def histogram(
     heights = {name: _density(edges, counts) for name, (edges, counts) in series.items()}
     xs = extent(edge for edges, _ in series.values() for edge in edges)
     top = max((value for values in heights.values() for value in values), default=1.0) or 1.0
-    frame = _Frame.around(xs, (0.0, top * 1.05))
+    frame = Frame.around(xs, (0.0, top * 1.05), y_ticks=False)
     drawn = []
     for index, (name, (edges, _)) in enumerate(series.items()):
         outline = [(edges[0], 0.0)] if edges else []
         for left, right, value in zip(edges, edges[1:], heights[name], strict=False):
             outline += [(left, value), (right, value)]
         outline += [(edges[-1], 0.0)] if edges else []
-        drawn.append(_path(outline, frame, f"area s{index % _COLOURS}"))
-    legend = _legend([(name, f"s{index % _COLOURS}") for index, name in enumerate(series)]) if len(series) > 1 else ""
-    return _figure(title, legend, frame.axes(x_label, "Density", y_ticks=False) + "".join(drawn), caption)
+        drawn.append(_path(outline, frame, f"area {_style(index)}"))
+    drawn += [] if any(map(any, heights.values())) else [nothing(HEIGHT)]
+    legend = _legend([(name, _style(index)) for index, name in enumerate(series)]) if len(series) > 1 else ""
+    return _figure(title, legend, frame.axes(x_label, "Density") + "".join(drawn), caption)
 
 
 def mini_bars(counts: Sequence[float], label: str = "distribution") -> Html:
     """A histogram the size of a word, for a table's cell."""
+    counts = [value if math.isfinite(value) else 0.0 for value in counts]
     width, height, top = 96, 24, max(counts, default=0) or 1
     step = width / max(len(counts), 1)
     bars = "".join(
         f'<rect x="{index * step:.1f}" y="{height * (1 - value / top):.1f}" width="{max(step - 1, 0.8):.1f}" '
-        f'height="{height * value / top:.1f}"/>'
+        f'height="{height * (value / top):.1f}"/>'
         for index, value in enumerate(counts)
     )
     head = f'<svg class="mini s0" viewBox="0 0 {width} {height}" role="img" aria-label="{_text(label)}">'
     return Html(f"{head}{bars}</svg>")
 
 
-@dataclass(frozen=True)
-class _Frame:
-    """The plotting area and its two scales."""
-
-    x: Scale
-    y: Scale
-
-    @classmethod
-    def around(cls, xs: Range, ys: Range) -> _Frame:
-        return cls(Scale(*xs, _LEFT, WIDTH - _RIGHT), Scale(*ys, HEIGHT - _BOTTOM, _TOP))
-
-    def axes(self, x_label: str, y_label: str, y_ticks: bool = True) -> str:
-        parts = ['<g class="axis">']
-        values = ticks(self.y.low, self.y.high, 6)
-        for value in values if y_ticks else [0.0]:
-            y = self.y(value)
-            parts.append(f'<path d="M{_LEFT},{y}H{WIDTH - _RIGHT}"/>')
-            if y_ticks:
-                text = tick_label(value, _step(values))
-                parts.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
-        values = ticks(self.x.low, self.x.high, 7)
-        for value in values:
-            x, text = self.x(value), tick_label(value, _step(values))
-            parts.append(f'<path d="M{x},{HEIGHT - _BOTTOM}v5"/>')
-            parts.append(f'<text x="{x}" y="{HEIGHT - _BOTTOM + 18}" text-anchor="middle">{text}</text>')
-        middle = (_LEFT + WIDTH - _RIGHT) / 2
-        parts.append(f'<text class="name" x="{middle}" y="{HEIGHT - 5}" text-anchor="middle">{_text(x_label)}</text>')
-        parts.append(f'<text class="name" x="{_LEFT - 40}" y="{_TOP - 14}">{_text(y_label)}</text></g>')
-        return "".join(parts)
+def _style(place: int) -> str:
+    """The colour of the line at this place, and beyond the colours a dash too, so that no two are alike."""
+    return _dashes(f"s{place % _COLOURS}", place // _COLOURS)
 
 
-def _line(line: Line, style: str, frame: _Frame) -> str:
+def _dashes(style: str, place: int) -> str:
+    return f"{style} d{place % _DASHES}" if place % _DASHES else style
+
+
+def _line(line: Line, style: str, frame: Frame) -> str:
     parts = []
     if line.band:
-        low = [(x, pair[0]) for (x, _), pair in zip(line.points, line.band, strict=True)]
-        high = [(x, pair[1]) for (x, _), pair in zip(line.points, line.band, strict=True)]
-        parts.append(_path([*low, *reversed(high)], frame, f"band {style}"))
-    parts.append(_path(line.points, frame, f"line {style}"))
-    if line.marks:
+        between = [(x, *pair) for (x, _), pair in zip(line.points, line.band, strict=True)]
+        for run in _runs(between):
+            around = [(x, low) for x, low, _ in run] + [(x, high) for x, _, high in reversed(run)]
+            parts.append(_path(around, frame, f"band {style}"))
+    path = _path(line.points, frame, f"line {style}")
+    parts.append(path.replace("/>", f"><title>{_text(line.name)}</title></path>"))
+    # A point that no line leads to or from would not be seen without a mark.
+    marked = [point for run in _runs(line.points) if line.marks or len(run) == 1 for point in run]
+    if marked:
         dots = "".join(
             f'<circle cx="{frame.x(x)}" cy="{frame.y(y)}" r="3.4"><title>{number(x)}, {number(y)}</title></circle>'
-            for x, y in line.points
-            if math.isfinite(x) and math.isfinite(y)
+            for x, y in marked
         )
         parts.append(f'<g class="marks {style}">{dots}</g>')
     return "".join(parts)
 
 
-def _path(points: Sequence[tuple[float, float]], frame: _Frame, style: str) -> str:
-    commands, pen = [], "M"
-    for x, y in points:
-        if not (math.isfinite(x) and math.isfinite(y)):
-            pen = "M"
-            continue
-        commands.append(f"{pen}{frame.x(x)},{frame.y(y)}")
-        pen = "L"
-    return f'<path class="{style}" d="{"".join(commands)}"/>'
+def _path(points: Sequence[tuple[float, float]], frame: Frame, style: str) -> str:
+    runs = ("L".join(f"{frame.x(x)},{frame.y(y)}" for x, y in run) for run in _runs(points))
+    return f'<path class="{style}" d="{"".join(f"M{run}" for run in runs)}"/>'
+
+
+def _runs(points: Sequence[tuple[float, ...]]) -> list[list[tuple[float, ...]]]:
+    """The points as they follow each other without one that is not finite between."""
+    runs: list[list[tuple[float, ...]]] = [[]]
+    for point in points:
+        if all(map(math.isfinite, point)):
+            runs[-1].append(point)
+        elif runs[-1]:
+            runs.append([])
+    return [run for run in runs if run]
 
 
 def _bar(bar: Bar, scale: Scale, top: float, digits: int) -> str:
-    zero, end = scale(min(max(0.0, scale.low), scale.high)), scale(bar.value)
-    label = bar.label if len(bar.label) <= _LABEL else bar.label[: _LABEL - 1] + "…"
+    zero = scale(min(max(0.0, scale.low), scale.high))
+    none = math.isnan(bar.value)
+    end = zero if none else scale(bar.value)
     middle, right, width = top + 13, max(zero, end), max(abs(end - zero), 1)
-    shape = f'x="{min(zero, end)}" y="{top + 4}" width="{width:.1f}" height="18" rx="2"'
+    place = f'x="{min(zero, end)}" y="{top + 4}" width="{width:.1f}" height="18" rx="2"'
+    shape = "" if none else f'<rect class="bar {"ref" if bar.muted else "s0"}" {place}/>'
     parts = [
         f"<g><title>{_text(bar.label)}: {number(bar.value)}</title>",
         f'<text class="label" x="{scale.start - 10:.1f}" y="{middle + 4}" text-anchor="end">',
-        f'{_text(label)}</text><rect class="bar {"ref" if bar.muted else "s0"}" {shape}/>',
+        f"{_text(shortened(bar.label, _LABEL))}</text>{shape}",
     ]
-    if bar.low is not None and bar.high is not None:
+    if bar.low is not None and bar.high is not None and not (math.isnan(bar.low) or math.isnan(bar.high)):
         low, high = scale(bar.low), scale(bar.high)
         right = max(right, high)
         whisker = f"M{low},{middle}H{high}M{low},{middle - 4}v8M{high},{middle - 4}v8"
@@ -241,31 +229,14 @@ def _bar(bar: Bar, scale: Scale, top: float, digits: int) -> str:
     return "".join(parts)
 
 
-def _value_axis(scale: Scale, top: float, bottom: float) -> str:
-    parts = []
-    for value, label in _spread_ticks(scale):
-        x = scale(value)
-        parts.append(f'<path d="M{x},{top}V{bottom}"/>')
-        parts.append(f'<text x="{x}" y="{bottom + 18}" text-anchor="middle">{label}</text>')
-    return f'<g class="axis">{"".join(parts)}</g>'
-
-
-def _spread_ticks(scale: Scale) -> list[tuple[float, str]]:
-    """About six ticks with their labels, fewer where the labels would touch."""
-    labelled: list[tuple[float, str]] = []
-    for most in (6, 5, 4, 3, 2):
-        values = ticks(scale.low, scale.high, most)
-        labelled = [(value, tick_label(value, _step(values))) for value in values]
-        gap = scale(values[1]) - scale(values[0]) if len(values) > 1 else math.inf
-        if max((len(label) for _, label in labelled), default=0) * _SIGN + 4 <= gap:
-            break
-    return labelled
-
-
 def _density(edges: Sequence[float], counts: Sequence[float]) -> list[float]:
-    total, span = sum(counts), (edges[-1] - edges[0] if len(edges) else 0.0)
-    pairs = zip(edges, edges[1:], counts, strict=False)
-    return [count / total * span / (right - left) if total and right > left else 0.0 for left, right, count in pairs]
+    known = [count if math.isfinite(count) else 0.0 for count in counts]
+    total, span = sum(known) or 1.0, (edges[-1] - edges[0] if len(edges) else 0.0)
+    if span == 0:
+        return [count / total for count in known]  # all rows have one value: a line that stands there
+    pairs = zip(edges, edges[1:], known, strict=False)
+    found = [count / total * span / (right - left) if right > left else 0.0 for left, right, count in pairs]
+    return [value if math.isfinite(value) else 0.0 for value in found]
 
 
 def _legend(entries: Sequence[tuple[str, str]]) -> str:
@@ -277,10 +248,6 @@ def _figure(title: str, legend: str, body: str, caption: str, height: float = HE
     note = f'<p class="caption">{markup(caption)}</p>' if caption else ""
     svg = f'<svg class="chart" viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{_text(title)}">{body}</svg>'
     return Html(f"<figure><figcaption>{markup(title)}</figcaption>{legend}{svg}{note}</figure>")
-
-
-def _step(values: Sequence[float]) -> float:
-    return values[1] - values[0] if len(values) > 1 else abs(values[0]) if values else 0.0
 
 
 def _text(value: str) -> str:

@@ -6,6 +6,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+# Beyond, a range or its step is no number any more.
+_MOST, _LEAST = 1e300, 1e-300
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -40,12 +43,12 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
 
 def extent(values: Iterable[float], pad: float = 0.0) -> tuple[float, float]:
     """The range of the finite values, widened by a share of itself; never empty."""
-    finite = [value for value in values if math.isfinite(value)]
+    finite = [value for value in values if abs(value) < _MOST]
     if not finite:
         return 0.0, 1.0
     low, high = min(finite), max(finite)
-    if low == high:
-        half = abs(low) * 0.1 or 1.0
+    if high - low < _LEAST:
+        half = abs(low) * 0.1 if abs(low) * 0.1 > _LEAST else 1.0
         return low - half, high + half
     margin = (high - low) * pad
     return low - margin, high + margin
@@ -56,13 +59,26 @@ def tick_label(value: float, step: float) -> str:
 
     >>> tick_label(0.4, 0.2), tick_label(1500000, 500000), tick_label(2000, 1000), tick_label(0, 5)
     ('0.4', '1.5M', '2k', '0')
+    >>> tick_label(1000002, 1), tick_label(2e12, 2e11), tick_label(0.500001, 1e-6), tick_label(2e-9, 1e-9)
+    ('1,000,002', '2T', '0.500001', '2e−09')
     """
     if value == 0:
         return "0"
-    for divisor, suffix in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if step >= divisor / 10 and abs(value) >= divisor:
-            return f"{value / divisor:g}{suffix}".replace("-", "−")
-    if abs(value) >= 1e6 or 0 < abs(step) < 1e-5:
-        return f"{value:.3g}".replace("-", "−")
-    digits = max(0, -math.floor(math.log10(step) + 1e-9)) if step > 0 else 2
-    return f"{value:,.{digits}f}".replace("-", "−")
+    return _told(value, step).replace("-", "−")
+
+
+def _told(value: float, step: float) -> str:
+    for divisor, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if step >= divisor / 10 and divisor <= abs(value) < 1e15:
+            text = f"{value / divisor:,.{_digits(step / divisor)}f}"
+            return (text.rstrip("0").rstrip(".") if "." in text else text) + suffix
+    if abs(value) >= 1e15 or 0 < abs(step) < 1e-5:
+        # As many digits as tell a tick from the next.
+        first = math.floor(math.log10(abs(value)) + 1e-9)
+        last = math.floor(math.log10(step) + 1e-9) if step > 0 else first
+        return f"{value:.{min(max(first - last + 1, 1), 17)}g}"
+    return f"{value:,.{_digits(step) if step > 0 else 2}f}"
+
+
+def _digits(step: float) -> int:
+    return max(0, -math.floor(math.log10(step) + 1e-9))

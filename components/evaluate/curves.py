@@ -12,7 +12,7 @@ from headrace.components.evaluate.totals import BINS, bins, calibrated
 from headrace.components.evaluate.wilson import effective_rows, wilson
 
 MOST_POINTS = 200
-MOST_CLASSES = 10  # of several classes, the most frequent get a ROC curve
+MOST_CLASSES = 18  # of several classes, the most frequent get a ROC curve
 RESIDUAL_BINS = 30
 _BAND = np.linspace(0, 1, 51)  # where the intervals of a curve are
 _BAND_RESAMPLES = 200

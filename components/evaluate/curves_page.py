@@ -5,16 +5,18 @@ from __future__ import annotations
 from headrace.artifacts import report as r
 from headrace.artifacts.evaluation import Curve, Evaluation
 from headrace.artifacts.measured import Threshold
+from headrace.components.evaluate.thresholds import shown
 
 _UNIT = (0.0, 1.0)
 _SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5)  # of the rows that are selected
+_MOST_NAMES = 10  # of classes without a curve
 
 
 def curves(found: Evaluation, matrix: bool = True) -> r.Html | None:
     """All charts; with `matrix` the confusion matrix too, which a page of pictures has elsewhere."""
     charts = [chart for chart in (_roc(found), *(_chart(found, curve) for curve in found.curves)) if chart]
     if found.confusion and matrix:
-        at = "" if found.threshold is None else f" at threshold {r.number(found.threshold)}"
+        at = "" if found.threshold is None else f" at threshold {shown(found.threshold)}"
         charts.append(r.heat_table(found.classes, found.classes, found.confusion, f"Confusion matrix{at}"))
     return r.section("Curves", r.grid(*charts)) if charts else None
 
@@ -46,7 +48,7 @@ def _telling(found: Evaluation) -> list[Threshold]:
 
 def _threshold(one: Threshold) -> list[r.Cell]:
     return [
-        r.badge(f"{r.number(one.threshold)}: the model's", "info") if one.chosen else r.number(one.threshold),
+        r.badge(f"{shown(one.threshold)}: the model's", "info") if one.chosen else shown(one.threshold),
         r.percent(one.selected),
         r.percent(one.precision),
         r.percent(one.recall),
@@ -69,7 +71,29 @@ def _roc(found: Evaluation) -> r.Html | None:
     ]
     lines.append(r.Line("chance", [(0, 0), (1, 1)], dashed=True))
     title = "ROC, one class against the rest" if several else "ROC"
-    return r.line_chart(lines, title, "False positive rate", "True positive rate", _UNIT, _UNIT)
+    caption = _left_out(found, {str(curve.of) for curve in found_curves}) if several else ""
+    return r.line_chart(lines, title, "False positive rate", "True positive rate", _UNIT, _UNIT, caption)
+
+
+def _left_out(found: Evaluation, drawn: set[str]) -> str:
+    """Which classes have no curve, and why; nothing where all have one."""
+    rows = [sum(row) for row in found.confusion] or [1] * len(found.classes)
+    known = [name for name, count in zip(found.classes, rows, strict=True) if count and name not in drawn]
+    absent = [name for name, count in zip(found.classes, rows, strict=True) if not count]
+    words = []
+    if known:
+        words.append(
+            f"The {len(drawn)} most frequent of {len(found.classes)} classes in the {found.split} split. "
+            f"Not drawn: {_named(known)}."
+        )
+    if absent:
+        words.append(f"No rows in the {found.split} split, and so no curve: {_named(absent)}.")
+    return " ".join(words)
+
+
+def _named(names: list[str]) -> str:
+    rest = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _band(found: Evaluation, kind: str) -> list[r.Line]:

@@ -9,12 +9,13 @@ import pytest
 from sklearn import metrics as sk
 
 from headrace.artifacts.evaluation import read_evaluation
-from headrace.components.evaluate.curves import curves
+from headrace.artifacts.report.charts import MOST_LINES
+from headrace.components.evaluate.curves import MOST_CLASSES, curves
 from headrace.components.evaluate.evaluate import evaluate
 from headrace.components.evaluate.ranking import levels
 from headrace.components.evaluate.scores import Scores
 from headrace.components.evaluate.spec import EvaluateSpec
-from headrace.components.evaluate.thresholds import threshold_table
+from headrace.components.evaluate.thresholds import shown, threshold_table
 
 from .test_evaluate import logistic_bundle
 
@@ -106,6 +107,17 @@ def test_round_shares_are_selected_however_low_the_scores(scores):
     assert len(above) == 1 and above[0].chosen and above[0].precision is None and above[0].recall == 0
 
 
+def test_thresholds_are_shown_with_digits_enough_to_select_the_same_rows():
+    score = np.random.default_rng(0).beta(0.3, 6, 3000).astype(np.float32).astype(np.float64)
+    weight = np.ones((1, 3000))
+    table = threshold_table(levels(score, score > 0.1, weight), 0.0123456789)
+    for row in table:
+        assert (score >= float(shown(row.threshold))).mean() == pytest.approx(row.selected, abs=1e-12), row.threshold
+    assert [shown(row.threshold) for row in table if row.chosen] == ["0.0123456789"]
+    assert max(len(shown(row.threshold)) for row in table if not row.chosen) < 12  # no more than that takes
+    assert [shown(one) for one in (0.5, 0.05, 0.0, 1.0, None)] == ["0.5000", "0.0500", "0", "1", "–"]
+
+
 def test_what_tfma_reads_is_a_part_of_the_evaluation(binary, subjects, tmp_path):
     logistic_bundle(tmp_path / "model", subjects["binary"].signature)
     out = tmp_path / "e", tmp_path / "e.html"
@@ -134,3 +146,25 @@ def test_a_class_too_rare_for_the_rows_that_are_resampled_has_no_bands(seed):
 def test_a_class_whose_rows_all_weigh_nothing_has_no_curves(scores, nothing):
     weights = np.where(scores.truth == nothing, 0.0, scores.counts())
     assert curves(replace(scores, weights=weights), 0) == ()
+
+
+def of_classes(counts: list[int], weights: dict[int, float] | None = None) -> Scores:
+    rng = np.random.default_rng(3)
+    truth = np.repeat(np.arange(len(counts)), counts)
+    outputs = rng.dirichlet(np.ones(len(counts)), len(truth))
+    weighted = None if weights is None else np.array([weights.get(int(code), 1.0) for code in truth])
+    names = tuple(f"class {code}" for code in range(len(counts)))
+    return Scores("classification", truth, outputs, names, None, None, weighted)
+
+
+def test_each_of_eighteen_classes_has_a_curve_and_no_more_than_can_be_told_apart():
+    assert MOST_CLASSES <= MOST_LINES
+    drawn = [curve.of for curve in curves(of_classes([20] * 18), 0) if curve.kind == "roc"]
+    assert drawn == [f"class {code}" for code in range(18)]
+
+
+def test_of_more_classes_the_most_frequent_have_one():
+    drawn = [curve.of for curve in curves(of_classes([5, 0, *[20] * 18, 7]), 0) if curve.kind == "roc"]
+    assert drawn == [f"class {code}" for code in range(2, 20)]
+    heavy = of_classes([5, *[20] * 18], {0: 100.0})
+    assert "class 0" in [curve.of for curve in curves(heavy, 0) if curve.kind == "roc"]

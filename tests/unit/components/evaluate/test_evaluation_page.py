@@ -24,7 +24,7 @@ WORST = WorstSlice("plan × region", "basic × <north>", 300, 0.9, 0.3, 0.2, 1e-
 SEARCH = WorstSlices(
     "log_loss", 2000, 812, 50, ("plan", "region", "age"), ("plan", "region"), {"email": "private"}, (WORST,)
 )
-RULE = ErrorRule(("age > 61.5", "plan is basic"), 210, 0.8, 0.3, 0.11, 1e-6, 0.4)
+RULE = ErrorRule(("age ≥ 62", "plan is basic"), 210, 0.8, 0.3, 0.11, 1e-6, 0.4)
 ROW = WorstRow(17, "SF-1", "1", "0", 0.01, 4.6, {"plan": "basic", "age": "64"})
 ERRORS = ErrorsFound("log_loss", 0.35, 0.5, 700, 0.2, (RULE,), (ROW,))
 PARTS = (Part("age", "64", 0.3, 0.01), Part("a_rather_long_name_of_a_column", "premium", -0.1, 0.02))
@@ -53,7 +53,7 @@ def test_it_tells_everything_that_was_found():
     shown = text(evaluation_page(FOUND))
     assert "basic × <north> 300 0.9000 0.3000 20.0 % 0.2000 0.5000 off: too low" in shown
     assert "812 parts of the rows: 3 columns and pairs of 2 of them" in shown and "email private" in shown
-    assert "age > 61.5 and plan is basic 210" in shown and "SF-1 1 0 0.0100 basic 64" in shown
+    assert "age ≥ 62 and plan is basic 210" in shown and "SF-1 1 0 0.0100 basic 64" in shown
     assert "Most wrong: SF-1" in shown and "Probability of 1: 0.200 on average, 0.400 here. True: 0." in shown
     assert "region: values with fewer than 20 rows: 2, 9 rows in all (islands, west)" in shown
 
@@ -154,6 +154,35 @@ def test_curves_with_bands_and_the_matrix_are_drawn():
         "Calibration",
         "Confusion matrix at threshold 0.5000",
     ]
+    assert "Confusion matrix at threshold 0.123456789" in evaluation_page(replace(FOUND, threshold=0.123456789))
+
+
+def _of_classes(drawn: int, rows: list[int]) -> Evaluation:
+    names = tuple(f"c{code}" for code in range(len(rows)))
+    rocs = tuple(Curve("roc", ((0.0, 0.0, 1.0), (1.0, 1.0, 0.0)), name) for name in names[:drawn])
+    confusion = tuple(tuple(count if a == b else 0 for b in range(len(rows))) for a, count in enumerate(rows))
+    return replace(FOUND, classes=names, positive=None, threshold=None, confusion=confusion, curves=rocs)
+
+
+def test_classes_without_a_curve_are_named_and_it_is_said_why():
+    shown = text(evaluation_page(_of_classes(10, [20] * 12)))
+    assert "The 10 most frequent of 12 classes in the test split. Not drawn: c10, c11. Confusion matrix" in shown
+    shown = text(evaluation_page(_of_classes(3, [20, 20, 20, 0])))
+    assert "chance" in shown and "No rows in the test split, and so no curve: c3." in shown
+    assert "most frequent of" not in shown
+    shown = text(evaluation_page(_of_classes(18, [20] * 40)))
+    assert "Not drawn: c18, c19, c20, c21, c22, c23, c24, c25, c26, c27 and 12 more." in shown
+
+
+def test_where_every_class_has_a_curve_nothing_is_said_of_it():
+    shown = text(evaluation_page(_of_classes(12, [20] * 12)))
+    assert "most frequent of" not in shown and "Not drawn" not in shown and "no curve" not in shown
+
+
+def test_the_matrix_of_many_classes_is_as_wide_as_the_page():
+    page = evaluation_page(_of_classes(12, [20] * 12))
+    assert '<figure class="wide"><figcaption>Confusion matrix</figcaption>' in page
+    assert "<figure><figcaption>Confusion matrix" in evaluation_page(FOUND)
 
 
 def test_an_evaluation_of_a_model_finds_its_bad_part_and_explains_it(binary, subjects):
