@@ -10,6 +10,7 @@ from pathlib import Path
 from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.card import FILE, HTML_FILE, Approval, ModelCard, card_json, parse_card, read_card
 from headrace.artifacts.errors import HeadraceError
+from headrace.platforms.about import model_of, versions_of
 from headrace.platforms.interface import Event, ModelRegistry, ModelVersion
 
 
@@ -79,23 +80,19 @@ def _trained(registry: ModelRegistry, version: ModelVersion) -> ModelCard:
 def _told(event: Event, version: ModelVersion) -> Approval | None:
     """An event of the audit log as a line of the card; None where it is about something else."""
     detail = event.detail
-    if version.name not in (event.subject, detail.get("model")):
+    if model_of(event) != version.name or version.version not in versions_of(event):
         return None
-    number, before = str(detail.get("version", "")), str(detail.get("before", ""))
-    shares = detail.get("traffic") if event.action == "split" else {}
-    shares = shares if isinstance(shares, dict) else {}
+    shares = detail.get("traffic")
+    share = shares.get(version.version) if isinstance(shares, dict) else None
+    serves = str(detail.get("version", "")) == version.version
     words = {
         "approve": "approved",
         "state": str(detail.get("state", "")),
-        "deploy": f"deployed at {event.subject}",
-        "rollback": f"serves again at {event.subject}"
-        if number == version.version
-        else f"rolled back at {event.subject}",
-        "split": f"{shares.get(version.version)}% of {event.subject}",
+        "deploy": f"deployed at {event.subject}" if serves else f"a shadow at {event.subject}",
+        "rollback": f"serves again at {event.subject}" if serves else f"rolled back at {event.subject}",
+        "split": f"{share}% of {event.subject}" if share else f"a shadow at {event.subject}",
     }
-    about = (number, before) if event.action == "rollback" else (number,)
-    about = tuple(shares) if event.action == "split" else about
-    if event.action not in words or version.version not in about:
+    if event.action not in words:
         return None
     who, reason = str(detail.get("who") or event.actor), str(detail.get("reason") or "")
     return Approval(_minute(event.time), who, words[event.action], reason)

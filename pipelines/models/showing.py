@@ -15,6 +15,7 @@ from headrace.pipelines.models.words import (
     version_json,
     waits,
 )
+from headrace.platforms.about import model_of, versions_of
 from headrace.platforms.interface import (
     APPROVED,
     ARCHIVED,
@@ -85,16 +86,7 @@ def account_notes(version: ModelVersion, history: Iterable[Event]) -> list[str]:
 
 def of_version(history: Iterable[Event], version: ModelVersion) -> list[Event]:
     """The events that are about a version, those of endpoints too."""
-
-    def about(event: Event) -> bool:
-        number, before = str(event.detail.get("version", "")), str(event.detail.get("before", ""))
-        if event.action == "rollback":
-            return event.detail.get("model") == version.name and version.version in (number, before)
-        if event.action == "deploy":
-            return event.detail.get("model") == version.name and version.version == number
-        return event.subject == version.name and version.version == number
-
-    return [event for event in history if about(event)]
+    return [event for event in history if model_of(event) == version.name and version.version in versions_of(event)]
 
 
 def of_model(history: Iterable[Event], name: str) -> list[Event]:
@@ -123,9 +115,9 @@ def event_words(event: Event) -> str:
         "state": f"{event.subject}:{version} is {detail.get('state')}, was {detail.get('before')}"
         + (f"; the champion is {_champion_words(detail['champion_after'])} now" if "champion_after" in detail else ""),
         "alias": f"{detail.get('alias')} of {event.subject} is version {version}",
-        "deploy": f"deployed {detail.get('model')}:{version} at {event.subject}",
+        "deploy": ", ".join([f"deployed {detail.get('model')}:{version} at {event.subject}", *_shadows(detail)]),
         "split": f"split {event.subject}: {_shares(detail)}",
-        "rollback": f"rolled {event.subject} back from {detail.get('model')}:{detail.get('before')} to {version}",
+        "rollback": f"rolled {event.subject} back from {_taken_out(detail)} to {version}",
         "settings": f"{event.subject} asks for {detail.get('approvals')} approvals, before {detail.get('before')}",
         "attach": f"kept {detail.get('file')} beside {event.subject}:{version}",
         "migrate": f"brought the registry from format {detail.get('from')} to {detail.get('to')}; the log is chained "
@@ -139,7 +131,15 @@ def _shares(detail: Mapping[str, Any]) -> str:
     shares = detail.get("traffic")
     answering = shares.items() if isinstance(shares, Mapping) else ()
     parts = [f"version {version} {share}%" for version, share in answering]
-    return ", ".join([*parts, *(f"version {version} as a shadow" for version in detail.get("shadows") or ())])
+    return ", ".join([*parts, *_shadows(detail)])
+
+
+def _shadows(detail: Mapping[str, Any]) -> list[str]:
+    return [f"version {version} as a shadow" for version in detail.get("shadows") or ()]
+
+
+def _taken_out(detail: Mapping[str, Any]) -> str:
+    return ", ".join(f"{detail.get('model')}:{one}" for one in (detail.get("before"), *(detail.get("also") or ())))
 
 
 def _champion_words(version: int | None) -> str:

@@ -172,6 +172,10 @@ class KubeflowEndpoints:
         """What the cluster says of an endpoint; None where it has no such service."""
         return self._services.status(endpoint)
 
+    def differences(self, endpoint: Endpoint) -> builtins.list[str]:
+        """What the cluster serves otherwise than the log says, in words; see `KServe.differences`."""
+        return self._services.differences(self._registry, endpoint)
+
     def address(self, endpoint: str) -> tuple[str, str]:
         """Where to ask for predictions, and the host's name to send with it; see `KServe.address`."""
         return self._services.address(endpoint)

@@ -149,6 +149,13 @@ class KServe:
             problems=tuple(problems),
         )
 
+    def differences(self, registry: ModelRegistry, wanted: Endpoint) -> list[str]:
+        """What a service has otherwise than the log says: see `manifests.differences`. It only looks."""
+        now = self.cluster.get(SERVICE, manifests.service_name(wanted.name))
+        if now is None or not manifests.is_ours(now):
+            return []
+        return manifests.differences(now, wanted, lambda one: self._there(registry.get(one.model, one.version)))
+
     def address(self, endpoint: str) -> tuple[str, str]:
         """Where to ask for predictions: the server's address, and the host's name to send where it is a gateway's.
 
@@ -185,9 +192,7 @@ class KServe:
 
     def _uri(self, registry: ModelRegistry, version: ModelVersion) -> str:
         """Where KServe finds a bundle: where the registry keeps it, or in a copy."""
-        if version.uri.startswith(f"{self.place.bucket}/"):
-            return version.uri
-        if there := self._files.served_copy(version.name, version.digest):
+        if there := self._there(version):
             return there
         folder = Path(tempfile.mkdtemp(prefix="headrace-serve-"))
         try:
@@ -195,6 +200,12 @@ class KServe:
             return self._files.copy_in(folder / "bundle", version.name, version.digest)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _there(self, version: ModelVersion) -> str:
+        """Where KServe finds a bundle by now; empty where a copy has to be made first."""
+        if version.uri.startswith(f"{self.place.bucket}/"):
+            return version.uri
+        return self._files.served_copy(version.name, version.digest)
 
     def _write(self, now: dict[str, Any] | None, made: dict[str, Any]) -> None:
         if not self.place.image:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from headrace.artifacts.errors import HeadraceError
-from headrace.platforms.interface import Endpoint, ModelVersion
+from headrace.platforms.interface import Deployed, Endpoint, ModelVersion
 from headrace.platforms.kubeflow.canary import predictor, rollback
 from headrace.platforms.kubeflow.cluster import RUNTIME, SERVICE
 from headrace.platforms.kubeflow.place import RAW, KubeflowPlace
@@ -199,6 +199,34 @@ def bundle_of(now: Manifest) -> str:
 def same(now: Manifest, wanted: Manifest) -> bool:
     """Whether a service is as it should be, so that nothing has to be written."""
     return _predictor_of(now) == _predictor_of(wanted) and newest(now) == newest(wanted)
+
+
+def differences(now: Manifest, endpoint: Endpoint, uri_of: Callable[[Deployed], str]) -> list[str]:
+    """What a service has otherwise than `service` would have it, of all that decides which versions answer.
+
+    Args:
+        now: the service as it is.
+        endpoint: what is wanted.
+        uri_of: where KServe finds a version's bundle.
+    """
+    one = endpoint.candidates[0] if endpoint.split else endpoint.base
+    base, newer = (f"{endpoint.base.model}:{version}" for version in (endpoint.base.version, one.version))
+    if not endpoint.split and not endpoint.shadows and taken_back(now) and rolled_out(now) == base:
+        return []  # the older revision has everything again, and the newest is of no account
+    share = _predictor_of(now).get(_CANARY, 100)
+    held: list[tuple[str, Any, Any]] = [("the version", newer, newest(now)), ("percent of it", one.traffic, share)]
+    if endpoint.split:
+        held.append(("as what it takes from", base, rolled_out(now)))
+    if newest(now) == newer:  # of another version all of that differs
+        uris = [uri_of(shadow) for shadow in endpoint.shadows]
+        arguments = [word for uri in uris for word in ("--shadow", uri)]
+        held.append(("its bundle", uri_of(one), bundle_of(now)))
+        held.append(("its shadows", arguments, _predictor_of(now).get("model", {}).get("args") or []))
+    return [f"{what} {_words(has)}, not {_words(asked)}" for what, asked, has in held if asked != has]
+
+
+def _words(value: Any) -> str:
+    return " ".join(value) or "none" if isinstance(value, list) else str(value) or "none"
 
 
 def rolled_out(now: Manifest) -> str:

@@ -222,13 +222,19 @@ def insert_event(connection: sqlite3.Connection, event: Event) -> str:
 
 
 def insert_deployment(connection: sqlite3.Connection, endpoint: str, model: str, version: int, time: str) -> None:
-    """Puts a version on an endpoint's pile of what it served, unless it lies there already as the last."""
-    query = "SELECT model, version FROM deployment WHERE endpoint = ? AND NOT undone ORDER BY id DESC LIMIT 1"
-    if connection.execute(query, (endpoint,)).fetchone() != (model, version):
-        connection.execute(
-            "INSERT INTO deployment (endpoint, model, version, time) VALUES (?, ?, ?, ?)",
-            (endpoint, model, version, time),
-        )
+    """Puts a version on an endpoint's pile of what it served; one that lies there as the last is put there anew.
+
+    The numbers of the rows say which of several endpoints was deployed to last: so a row of its own tells of that, and
+    the one before counts no more.
+    """
+    query = "SELECT id, model, version FROM deployment WHERE endpoint = ? AND NOT undone ORDER BY id DESC LIMIT 1"
+    last = connection.execute(query, (endpoint,)).fetchone()
+    if last is not None and last[1:] == (model, version):
+        connection.execute("UPDATE deployment SET undone = 1 WHERE id = ?", last[:1])
+    connection.execute(
+        "INSERT INTO deployment (endpoint, model, version, time) VALUES (?, ?, ?, ?)",
+        (endpoint, model, version, time),
+    )
 
 
 def statements(script: str) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from headrace.artifacts.decision import UNRECORDED
 from headrace.platforms.audit_chain import verify_chain
-from headrace.platforms.interface import ARCHIVED, CHAMPION, REJECTED, Audit, Event
+from headrace.platforms.interface import ARCHIVED, CHALLENGER, CHAMPION, REJECTED, Audit, Event
 
 _Facts = dict[tuple[Any, ...], Any]  # by what they are of: a version's name and number, an endpoint
 _SHOWN = 50  # problems; a log that was replaced as a whole has as many as entries
@@ -101,6 +101,8 @@ class _Told:
     registrants: _Facts = field(default_factory=dict)
     judged: _Facts = field(default_factory=dict)
     champions: _Facts = field(default_factory=dict)
+    aliases: _Facts = field(default_factory=dict)  # the others; None: taken away since
+    newest: dict[str, int] = field(default_factory=dict)  # the number of a model's newest version
     endpoints: _Facts = field(default_factory=dict)
     ended: _Facts = field(default_factory=dict)
     blessed: _Facts = field(default_factory=dict)
@@ -108,6 +110,7 @@ class _Told:
     homes: _Facts = field(default_factory=dict)  # the endpoint that a model's spec names
     piles: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     approvals: _Facts = field(default_factory=dict)
+    accounts: _Facts = field(default_factory=dict)  # that approvals were typed in
     documents: _Facts = field(default_factory=dict)
     splits: _Facts = field(default_factory=dict)
     shadows: _Facts = field(default_factory=dict)
@@ -119,18 +122,22 @@ class _Told:
         version = (name, detail.get("version"))
         if event.action == "migrate":
             self.migrated = set(self.digests)
+            self.aliases.clear()  # other rules held before: see `_beside`
         elif event.action == "register":
             self._register(event, version)
         elif event.action == "settings":
             self.needed[name,] = detail["approvals"]
         elif event.action == "approve":
-            self.approvals.setdefault(version, []).append(detail["who"])
+            self.approvals.setdefault(version, []).append(f"{detail['who']}: {detail['reason']}")
+            self.accounts.setdefault(version, []).append(event.actor)
         elif event.action == "state":
             self._end(version, detail["state"] if detail["state"] in (REJECTED, ARCHIVED) else "")
             if "champion_after" in detail:
                 self.champions[name,] = detail["champion_after"]
         elif event.action == "alias" and detail["alias"] == CHAMPION:  # format 1 let it be set by hand
             self.champions[name,] = detail["version"]
+        elif event.action == "alias":
+            self.aliases[name, detail["alias"]] = detail["version"]
         elif event.action == "split":
             shares = detail["traffic"].items()
             self.endpoints[name,] = tuple(sorted(_served(detail["model"], int(one), share) for one, share in shares))
@@ -144,6 +151,7 @@ class _Told:
             self.endpoints[name,] = (_served(detail["model"], detail["version"], detail.get("traffic", 100)),)
             # Before `champion_after` was written, a rollback always moved the champion to what it put back.
             self.champions[detail["model"],] = detail.get("champion_after", detail["version"])
+            self._challenge_no_more((detail["model"], detail["version"]))
             if detail.get("rejected"):
                 self._end((detail["model"], detail["before"]), REJECTED)
             for other in detail.get("also", []):
@@ -154,6 +162,7 @@ class _Told:
     def _register(self, event: Event, version: tuple[Any, ...]) -> None:
         detail = event.detail
         if detail["new"]:
+            self.newest[event.subject] = max(detail["version"], self.newest.get(event.subject, 0))
             self.digests[version] = detail["digest"]
             self.blessed[version], self.ended[version], self.judged[version] = 0, "", UNRECORDED
             self.registrants[version] = detail.get("who", event.actor.partition("@")[0])  # as migration has it
@@ -161,6 +170,9 @@ class _Told:
                 self.facts[version] = detail["facts"]
         if detail.get("blessed"):
             self.blessed[version], self.judged[version] = 1, detail["judged_against"]
+            calm = not self.ended.get(version) and not self._is_live(version)
+            if calm and detail["version"] == self.newest.get(event.subject):
+                self.aliases[event.subject, CHALLENGER] = detail["version"]
         if "endpoint" in detail:
             self.homes[event.subject,] = detail["endpoint"]
         self.needed[event.subject,] = detail.get("approvals", self.needed.get((event.subject,), 0))
@@ -168,8 +180,19 @@ class _Told:
     def _end(self, version: tuple[Any, ...], ended: str) -> None:
         self.ended[version] = ended
         self.approvals.pop(version, None)
+        self.accounts.pop(version, None)
+        self._challenge_no_more(version)
         for key in [key for key in self.shadows if key[1:] == version]:
             del self.shadows[key]
+
+    def _challenge_no_more(self, version: tuple[Any, ...]) -> None:
+        name, number = version
+        if self.aliases.get((name, CHALLENGER)) == number:
+            self.aliases[name, CHALLENGER] = None
+
+    def _is_live(self, version: tuple[Any, ...]) -> bool:
+        alone = _served(*version)
+        return any(text.partition(" with ")[0] == alone for served in self.endpoints.values() for text in served)
 
     def _shadow(self, endpoint: str, model: str, versions: Iterable[int]) -> None:
         for key in [key for key in self.shadows if key[0] == endpoint]:
@@ -207,6 +230,9 @@ class _Told:
         registered = now("SELECT name, version, created, run, metrics, labels FROM model_version", 2)
         facts = {key: _digest(row) for key, row in registered.items()}
         champion = f"SELECT name, version FROM alias WHERE alias = '{CHAMPION}'"
+        aliases = now(f"SELECT name, alias, version FROM alias WHERE alias <> '{CHAMPION}'", 2)
+        older = {name for name, _ in self.migrated}  # what is told of their aliases since is all that is known
+        self.aliases = {key: value for key, value in aliases.items() if key[0] in older} | self.aliases
         judged = now("SELECT name, version, judged_against FROM standing", 2)
         return (
             ("the digest of", self.digests, now("SELECT name, version, digest FROM model_version", 2)),
@@ -215,10 +241,12 @@ class _Told:
             ("the champion that was judged against", self.judged, judged),
             ("the blessing of", self.blessed, blessed),
             ("the end of", self.ended, now("SELECT name, version, ended FROM standing", 2)),
-            ("the approvals of", self.approvals, _approvals(connection)),
+            ("the approvals of", self.approvals, _approvals(connection, "who || ': ' || reason")),
+            ("the accounts behind the approvals of", self.accounts, _approvals(connection, "actor")),
             ("the approvals that are asked for of", self.needed, now("SELECT name, approvals FROM model", 1)),
             ("the endpoint meant for", self.homes, of_told(now("SELECT name, endpoint FROM model", 1), self.homes)),
             (f"the {CHAMPION} of", self.champions, now(champion, 1)),
+            ("the alias", self.aliases, aliases),
             ("the version behind", self.endpoints, _endpoints(connection)),
             ("the split of", self.splits, now("SELECT endpoint, base, key, experiment, slots FROM split", 1)),
             ("the version", self.shadows, now("SELECT endpoint, model, version, 'a shadow' FROM shadow", 3)),
@@ -227,10 +255,11 @@ class _Told:
         )
 
 
-def _approvals(connection: sqlite3.Connection) -> _Facts:
+def _approvals(connection: sqlite3.Connection, what: str) -> _Facts:
     found: _Facts = {}
-    for *version, who in connection.execute("SELECT name, version, who FROM approval WHERE NOT ended ORDER BY id"):
-        found.setdefault(tuple(version), []).append(who)
+    query = f"SELECT name, version, {what} FROM approval WHERE NOT ended ORDER BY id"
+    for *version, told in connection.execute(query):
+        found.setdefault(tuple(version), []).append(told)
     return found
 
 
@@ -249,7 +278,7 @@ def _piles(connection: sqlite3.Connection) -> dict[str, list[tuple[str, int]]]:
     return found
 
 
-def _served(model: str, version: int, traffic: int) -> str:
+def _served(model: str, version: int, traffic: int = 100) -> str:
     return f"{model} {version}" + ("" if traffic == 100 else f" with {traffic} percent")
 
 

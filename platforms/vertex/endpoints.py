@@ -30,7 +30,7 @@ from headrace.platforms.ledger.ledger import Ledger
 from headrace.platforms.ledger.registry import LedgerRegistry
 from headrace.platforms.lifecycle import check_deployable
 from headrace.platforms.vertex.monitoring import check_features, monitor, watched
-from headrace.platforms.vertex.serving import Status, VertexServing
+from headrace.platforms.vertex.serving import Status, VertexServing, shares
 from headrace.platforms.vertex.settings import Monitoring
 from headrace.platforms.vertex.store import VertexPlace, VertexStore
 
@@ -210,7 +210,7 @@ class VertexEndpoints:
                 self._watch(self._registry, found, deployed)
 
         try:
-            self._serving.apply(found, lambda model, version: self._registry.get(model, version).uri, watch=watch)
+            self._serving.apply(found, self._uri, watch=watch)
         except HeadraceError as error:
             raise HeadraceError(
                 f"{error}\nThe registry has the change; `headrace models sync {endpoint}` makes Vertex AI follow it"
@@ -220,6 +220,13 @@ class VertexEndpoints:
     def served(self, endpoint: str) -> Status | None:
         """What Vertex AI says of an endpoint; None where it has none of that name."""
         return self._serving.status(endpoint)
+
+    def wanted(self, endpoint: Endpoint) -> dict[str, int]:
+        """Percent by the deployed models' names, as Vertex AI has to have them: see `Status.shares`."""
+        return shares(endpoint, self._uri)
+
+    def _uri(self, model: str, version: str) -> str:
+        return self._registry.get(model, version).uri
 
     @contextmanager
     def _undone(self, endpoint: str) -> Iterator[None]:

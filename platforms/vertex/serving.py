@@ -39,6 +39,7 @@ class Answering:
         machine: that it runs on.
         replicas: the least and the most.
         spot: whether its machines may be taken away.
+        name: Vertex's of the deployed model: the model, the version, and a mark of the shadows in its container.
     """
 
     version: str
@@ -47,6 +48,7 @@ class Answering:
     machine: str = ""
     replicas: tuple[int, int] = (0, 0)
     spot: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,15 @@ class Status:
     name: str
     resource: str
     answering: tuple[Answering, ...]
+
+    @property
+    def shares(self) -> dict[str, int]:
+        """Percent by the deployed models' names, of those that have any."""
+        found: dict[str, int] = {}
+        for one in self.answering:
+            if one.traffic:
+                found[one.name] = found.get(one.name, 0) + one.traffic
+        return found
 
 
 @dataclass(frozen=True)
@@ -102,14 +113,10 @@ class VertexServing:
         model = wanted.base.model
         versions = [one.version for one in wanted.deployed if not one.shadow]
         traffic_split(wanted, {version: version for version in versions})  # what cannot be is refused before all else
-        shadows = [one.version for one in wanted.shadows]
-        if shadows and uri_of is None:
-            raise ServingError(f"endpoint {wanted.name}: expected where shadows' bundles lie. Received: nothing")
-        arguments = container_arguments(wanted, {one: uri_of(model, one) for one in shadows} if uri_of else {})
+        arguments = _arguments(wanted, uri_of)
+        names = {version: _display(model, version, _mark(arguments)) for version in versions}
         with self._connected() as aiplatform:
             endpoint = self._find(aiplatform, wanted.name) or self._create(aiplatform, wanted.name, encryption_key)
-            mark = _mark(arguments)
-            names = {version: _display(model, version, mark) for version in versions}
             there = self._stand(aiplatform, endpoint, model, names, arguments)
             ids = {version: there[names[version]] for version in versions}
             split = traffic_split(wanted, ids)
@@ -254,6 +261,19 @@ class VertexServing:
         return connected(place.project, place.location, place.endpoint, ServingError, account=account)
 
 
+def shares(wanted: Endpoint, uri_of: Kept) -> dict[str, int]:
+    """What `Status.shares` is where Vertex AI serves what the registry says; the arguments are those of `apply`."""
+    mark = _mark(_arguments(wanted, uri_of))
+    return {_display(one.model, one.version, mark): one.traffic for one in wanted.deployed if not one.shadow}
+
+
+def _arguments(wanted: Endpoint, uri_of: Kept | None) -> list[str]:
+    shadows = [one.version for one in wanted.shadows]
+    if shadows and uri_of is None:
+        raise ServingError(f"endpoint {wanted.name}: expected where shadows' bundles lie. Received: nothing")
+    return container_arguments(wanted, {one: uri_of(wanted.base.model, one) for one in shadows} if uri_of else {})
+
+
 def _display(model: str, version: str, mark: str) -> str:
     """The deployed model's name, by which it is found again: `churn 3`, with shadows `churn 3 +1a2b3c4d`."""
     return f"{model} {version}{f' +{mark}' if mark else ''}"
@@ -278,6 +298,7 @@ def _status(name: str, endpoint: Any) -> Status:
                 machine=dedicated.machine_spec.machine_type,
                 replicas=(dedicated.min_replica_count, dedicated.max_replica_count),
                 spot=dedicated.spot,
+                name=one.display_name,
             )
         )
     return Status(name, endpoint.resource_name, tuple(sorted(answering, key=lambda one: (-one.traffic, one.version))))

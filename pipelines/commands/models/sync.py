@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -54,6 +55,10 @@ def command(endpoint: str, check: bool, as_json: bool, platform: Platform) -> No
         )
         for problem in served.problems:
             click.echo(f"  {problem}")
+    if check and (other := endpoints.differences(there)):
+        raise HeadraceError(
+            f"endpoint {endpoint}: expected the cluster to serve what the registry says. Received: {'; '.join(other)}"
+        )
     if check and not served.ready:
         raise HeadraceError(f"endpoint {endpoint}: expected a service that is ready. Received: one that is not")
 
@@ -82,7 +87,12 @@ def _of_vertex(endpoints: Any, endpoint: str, check: bool, as_json: bool) -> Non
     else:
         click.echo("the registry: " + ", ".join(f"{there.base.model}:{v} {share}%" for v, share in wanted.items()))
         click.echo(f"{served.resource}: " + (", ".join(f"{v} {share}%" for v, share in now.items()) or "nothing"))
-    if check and wanted != now:
+    if check and (asked := endpoints.wanted(there)) != served.shares:
         raise HeadraceError(
-            f"endpoint {endpoint}: expected Vertex AI to serve what the registry says. Received: not so"
+            f"endpoint {endpoint}: expected Vertex AI to serve what the registry says: {_shares(asked)}. "
+            f"Received: {_shares(served.shares)}"
         )
+
+
+def _shares(shares: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {share}%" for name, share in shares.items()) or "nothing"

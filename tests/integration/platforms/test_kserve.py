@@ -331,6 +331,60 @@ def test_what_was_interrupted_is_made_good(homes: Homes, kube: Cluster) -> None:
     assert homes.shares(kube) == {"1": 100}
 
 
+@pytest.mark.parametrize("mode", ["serverless", "raw"])
+def test_a_service_that_is_not_as_the_log_says_is_told(tmp_path: Path, kube: Cluster, mode: str) -> None:
+    homes = Homes(tmp_path, mode=mode)
+    homes.deploy(homes(1))
+    homes(2)
+
+    def checked() -> str:
+        words = ["models", "sync", "homes", "--check", "--platform", homes.place.uri, "--home", str(tmp_path / "home")]
+        done = CliRunner().invoke(cli, words)
+        assert (done.exit_code == 0) == (done.exception is None), done.output
+        return str(done.exception or "")
+
+    assert checked() == ""
+    log = homes.platform.endpoints._log  # type: ignore[attr-defined]
+    log.deploy("homes", "homes", "2")  # and whoever did it was killed before the cluster followed
+    assert checked() == (
+        "endpoint homes: expected the cluster to serve what the registry says. Received: the version homes:1, "
+        "not homes:2"
+    )
+    homes.platform.endpoints.follow("homes")
+    assert checked() == ""
+    kube.service("homes")["spec"]["predictor"]["model"]["storageUri"] = homes.uri("1")  # somebody, by hand
+    assert checked().endswith(f"Received: its bundle {homes.uri('1')}, not {homes.uri('2')}")
+    kube.service("homes")["spec"]["predictor"]["model"]["storageUri"] = homes.uri("2")
+    homes.platform.endpoints.split(
+        "homes", [Deployed("homes", "2", 100), Deployed("homes", "1", 0, shadow=True)], reason="look on"
+    )
+    assert checked() == ""
+    del kube.service("homes")["spec"]["predictor"]["model"]["args"]
+    assert checked().endswith(f"Received: its shadows none, not --shadow {homes.uri('1')}")
+
+
+def test_a_canary_with_another_share_than_the_log_says_is_told(homes: Homes, kube: Cluster) -> None:
+    homes.deploy(homes(1))
+    homes(2)
+    ends = homes.platform.endpoints
+
+    def differences() -> list[str]:
+        there = ends.get("homes")
+        assert there is not None
+        return list(ends.differences(there))  # type: ignore[attr-defined]
+
+    ends.split("homes", [Deployed("homes", "1", 90), Deployed("homes", "2", 10)], reason="try it")
+    assert differences() == []
+    kube.service("homes")["spec"]["predictor"]["canaryTrafficPercent"] = 60
+    assert differences() == ["percent of it 60, not 10"]
+    ends.follow("homes")  # type: ignore[attr-defined]
+    assert homes.shares(kube) == {"1": 90, "2": 10} and differences() == []
+    ends.rollback("homes", who="eve", reason="worse")  # the newest revision has nothing, and the older one all
+    assert differences() == []
+    ends._log.deploy("homes", "homes", homes(3))  # type: ignore[attr-defined]
+    assert differences() == ["the version homes:2, not homes:3", "percent of it 0, not 100"]
+
+
 def test_the_doctor_names_what_is_lacking(homes: Homes, kube: Cluster) -> None:
     def told(place: KubeflowPlace) -> dict[str, bool | None]:
         return {one.what: one.ok for one in check_serving(place)}

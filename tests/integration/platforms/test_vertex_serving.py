@@ -308,7 +308,7 @@ def test_headrace_predict_asks_vertex(platform, tmp_path):
     told = CliRunner().invoke(cli, ["predict", "churn", "--json", '{"rooms": 4}', *where])
     assert json.loads(told.output) == {"score": 0.25, "row": {"rooms": 4.0}}
     told = CliRunner().invoke(cli, ["predict", "churn", "--json", "{}", "--protocol", "v2", *where])
-    assert told.exit_code == 2 and "expected neither --protocol" in told.output
+    assert told.exit_code == 2 and "Received: --protocol" in told.output
     told = CliRunner().invoke(cli, ["predict", "homes", "--json", "{}", *where])
     assert "expected one that is in Vertex AI. Received: 'homes'" in str(told.exception)
     without = ["--platform", "vertex:demo/us-central1", "--home", str(tmp_path)]
@@ -340,10 +340,35 @@ def test_an_endpoint_that_somebody_changed_by_hand_follows_again(platform, tmp_p
     assert CliRunner().invoke(cli, [*words, "--check"]).exit_code == 0
     VertexServing(VertexPlace.of(opened.uri)).empty("churn")
     failed = CliRunner().invoke(cli, [*words, "--check"])
-    assert failed.exit_code != 0 and "expected Vertex AI to serve what the registry says" in str(failed.exception)
+    assert failed.exit_code != 0 and str(failed.exception).endswith(
+        "expected Vertex AI to serve what the registry says: churn 1 100%. Received: nothing"
+    )
     told = CliRunner().invoke(cli, words)
     assert told.exit_code == 0 and "the registry: churn:1 100%" in told.output and ": 1 100%" in told.output
     plain = VertexPlace.of(opened.uri).served_on(Serving("n1-standard-4", 0, 3, target_cpu=70, log_sample=0.5))
     assert VertexPlace.of(plain.uri).serving == Serving("n1-standard-4", 0, 3, target_cpu=70, log_sample=0.5)
     with pytest.raises(HeadraceError, match="expected replicas as 1-2"):
         open_platform("vertex:demo/r?machine=m&replicas=few")
+
+
+def test_another_model_s_version_or_a_shadow_that_is_lacking_is_not_what_the_registry_says(platform, tmp_path):
+    opened = platform[2]
+    for model, seed in (("churn", 1), ("churn", 2), ("homes", 3)):
+        bundle = write_unscorable_bundle(tmp_path / f"b{seed}", seed=seed)
+        opened.registry.register(bundle, model, metrics={}, run="r", blessing=Blessing(None))
+    opened.endpoints.deploy("churn", "churn", "1", run="r")
+    serving = VertexServing(VertexPlace.of(opened.uri))
+
+    def checked():
+        return CliRunner().invoke(cli, ["models", "sync", "churn", "--check", "--platform", opened.uri])
+
+    assert checked().exit_code == 0
+    serving.apply(Endpoint("churn", (Deployed("homes", "1", 100),), ""))
+    assert "says: churn 1 100%. Received: homes 1 100%" in str(checked().exception) and checked().exit_code == 1
+    parts = [Deployed("churn", "1", 100), Deployed("churn", "2", 0, shadow=True)]
+    opened.endpoints.split("churn", parts, who="ann", reason="look on")
+    assert checked().exit_code == 0
+    serving.apply(Endpoint("churn", (Deployed("churn", "1", 100),), ""))
+    assert "Received: churn 1 100%" in str(checked().exception) and checked().exit_code == 1
+    opened.endpoints.follow("churn")
+    assert checked().exit_code == 0

@@ -83,6 +83,7 @@ def platform(tmp_path: Path) -> LocalPlatform:
                                    settings=ModelSettings(0, "prices"), who="trainer")  # fmt: skip
     platform.registry.approve("homes", "2", who="anna", reason="good")
     platform.endpoints.deploy("prices", "homes", "1")
+    platform.registry.set_alias("homes", "stable", "1")
     platform.registry.attach("homes", "1", "card.html", b"card")
     assert platform.registry.verify().problems == ()
     return platform
@@ -91,9 +92,16 @@ def platform(tmp_path: Path) -> LocalPlatform:
 TAMPERING = {
     "UPDATE alias SET version = 2 WHERE alias = 'champion'": "the champion of homes: expected 1, as the log says. Received: 2",
     "UPDATE deployed SET version = 2": "the version behind prices: expected homes 1, as the log says. Received: homes 2",
-    "UPDATE approval SET who = 'bo'": "the approvals of homes:2: expected anna, as the log says. Received: bo",
+    "UPDATE alias SET version = 1 WHERE alias = 'challenger'":
+        "the alias homes:challenger: expected 2, as the log says. Received: 1",
+    "UPDATE alias SET version = 2 WHERE alias = 'stable'": "the alias homes:stable: expected 1, as the log says. Received: 2",
+    "DELETE FROM alias WHERE alias = 'stable'": "the alias homes:stable: expected 1, as the log says. Received: none",
+    "INSERT INTO alias VALUES ('homes', 'best', 2, '')": "the alias homes:best: expected none, as the log says. Received: 2",
+    "UPDATE approval SET who = 'bo'": "the approvals of homes:2: expected anna: good, as the log says. Received: bo: good",
+    "UPDATE approval SET reason = 'x'": "the approvals of homes:2: expected anna: good, as the log says. Received: anna: x",
+    "UPDATE approval SET actor = 'bo@desk'": "the accounts behind the approvals of homes:2: expected ",
     "INSERT INTO approval (name, version, who, reason, time, actor) VALUES ('homes', 1, 'bo', 'x', '', '')":
-        "the approvals of homes:1: expected none, as the log says. Received: bo",
+        "the approvals of homes:1: expected none, as the log says. Received: bo: x",
     "UPDATE standing SET ended = 'rejected' WHERE version = 2": "the end of homes:2: expected none, as the log says",
     "UPDATE standing SET blessed = 0 WHERE version = 2": "the blessing of homes:2: expected 1, as the log says. Received: 0",
     "UPDATE model SET approvals = 2": "the approvals that are asked for of homes: expected 0, as the log says. Received: 2",
@@ -125,7 +133,7 @@ TAMPERING = {
     "DROP TRIGGER audit_is_immutable; UPDATE audit SET actor = 'bo@desk' WHERE id = 2": "entry 2 (",
     "DROP TRIGGER audit_is_immutable; UPDATE audit SET detail = 'no json' WHERE id = 3": "entry 3 (",
     "DROP TRIGGER audit_is_kept; DELETE FROM audit WHERE id = 3": "entry 3 (",
-    "DROP TRIGGER audit_is_kept; DELETE FROM audit WHERE id = 5": "the document homes:1:card.html: expected none",
+    "DROP TRIGGER audit_is_kept; DELETE FROM audit WHERE id = 6": "the document homes:1:card.html: expected none",
 }  # fmt: skip
 
 
@@ -194,8 +202,11 @@ def test_a_pile_is_held_against_the_log_after_rollbacks_too(platform: LocalPlatf
     assert platform.registry.verify().problems == ()
     with closing(sqlite3.connect(tmp_path / "home" / FILE)) as connection:
         connection.executescript("UPDATE deployment SET undone = 0")
-    (problem,) = platform.registry.verify().problems
-    assert problem.startswith("what was served as number 4:prices: expected none, as the log says. Received: homes 2")
+    problems = platform.registry.verify().problems  # version 2 that was deployed twice, and what was rolled back
+    for number, told, found in ((3, "homes 1", "homes 2"), (4, "none", "homes 1"), (5, "none", "homes 2")):
+        expected = f"what was served as number {number}:prices: expected {told}, as the log says. Received: {found}"
+        assert any(problem.startswith(expected) for problem in problems), problems
+    assert len(problems) == 3
 
 
 def test_what_an_earlier_version_wrote_into_the_log_still_holds(tmp_path: Path) -> None:
@@ -240,6 +251,28 @@ def test_a_home_of_the_older_format_goes_on(tmp_path: Path) -> None:
         for statement in ("UPDATE audit SET actor = 'x'", "DELETE FROM audit", "UPDATE model_version SET digest = 'x'"):
             with pytest.raises(sqlite3.IntegrityError):
                 connection.execute(statement)
+
+
+def test_aliases_of_an_older_home_are_as_they_were_found_until_the_log_tells_of_them(tmp_path: Path) -> None:
+    write_old_home(tmp_path / "home")
+    with closing(sqlite3.connect(tmp_path / "home" / FILE)) as connection:
+        for alias, version in (("challenger", 3), ("stable", 1)):
+            connection.execute("INSERT INTO alias VALUES ('homes', ?, ?, '2026')", (alias, version))
+            _old_event(connection, "alias", "homes", json.dumps({"alias": alias, "version": version, "before": None}))
+        _old_event(connection, "deploy", "b", json.dumps({"model": "homes", "version": 3, "traffic": 100}))
+        _old_event(connection, "deploy", "b", json.dumps({"model": "homes", "version": 2, "traffic": 100}))
+        connection.execute("INSERT INTO deployed VALUES ('b', 'homes', 2, 100, '2026')")
+        connection.commit()
+    platform = LocalPlatform(tmp_path / "home")
+    assert platform.registry.get("homes", "challenger").version == "3"  # deploying did not take it away then
+    assert platform.registry.verify().problems == ()
+    platform.endpoints.deploy("prices", "homes", "3")
+    platform.registry.set_alias("homes", "stable", "2")
+    assert platform.registry.verify().problems == ()
+    with closing(sqlite3.connect(tmp_path / "home" / FILE)) as connection:
+        connection.executescript("UPDATE alias SET version = 1 WHERE alias = 'stable'")
+    (problem,) = platform.registry.verify().problems
+    assert problem.startswith("the alias homes:stable: expected 2, as the log says. Received: 1")
 
 
 def test_a_home_of_format_2_goes_on_and_can_be_split(tmp_path: Path) -> None:

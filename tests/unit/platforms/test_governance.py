@@ -269,6 +269,7 @@ def test_a_version_that_another_endpoint_serves_is_not_rejected(case: Case) -> N
         ("a1 b1 a2 b3", "3", "2"),
         ("b1 b3 a1 a2", "2", "2"),  # another endpoint's: what happens at b is none of its business
         ("b1 a3 b3", "3", "3"),  # it serves still, at a
+        ("b1 a1 c2 a1 b3", "3", "1"),  # it served at a already, and was deployed there once more
     ],
 )
 def test_the_champion_moves_only_if_it_was_taken_out(case: Case, deployed: str, champion: str, after: str) -> None:

@@ -12,8 +12,8 @@ from headrace.artifacts.errors import ArtifactError, HeadraceError
 from headrace.artifacts.folder import read_json
 from headrace.components.card.models import ModelLine, write_models_report
 from headrace.components.card.models_page import models_page
-from headrace.components.card.registered import attach_card, card_of
-from headrace.platforms.interface import Blessing, ModelSettings, ModelVersion
+from headrace.components.card.registered import attach_card, card_of, with_version
+from headrace.platforms.interface import Blessing, Deployed, ModelSettings, ModelVersion
 from headrace.platforms.local.platform import LocalPlatform
 from tests.unit.components.card.run import Run, finished_run
 from tests.unit.platforms.bundles import write_unscorable_bundle
@@ -72,6 +72,38 @@ def test_a_rollback_is_told_of_both_versions(platform: LocalPlatform, tmp_path: 
     platform.endpoints.rollback("calls", who="dee", reason="too many calls")
     last = [card_of(platform.registry, "churn", version).approvals[-1].action for version in ("1", "2")]
     assert last == ["serves again at calls", "rolled back at calls"]
+
+
+def test_an_endpoint_that_is_called_as_the_model_tells_of_another_s_versions_nothing(
+    platform: LocalPlatform, tmp_path: Path
+) -> None:
+    registered(platform, finished_run(tmp_path))
+    other = write_unscorable_bundle(tmp_path / "other")
+    platform.registry.register(other, "homes", metrics={}, run="run-2", blessing=Blessing(None))
+    platform.endpoints.deploy("churn", "homes", "1", who="cid", reason="go")
+    assert card_of(platform.registry, "churn", "1").approvals == ()
+
+
+def test_each_version_of_a_split_tells_how_it_was_tried_and_taken_out(platform: LocalPlatform, tmp_path: Path) -> None:
+    registered(platform, finished_run(tmp_path))
+    platform.endpoints.deploy("calls", "churn", "1", who="cid")
+    for seed in (2, 3, 4):
+        bundle = write_unscorable_bundle(tmp_path / str(seed), seed)
+        platform.registry.register(bundle, "churn", metrics={}, run="run", blessing=Blessing(None))
+    tried = [Deployed("churn", version, share) for version, share in (("1", 80), ("2", 10), ("3", 10))]
+    platform.endpoints.split("calls", [*tried, Deployed("churn", "4", 0, shadow=True)], who="cid", reason="try")
+    platform.endpoints.rollback("calls", who="dee", reason="too many calls")
+    card, history = card_of(platform.registry, "churn", "1"), platform.registry.history()
+    told = {
+        one.version: [item.action for item in with_version(card, one, history).approvals]
+        for one in platform.registry.versions("churn")
+    }
+    assert told == {
+        "1": ["deployed at calls", "80% of calls", "serves again at calls"],
+        "2": ["10% of calls", "rolled back at calls"],
+        "3": ["10% of calls", "rolled back at calls"],
+        "4": ["a shadow at calls"],
+    }
 
 
 def test_a_version_without_a_document_gets_its_bundle_s_card(platform: LocalPlatform, tmp_path: Path) -> None:

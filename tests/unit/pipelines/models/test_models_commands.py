@@ -236,6 +236,29 @@ def test_a_split_is_rolled_back(models: Shell) -> None:
     models("split", "homes", "1=50", "2=20", "3=30", *WHY)
     assert models("rollback", "homes", *WHY) == ["endpoint prices serves homes:1 again; homes:3 is rejected, by root"]
     assert models.states() == ["live", "rejected", "rejected"]
+    for version in ("homes:2", "homes:3"):
+        text = "\n".join(models("show", version))
+        assert "split prices: version 1 50%, version 2 20%, version 3 30%: looked at it" in text
+        assert "rolled prices back from homes:3, homes:2 to 1: looked at it" in text
+
+
+def test_a_version_that_is_deployed_with_a_shadow_tells_of_it(models: Shell) -> None:
+    models("split", "homes", "2=100", "--shadow", "3", *WHY)
+    for version in ("homes:2", "homes:3"):
+        assert "deployed homes:2 at prices, version 3 as a shadow: looked at it" in "\n".join(models("show", version))
+
+
+def test_what_is_served_behind_an_endpoint_called_as_the_model_is_no_history_of_it(
+    models: Shell, tmp_path: Path
+) -> None:
+    for seed in (7, 8):
+        bundle = write_bundle(tmp_path / "bundles" / str(seed), seed)
+        models.platform.registry.register(bundle, "flats", metrics={}, run="r", blessing=Blessing(None))
+    models.platform.endpoints.deploy("homes", "flats", "1", who="ann", reason="first")
+    parts = [Deployed("flats", "1", 90), Deployed("flats", "2", 10)]
+    models.platform.endpoints.split("homes", parts, who="ann", reason="named so")
+    assert not any("named so" in line for line in models("show", "homes:1"))
+    assert any("named so" in line for line in models("show", "flats:2"))
 
 
 def test_what_makes_no_split(models: Shell) -> None:
