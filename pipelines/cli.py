@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import gc
 import importlib
 import io
 import os
@@ -15,9 +14,7 @@ from headrace.pipelines import interrupt
 
 if interrupt.is_command():
     interrupt.heed()  # before anything is imported that takes a while
-    # The interpreter looks through all objects once more before it ends; of a command nothing is left to be found.
-    # DuckDB, though, would complain at length of those of its own that nobody has looked for.
-    atexit.register(lambda: None if "duckdb" in sys.modules else gc.freeze())
+    atexit.register(interrupt.leave)  # the first of all, and so the last to be called
 
 import click
 
@@ -96,6 +93,16 @@ def cli(debug: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> Any:
     """Runs the command line; an error that the user can put right is one message and an exit code."""
+    try:
+        code = _main(arguments)
+    except SystemExit as end:
+        interrupt.ended(end.code)
+        raise
+    interrupt.ended(code)
+    return code
+
+
+def _main(arguments: Sequence[str] | None) -> Any:
     for stream in (sys.stdout, sys.stderr):  # a character that the terminal lacks is no reason to end
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="replace")

@@ -121,14 +121,20 @@ def _effect(effect: Effect, outputs: Mapping[int, str], trained: Trained) -> r.H
     title = f"{effect.feature} ({effect.share:.0%})"
     if effect.names:
         place = next(iter(outputs))
+        caption = outputs[place] if len(outputs) == 1 else f"probability of {outputs[place]}"
         bars = [r.Bar(name, float(value)) for name, value in zip(effect.names, effect.answers[:, place], strict=True)]
-        return r.bar_chart(sorted(bars, key=lambda bar: -bar.value), title, caption=outputs[place])
+        return r.bar_chart(sorted(bars, key=lambda bar: -bar.value), title, caption=caption)
     lines = [
         r.Line(name, [(x, float(y)) for x, y in zip(effect.points, effect.answers[:, place], strict=True)], marks=True)
         for place, name in outputs.items()
     ]
-    caption = next(iter(outputs.values())) if len(outputs) == 1 else "probability of each class"
+    caption = next(iter(outputs.values())) if len(outputs) == 1 else _of_classes(len(lines), trained)
     return r.line_chart(lines, title, _axis(effect, trained), caption=caption)
+
+
+def _of_classes(shown: int, trained: Trained) -> str:
+    every = len(trained.data.classes or ())
+    return "probability of each class" if shown == every else f"probability of the first {shown} of {every} classes"
 
 
 def _axis(effect: Effect, trained: Trained) -> str:
