@@ -21,14 +21,9 @@ from headrace.components.batch_predict.job import Job, Reading
 from headrace.components.batch_predict.report import render
 from headrace.components.statistics.spec import BeamSpec
 from headrace.serving.scorer import Scorer
-from tests.unit.serving.tiny_bundle import random_instances, write_tiny_bundle
+from tests.unit.serving.tiny_bundle import random_instances
 
 ROWS = 300
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    return Bundle.open(write_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny"))
 
 
 @pytest.fixture(scope="module")

@@ -9,22 +9,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from headrace.artifacts.bundle import Bundle
 from headrace.artifacts.errors import HeadraceError
 from headrace.components.batch_predict.batch_predict import batch_predict
 from headrace.components.batch_predict.job import Job, Reading
 from headrace.components.batch_predict.step import check
 from headrace.components.statistics.spec import BeamSpec
 from tests.integration.components.batch_predict.test_batch_predict import table_of, write
-from tests.unit.serving.tiny_bundle import random_instances, write_tiny_bundle
+from tests.unit.serving.tiny_bundle import random_instances
 
 ROWS = 3
 DECIMALS = [decimal.Decimal(1), None, decimal.Decimal(3)]
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    return Bundle.open(write_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny"))
 
 
 @pytest.fixture(scope="module")
