@@ -42,6 +42,7 @@ DATE_PATTERN = (
     r"(?:Z|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))?)?"
 )
 
+EXACT = 2**53  # whole numbers up to here are exact in float64; servers take greater ones with a decimal point alone
 _MOST_SIDE = 8192  # pixels of a picture as a network sees it: there is none of a fifth of that
 
 _FIELDS: dict[str, tuple[str, ...]] = {

@@ -13,9 +13,9 @@ from typing import Any
 
 from headrace.artifacts.csv_text import BLANKS, column_names, repeated, separator_of
 from headrace.artifacts.errors import HeadraceError
+from headrace.artifacts.signature import EXACT
 from headrace.artifacts.written import COMMA_NUMBER, plain_text
 
-_EXACT = 2**53  # servers take greater whole numbers as rounded ones, as training did
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -108,7 +108,7 @@ def _cell(text: str, plain: Callable[[str], str], kind: str, where: str) -> Any:
         digits = plain(text)
         try:
             value: int | float = math.nan if "_" in digits else float(digits)  # 1_000 is Python's, and no data's
-            if abs(value) < _EXACT and digits.lstrip("+-").isdigit():
+            if abs(value) < EXACT and digits.lstrip("+-").isdigit():
                 value = int(digits)
         except ValueError:
             value = math.nan

@@ -15,10 +15,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from headrace.artifacts.signature import Input, Signature
+from headrace.artifacts.signature import EXACT, Input, Signature
 from headrace.serving.encode import days
 
-EXACT = 2**53  # whole numbers up to here are exact in float64
+WHOLE = "a whole number from -2^53 to 2^53, or one with a decimal point"
 
 TYPES: dict[str, Any] = {
     "number": Annotated[int, msgspec.Meta(ge=-EXACT, le=EXACT)] | float | None,
@@ -176,7 +176,7 @@ def _leaf(raw: msgspec.Raw, where: str, item: Input) -> None:
 def _expected(raw: msgspec.Raw, item: Input) -> str:
     text = bytes(raw).strip()
     if item.type == "number" and text.lstrip(b"-").isdigit():
-        return "a whole number from -2^53 to 2^53, or one with a decimal point"
+        return WHOLE
     if item.type == "number" and text[:1] in (b"-", *(b"%d" % digit for digit in range(10))):
         return "a number that float64 can hold"
     return _EXPECTED[item.type]

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from headrace.artifacts.dataset import DatasetInfo, names_its_row
 from headrace.artifacts.errors import HeadraceError, nearest_column
-from headrace.artifacts.signature import Input
+from headrace.artifacts.signature import EXACT, Input
 from headrace.artifacts.transform import DROPPED, ID, LABEL, WEIGHT
 from headrace.components.transform.misfits import TYPE_OF
 from headrace.components.transform.spec import FeaturesSpec
@@ -19,7 +19,6 @@ from headrace.trainer.expressions.arrow import column_type
 from headrace.trainer.expressions.expression import ExpressionError, inlined
 from headrace.trainer.features.vocabulary import vocabulary
 
-_EXACT = 2**53  # whole numbers up to here are exact in float64, and servers take no greater ones
 _WORDS = 3  # that a text has on average, where `auto` takes it for one
 _LOOKED_AT = 10_000  # values of a column, to tell whether it holds texts
 
@@ -51,7 +50,7 @@ def exclusion(name: str, column: pa.ChunkedArray, info: DatasetInfo, features: F
             return f"{distinct:,} different texts in {values:,} rows (features.text learns from their words)"
     if name.startswith("unnamed_") and distinct == len(column):
         return "an unnamed row number (features.keep overrules)"
-    if pa.types.is_integer(column.type) and max(map(abs, pc.min_max(column).as_py().values())) > _EXACT:
+    if pa.types.is_integer(column.type) and max(map(abs, pc.min_max(column).as_py().values())) > EXACT:
         return (
             "whole numbers beyond 2^53, which name things and measure none (features.keep overrules, and rounds them)"
         )

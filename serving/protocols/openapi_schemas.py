@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.artifacts.signature import DATE_PATTERN, Input, Signature
+from headrace.artifacts.signature import DATE_PATTERN, EXACT, Input, Signature
 from headrace.serving.protocols.tensors import BYTES, DTYPES, datatype_of
-from headrace.serving.request import EXACT
 
 Schema = dict[str, Any]
 

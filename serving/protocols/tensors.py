@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from headrace.artifacts.signature import Input, Signature
+from headrace.artifacts.signature import EXACT, Input, Signature
 from headrace.serving.encode import Cell, days
-from headrace.serving.request import EXACT, BadRequest
+from headrace.serving.request import BadRequest
 
 # Little-endian, as the protocol sends them.
 DTYPES = {

@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from headrace.artifacts.answer import predictions
-from headrace.artifacts.signature import Input
+from headrace.artifacts.signature import EXACT, Input
 from headrace.serving.exchange import Request, Response
 from headrace.serving.protocols.bodies import fault, reader
 from headrace.serving.protocols.tensors import Tensor, pictures_of, rows_of
 from headrace.serving.protocols.tf_serving import SIGNATURE
-from headrace.serving.request import EXACT, TYPES, BadRequest, fields_of
+from headrace.serving.request import TYPES, WHOLE, BadRequest, fields_of
 from headrace.serving.served import Served
 
 _encode = msgspec.json.Encoder().encode
@@ -219,8 +219,7 @@ def _check(item: Input, cells: Sequence[Any], where: str) -> None:
         pass
     for place, cell in enumerate(cells):
         if type(cell) is int and item.type == "number" and abs(cell) > EXACT:
-            expected = "a whole number from -2^53 to 2^53, or one with a decimal point"
-            raise BadRequest(f"{where.format(place, item.name)}: expected {expected}. Received: {str(cell)[:80]}")
+            raise BadRequest(f"{where.format(place, item.name)}: expected {WHOLE}. Received: {str(cell)[:80]}")
         try:
             if not isinstance(cell, bytes):
                 msgspec.convert(cell, kind)

@@ -10,10 +10,9 @@ import pyarrow as pa
 
 from headrace.artifacts.answer import predictions
 from headrace.artifacts.raw_inputs import open_graph, run_graph
-from headrace.artifacts.signature import Signature
+from headrace.artifacts.signature import EXACT, Signature
 
 COUNT = 16
-_EXACT = 2**53  # whole numbers up to here are exact in float64
 
 
 def samples(rows: pa.Table, model: Path, signature: Signature) -> dict[str, Any]:
@@ -25,6 +24,6 @@ def samples(rows: pa.Table, model: Path, signature: Signature) -> dict[str, Any]
 
 
 def _json(value: Any) -> Any:
-    if isinstance(value, int) and abs(value) > _EXACT:
+    if isinstance(value, int) and abs(value) > EXACT:
         return float(value)  # as it was learned from; servers take no whole number that is not exact
     return value.isoformat() if isinstance(value, date | datetime) else value
