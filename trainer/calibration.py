@@ -24,6 +24,7 @@ from headrace.trainer.calibration_graph import mended_graph
 from headrace.trainer.loss import loss
 from headrace.trainer.model import Features, Model, Rows
 from headrace.trainer.parameters import Calibration
+from headrace.trainer.rows import mean_one
 from headrace.trainer.threads import one_blas_thread
 
 SURE = 1e-5  # a probability counts as at least this far from 0 and 1: float32 tells no more of it near 1
@@ -133,8 +134,7 @@ def _counted(rows: Rows) -> Rows:
     if rows.weights is None or rows.weights.all():
         return rows
     kept = rows.weights > 0
-    weights = rows.weights[kept]
-    return Rows(rows.features[kept], rows.labels[kept], weights / weights.mean() if len(weights) else weights)
+    return Rows(rows.features[kept], rows.labels[kept], mean_one(rows.weights[kept]))
 
 
 def _calibrated(model: Model, method: Calibration, rows: Rows, classes: int) -> Calibrated:

@@ -86,7 +86,7 @@ def sample_weights(column: pa.ChunkedArray, name: str) -> np.ndarray:
     values = row_weights(column, name, "train.sample_weight")
     if len(values) and not values.any():
         raise HeadraceError(f"train.sample_weight: expected a row that counts in {name}. Received: 0 in every row")
-    return _mean_one(values)
+    return mean_one(values)
 
 
 def class_weights(
@@ -137,8 +137,9 @@ def combined(own: np.ndarray | None, each: np.ndarray | None, y: np.ndarray) -> 
     if each is None:
         return own
     weights = each[y] if own is None else each[y] * own
-    return _mean_one(weights)
+    return mean_one(weights)
 
 
-def _mean_one(weights: np.ndarray) -> np.ndarray:
+def mean_one(weights: np.ndarray) -> np.ndarray:
+    """The same weights with a mean of 1, as penalties and steps of a learner take them to have; unless all are 0."""
     return weights / weights.mean() if weights.any() else weights

@@ -11,6 +11,7 @@ import numpy as np
 from headrace.artifacts.transform import Feature
 from headrace.trainer.model import Rows
 from headrace.trainer.parameters import ModuleParameters
+from headrace.trainer.rows import mean_one
 from headrace.trainer.tuning.folds import Fold
 
 
@@ -67,11 +68,8 @@ def value_of(base: Any, name: str) -> Any:
 
 
 def part(rows: Rows, places: np.ndarray) -> Rows:
-    """Some of the rows; their weights have a mean of 1 again, as penalties and steps of a learner take them to have."""
-    weights = None
-    if rows.weights is not None:
-        weights = rows.weights[places]
-        weights = weights / weights.mean()
+    """Some of the rows; their weights have a mean of 1 again."""
+    weights = None if rows.weights is None else mean_one(rows.weights[places])
     return Rows(rows.features[places], rows.labels[places], weights)
 
 
