@@ -27,12 +27,12 @@ def row_mistakes(spec: Spec, rows: pa.Table, head: Head) -> list[tuple[Place, st
     if spec.of_images:
         return []
     found: list[tuple[Place, str]] = []
-    if spec.data.id in rows.column_names and _all_stay(spec, head, str(spec.data.id)):
+    if spec.data.id in rows.column_names and head.all_stay(spec.data, [str(spec.data.id)]):
         wrong = id_mistake(str(spec.data.id), rows[spec.data.id])
         found += [(("data", "id"), wrong)] if wrong else []
     column = spec.data.split.column or spec.data.label.name
     if spec.data.split.by != "hash" and column in rows.column_names:
-        wrong = _split(spec, rows, _all_stay(spec, head, column))
+        wrong = _split(spec, rows, head.all_stay(spec.data, [column]))
         found += [(("data", "split", "column"), wrong)] if wrong else []
     return found
 
@@ -49,12 +49,6 @@ def id_mistake(name: str, column: pa.ChunkedArray) -> str | None:
     if not len(twice):
         return None
     return f"expected every `{name}` once. Received: {len(twice):,} ids more than once, such as {twice[0].as_py()!r}"
-
-
-def _all_stay(spec: Spec, head: Head, column: str) -> bool:
-    """Whether ingestion keeps each of the rows, and their values are known: not so of what is joined to them."""
-    left_out = spec.data.watermark is not None or any(join.how == "inner" for join in spec.data.join)
-    return column in head.read and not left_out
 
 
 def _split(spec: Spec, rows: pa.Table, known: bool) -> str | None:

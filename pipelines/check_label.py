@@ -34,16 +34,14 @@ def label_mistakes(spec: Spec, rows: pa.Table, head: Head) -> list[tuple[Place, 
             return [(_LABEL, f"expected a new name for the computed label. Received: `{label.name}`, a column")]
         if wrong := _expression(label.expression, rows.schema):
             return [((*_LABEL, "expression"), wrong)]
-        needed = set(parse(label.expression).columns())
+        needed = list(parse(label.expression).columns())
     else:
         if label.name not in rows.column_names:
             return []  # told with all other names
         if wrong := _type(spec, rows[label.name]):
             return [(_LABEL, wrong)]
-        needed = {label.name}
-    left_out = spec.data.watermark is not None or any(join.how == "inner" for join in spec.data.join)
-    # The label of rows that ingestion leaves out, as older than the last snapshot or without a partner, may be missing.
-    return _values(spec, rows, head) if needed <= set(head.read) and not left_out else []
+        needed = [label.name]
+    return _values(spec, rows, head) if head.all_stay(spec.data, needed) else []  # else a label may well be missing
 
 
 def known_classes(spec: Spec, rows: pa.Table, whole: bool) -> list[str] | None:

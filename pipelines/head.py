@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -25,6 +25,14 @@ class Head:
     whole: bool  # these are all rows, so that a class that is not among them is none
     read: list[str]  # the source's own columns: of what is joined to them the values are not known here
     left_out: list[str]
+
+    def all_stay(self, data: DataSpec, columns: Collection[str]) -> bool:
+        """Whether ingestion keeps each of these rows, and the columns' values are known.
+
+        Rows older than the last snapshot, or without a partner, are left out; of what is joined no values are known.
+        """
+        left_out = data.watermark is not None or any(join.how == "inner" for join in data.join)
+        return set(columns) <= set(self.read) and not left_out
 
 
 def read_first_rows(sources: Sequence[str], data: DataSpec) -> Head:

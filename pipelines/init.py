@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Sequence
@@ -168,6 +169,7 @@ def _names_its_row(column: pa.ChunkedArray, more: float = 1.0) -> bool:
     return names_its_row(round(more * pc.count_distinct(column).as_py()), len(column) - column.null_count)
 
 
+@functools.lru_cache(maxsize=1)  # of one table, once for all its columns
 def _trained(rows: int) -> pa.Array:
     """So many rows as the train split of the spec that is written has, drawn as a split by hash draws them."""
     share = 1 - _SPLIT.eval - _SPLIT.test

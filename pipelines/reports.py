@@ -25,7 +25,15 @@ from headrace.pipelines.local.record.results import (
 )
 from headrace.pipelines.local.store.attempts import safe_name
 from headrace.pipelines.local.views.live import counts_text, joint_state
-from headrace.pipelines.local.views.view import FAILURES, WORDS, message_text, seconds_text, task_text, trace_text
+from headrace.pipelines.local.views.view import (
+    FAILURES,
+    WORDS,
+    message_text,
+    seconds_text,
+    some_labels,
+    task_text,
+    trace_text,
+)
 from headrace.pipelines.outcome import Outcome
 from headrace.pipelines.segments import SUMMARY, exit_code, in_loop, model_of, models_of
 
@@ -170,9 +178,8 @@ def _wrong(run: RunResult, found: Outcome) -> list[r.Html]:
         blocks.append(r.callout(r.Html(r.prose(message_text(task)).replace("\n", "<br>")), "bad"))
         if not error.user and (trace := trace_text(task)):
             blocks.append(r.details(f"Where {task.label} failed", r.code(trace), opened=True))
-    if more := [task.label for task in failed[FAILURES:]]:
-        named = ", ".join(more[:FAILURES]) + (", ..." if len(more) > FAILURES else "")
-        blocks.append(r.paragraph(f"{len(more):,} more failed: {named}"))
+    if len(failed) > FAILURES:
+        blocks.append(r.paragraph(f"{len(failed) - FAILURES:,} more failed: {some_labels(failed[FAILURES:])}"))
     if run.state in (CANCELLED, INTERRUPTED):
         blocks.append(r.callout(_ended(run), "warn"))
     elif run.error:
@@ -182,8 +189,8 @@ def _wrong(run: RunResult, found: Outcome) -> list[r.Html]:
 
 def _ended(run: RunResult) -> str:
     """By what a run was ended before its time, and which tasks were at work then."""
-    tasks = [task.label for task in run.tasks.values() if task.leaf and task.attempts and task.state == run.state]
-    midst = f" in the midst of {', '.join(tasks[:FAILURES])}{', ...' * (len(tasks) > FAILURES)}" if tasks else ""
+    tasks = [task for task in run.tasks.values() if task.leaf and task.attempts and task.state == run.state]
+    midst = f" in the midst of {some_labels(tasks)}" if tasks else ""
     how = run.error or ("cancelled" if run.state == CANCELLED else "the process that ran it died")
     return f"{how[:1].upper()}{how[1:]}{midst}."
 

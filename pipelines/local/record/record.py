@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.artifacts.errors import HeadraceError
+from headrace.pipelines.local.ir.values import is_unicode
 from headrace.pipelines.local.record import results
 from headrace.pipelines.local.record.record_format import FORMAT_VERSION, bring_up_to_date
 from headrace.pipelines.local.record.results import ArtifactRecord, RunResult, RunSummary, TaskError, TaskResult
@@ -380,11 +381,8 @@ class Record:
 
 def _json(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a folder's name need be no UTF-8: JSON can say it, if in another way
-        return json.dumps(value, default=str)
-    return text
+    # A folder's name need be no UTF-8: JSON can say it, if in another way.
+    return text if is_unicode(text) else json.dumps(value, default=str)
 
 
 def _owner(row: sqlite3.Row) -> Owner:

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
@@ -213,12 +213,16 @@ def failure_text(result: RunResult, debug: bool = False) -> str:
         told = "" if error.trace else f": {error.message}"
         where = f"\nlog: {task.log}" if task.log else ""
         parts.append(f"{trace_text(task)}\n{task.label} failed{told}{where}".strip())
-    if more := [task.label for task in failed[FAILURES:]]:
-        named = ", ".join(more[:FAILURES]) + (", ..." if len(more) > FAILURES else "")
-        parts.append(f"{len(more)} more failed: {named}")
+    if len(failed) > FAILURES:
+        parts.append(f"{len(failed) - FAILURES} more failed: {some_labels(failed[FAILURES:])}")
     if result.error:
         parts.append(result.error)
     return "\n\n".join(parts)
+
+
+def some_labels(tasks: Sequence[TaskResult]) -> str:
+    """The names of the first of these tasks."""
+    return ", ".join(task.label for task in tasks[:FAILURES]) + (", ..." if len(tasks) > FAILURES else "")
 
 
 def message_text(task: TaskResult) -> str:
